@@ -1,2 +1,58 @@
-//! Placeholder until the first slice.
-fn main() {}
+//! The `waybill` command: picks the mode, loads the configuration, and hands over to the library.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use waybill::config::{Config, Strictness};
+use waybill::{app, build, healthcheck, logging};
+
+/// A ledger of deployments: what runs where, since when, from which commit.
+///
+/// Configured by WAYBILL_* environment variables; `waybill check-config` lists them with their values.
+#[derive(Parser)]
+#[command(name = "waybill", version = build::VERSION)]
+struct Cli {
+    #[command(subcommand)]
+    mode: Option<Mode>,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Answer requests until SIGTERM or SIGINT (the default)
+    Serve,
+    /// Bring the database's schema up to date, and end
+    Migrate,
+    /// Check the configuration, print it, and end
+    CheckConfig,
+    /// Ask the running service whether it is ready: 0 is yes
+    Healthcheck,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().mode.unwrap_or(Mode::Serve)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("waybill: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mode: Mode) -> anyhow::Result<()> {
+    if let Mode::CheckConfig = mode {
+        print!("{}", Config::from_env(Strictness::RefuseUnknown)?);
+        return Ok(());
+    }
+    let config = Config::from_env(Strictness::WarnOfUnknown)?;
+    match mode {
+        Mode::Healthcheck => healthcheck::run(config.http_addr),
+        Mode::Migrate => {
+            logging::init(&config);
+            app::migrate(&config)
+        }
+        Mode::Serve | Mode::CheckConfig => {
+            logging::init(&config);
+            app::serve(config)
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `/metrics`, and what is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::Api;
+use super::problem::Problem;
+use crate::build;
+use crate::store::PoolState;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: &'static str,
+    route: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    state: &'static str,
+}
+
+/// The service's metrics.
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+    connections: Family<PoolLabels, Gauge<u64, AtomicU64>>,
+    max_connections: Gauge<u64, AtomicU64>,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("waybill");
+        registry.register(
+            "build",
+            "What the service was built from",
+            Info::new([
+                ("version", build::VERSION),
+                ("commit", build::COMMIT),
+                ("built_at", build::BUILT_AT),
+            ]),
+        );
+
+        let http = registry.sub_registry_with_prefix("http");
+        let requests = Family::default();
+        http.register("requests", "Requests answered", requests.clone());
+        // From 1 ms to 8 s.
+        let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 14));
+        let duration = Family::new_with_constructor(buckets);
+        http.register_with_unit(
+            "request_duration",
+            "Time to answer a request",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        let in_flight = Gauge::default();
+        http.register(
+            "requests_in_flight",
+            "Requests being answered",
+            in_flight.clone(),
+        );
+
+        let database = registry.sub_registry_with_prefix("database");
+        let connections = Family::default();
+        database.register(
+            "connections",
+            "Connections of the pool, by what they do",
+            connections.clone(),
+        );
+        let max_connections = Gauge::default();
+        database.register(
+            "connections_max",
+            "Most connections that the pool may have",
+            max_connections.clone(),
+        );
+
+        Self {
+            registry,
+            requests,
+            duration,
+            in_flight,
+            connections,
+            max_connections,
+        }
+    }
+
+    /// Counts a request as being answered until the result is dropped, also when the client goes away in between.
+    pub(super) fn request_begins(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    pub(super) fn request_ends(
+        &self,
+        method: &'static str,
+        route: &str,
+        status: u16,
+        duration: Duration,
+    ) {
+        let route = route.to_owned();
+        self.duration
+            .get_or_create(&RouteLabels {
+                method,
+                route: route.clone(),
+            })
+            .observe(duration.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels {
+                method,
+                route,
+                status,
+            })
+            .inc();
+    }
+
+    fn encode(&self, pool: PoolState) -> Result<String, std::fmt::Error> {
+        for (state, count) in [("busy", pool.busy), ("idle", pool.idle)] {
+            self.connections
+                .get_or_create(&PoolLabels { state })
+                .set(count.into());
+        }
+        self.max_connections.set(pool.max.into());
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+pub(super) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The service's metrics, for Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "platform",
+    responses((status = OK, body = String, content_type = "application/openmetrics-text")),
+)]
+pub(super) async fn scrape(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, Problem> {
+    let text = api
+        .metrics
+        .encode(api.store.pool_state())
+        .map_err(|error| {
+            tracing::error!(%error, "cannot write the metrics");
+            Problem::internal()
+        })?;
+    Ok((
+        [(
+            CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        )],
+        text,
+    ))
+}

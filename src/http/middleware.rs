@@ -1,0 +1,149 @@
+//! What happens around every request.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::Api;
+use super::problem::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The route of what matches none: a label must not take whatever value a client thinks of.
+const NO_ROUTE: &str = "<none>";
+
+/// Gives the request an id, logs it, counts it.
+pub(super) async fn observe(
+    State(api): State<Arc<Api>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let _in_flight = api.metrics.request_begins();
+    let method = known(request.method());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let path = request.uri().path().to_owned();
+    let id = request_id(request.headers().get(REQUEST_ID));
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let span = tracing::info_span!(
+        "request",
+        id = id.to_str().unwrap_or_default(),
+        method,
+        path
+    );
+
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    response.headers_mut().insert(REQUEST_ID, id);
+    let status = response.status().as_u16();
+    let duration = began.elapsed();
+    api.metrics.request_ends(method, route, status, duration);
+    let milliseconds = duration.as_secs_f64() * 1000.0;
+    // What the platform asks every few seconds would drown the rest.
+    if route.starts_with("/api") || status >= 400 {
+        span.in_scope(|| tracing::info!(status, route, milliseconds, "answered"));
+    } else {
+        span.in_scope(|| tracing::debug!(status, route, milliseconds, "answered"));
+    }
+    response
+}
+
+/// Ends a request that takes too long.
+pub(super) async fn limit_time(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    tokio::time::timeout(api.request_timeout, next.run(request))
+        .await
+        .unwrap_or_else(|_| {
+            let limit = api.request_timeout.as_millis();
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("the request took longer than {limit} ms; try again"),
+            )
+            .into_response()
+        })
+}
+
+/// Answers a request whose handler panicked.
+pub(super) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(
+        message = message.unwrap_or("no message"),
+        "a handler panicked"
+    );
+    Problem::internal().into_response()
+}
+
+/// The client's id if it is fit for a log, else a new one.
+fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
+    let fit = |id: &&HeaderValue| {
+        (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    match given.filter(fit) {
+        Some(id) => id.clone(),
+        None => HeaderValue::try_from(Uuid::now_v7().to_string())
+            .unwrap_or(HeaderValue::from_static("none")),
+    }
+}
+
+/// The method as a label.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    const NAMES: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN
+        .iter()
+        .zip(NAMES)
+        .find(|(known, _)| *known == method)
+        .map_or("other", |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_that_could_forge_a_log_line_is_replaced() {
+        let given = |id: &'static str| request_id(Some(&HeaderValue::from_static(id)));
+        assert_eq!(given("4f5b-1c1e"), "4f5b-1c1e");
+        assert_ne!(given("a b"), "a b");
+        assert_ne!(given(""), "");
+        assert_eq!(request_id(None).len(), 36);
+    }
+
+    #[test]
+    fn an_invented_method_is_no_label() {
+        assert_eq!(known(&Method::PATCH), "PATCH");
+        assert_eq!(known(&Method::from_bytes(b"BREW").unwrap()), "other");
+    }
+
+    #[test]
+    fn a_panic_is_answered_without_its_message() {
+        let response = answer_panic(Box::new("secret"));
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::{Error, R2D2Connection};
+use diesel::{Connection, ConnectionResult, PgConnection, SqliteConnection};
+use serde::{Deserialize, Serialize};
+
+/// Which database, and where.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum DatabaseUrl {
+    /// A file, created when it isn't there.
+    Sqlite(PathBuf),
+    /// A server, by libpq's URL.
+    Postgres(String),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        match url.split_once("://") {
+            // In memory, every connection would have a database of its own.
+            Some(("sqlite", ":memory:")) => Err("a database in memory can't be shared; use a file"),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
+            _ => Err("expected sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME"),
+        }
+    }
+}
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = &'static str;
+
+    fn try_from(url: String) -> Result<Self, Self::Error> {
+        url.parse()
+    }
+}
+
+impl From<DatabaseUrl> for String {
+    fn from(url: DatabaseUrl) -> Self {
+        url.to_string()
+    }
+}
+
+/// Without the password.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => f.write_str(&without_password(url)),
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The URL with its password, be it in the authority or a parameter, as `***`.
+fn without_password(url: &str) -> String {
+    let (rest, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let authority = rest.rsplit_once('@').and_then(|(login, place)| {
+        let (scheme, login) = login.split_once("://")?;
+        let (user, _) = login.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{place}"))
+    });
+    let mut shown = authority.unwrap_or_else(|| rest.to_owned());
+    for (i, parameter) in parameters
+        .split('&')
+        .filter(|parameter| !parameter.is_empty())
+        .enumerate()
+    {
+        shown.push(if i == 0 { '?' } else { '&' });
+        match parameter.split_once('=') {
+            Some((name @ ("password" | "sslpassword"), _)) => {
+                shown.push_str(&format!("{name}=***"))
+            }
+            _ => shown.push_str(parameter),
+        }
+    }
+    shown
+}
+
+/// A connection to either database.
+#[derive(diesel::MultiConnection)]
+pub(crate) enum Database {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+/// Makes connections for the pool. diesel's own manager would try each kind of database in turn and hide why none worked.
+pub(crate) struct Manager {
+    url: DatabaseUrl,
+    timeout: Duration,
+}
+
+impl Manager {
+    pub(super) fn new(url: DatabaseUrl, timeout: Duration) -> Self {
+        Self { url, timeout }
+    }
+
+    pub(super) fn establish(&self) -> ConnectionResult<Database> {
+        let millis = self.timeout.as_millis();
+        match &self.url {
+            DatabaseUrl::Sqlite(path) => {
+                let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
+                // The time-out first, because switching to the write-ahead log needs a lock itself.
+                for pragma in [
+                    format!("busy_timeout = {millis}"),
+                    "journal_mode = WAL".to_owned(),
+                ] {
+                    connection
+                        .batch_execute(&format!("PRAGMA {pragma}"))
+                        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                }
+                Ok(Database::Sqlite(connection))
+            }
+            DatabaseUrl::Postgres(url) => {
+                let mut connection =
+                    PgConnection::establish(&with_network_timeouts(url, self.timeout))?;
+                connection
+                    .batch_execute(&format!(
+                        "SET statement_timeout = {millis}; SET TIME ZONE 'UTC'"
+                    ))
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
+                Ok(Database::Postgres(connection))
+            }
+        }
+    }
+}
+
+impl r2d2::ManageConnection for Manager {
+    type Connection = Database;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Database, Error> {
+        self.establish().map_err(Error::ConnectionError)
+    }
+
+    fn is_valid(&self, connection: &mut Database) -> Result<(), Error> {
+        connection.ping().map_err(Error::QueryError)
+    }
+
+    fn has_broken(&self, connection: &mut Database) -> bool {
+        std::thread::panicking() || connection.is_broken()
+    }
+}
+
+/// By default libpq waits for a server that has vanished for as long as TCP does: a quarter of an hour.
+fn with_network_timeouts(url: &str, timeout: Duration) -> String {
+    let mut url = url.to_owned();
+    for (parameter, value) in [
+        ("connect_timeout", u128::from(timeout.as_secs().max(1))),
+        ("tcp_user_timeout", timeout.as_millis()),
+    ] {
+        if !url.contains(&format!("{parameter}=")) {
+            let separator = if url.contains('?') { '&' } else { '?' };
+            url.push_str(&format!("{separator}{parameter}={value}"));
+        }
+    }
+    if !url.contains("application_name=") {
+        url.push_str("&application_name=waybill");
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> DatabaseUrl {
+        url.parse().unwrap()
+    }
+
+    #[test]
+    fn the_scheme_decides() {
+        assert_eq!(
+            parse("sqlite://waybill.db"),
+            DatabaseUrl::Sqlite("waybill.db".into())
+        );
+        assert_eq!(
+            parse("sqlite:///data/waybill.db"),
+            DatabaseUrl::Sqlite("/data/waybill.db".into())
+        );
+        assert!(matches!(
+            parse("postgresql://db/ledger"),
+            DatabaseUrl::Postgres(_)
+        ));
+        for wrong in [
+            "",
+            "waybill.db",
+            "sqlite://",
+            "sqlite://:memory:",
+            "mysql://db/ledger",
+        ] {
+            assert!(wrong.parse::<DatabaseUrl>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            ("postgres://u:p@ss@db/ledger", "postgres://u:***@db/ledger"),
+            (
+                "postgres://u@db/ledger?password=p&sslmode=require",
+                "postgres://u@db/ledger?password=***&sslmode=require",
+            ),
+            ("postgres://db:5432/ledger", "postgres://db:5432/ledger"),
+        ] {
+            assert_eq!(
+                format!("{} {:?}", parse(url), parse(url)),
+                format!("{shown} {shown}")
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_url_says_about_timeouts_stays() {
+        let timeout = Duration::from_millis(1500);
+        assert_eq!(
+            with_network_timeouts("postgres://db/ledger", timeout),
+            "postgres://db/ledger?connect_timeout=1&tcp_user_timeout=1500&application_name=waybill"
+        );
+        assert_eq!(
+            with_network_timeouts(
+                "postgres://db/ledger?connect_timeout=9&application_name=a",
+                timeout
+            ),
+            "postgres://db/ledger?connect_timeout=9&application_name=a&tcp_user_timeout=1500"
+        );
+    }
+}

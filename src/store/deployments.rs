@@ -1,0 +1,305 @@
+use chrono::{NaiveDateTime, TimeDelta, Utc};
+use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use uuid::Uuid;
+
+use super::connection::Database;
+use super::schema::{deployments, idempotency_keys};
+use super::{Error, Store};
+use crate::domain::{
+    Change, Deployment, IdempotencyKey, Invalid, NewDeployment, Page, Query, Status,
+};
+
+/// How long an Idempotency-Key is remembered.
+const KEYS_LAST: TimeDelta = TimeDelta::days(1);
+
+/// How often a change is tried again when somebody else has changed the same deployment in between.
+const ATTEMPTS: usize = 5;
+
+/// What came of recording a deployment.
+#[derive(Debug)]
+pub struct Created {
+    /// As it was when it was recorded.
+    pub deployment: Deployment,
+    /// Recorded by an earlier request with the same Idempotency-Key.
+    pub replayed: bool,
+}
+
+impl Store {
+    /// Records a deployment; with a `key`, once, however often it is asked.
+    pub async fn create(
+        &self,
+        new: NewDeployment,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Created, Error> {
+        self.run(move |connection| match key {
+            Some(key) => create_once(connection, &new, key),
+            None => Ok(Created {
+                deployment: insert(connection, Deployment::begin(new)?)?,
+                replayed: false,
+            }),
+        })
+        .await
+    }
+
+    /// One deployment.
+    pub async fn read(&self, id: Uuid) -> Result<Deployment, Error> {
+        self.run(move |connection| find(connection, id)).await
+    }
+
+    /// The deployments that match, the newest first.
+    pub async fn list(&self, query: Query) -> Result<Page, Error> {
+        self.run(move |connection| {
+            let limit = query.limit.get() as usize;
+            // One more than asked tells whether there is a next page.
+            let mut select = deployments::table
+                .order(deployments::id.desc())
+                .limit(limit as i64 + 1)
+                .into_boxed();
+            if let Some(cursor) = query.cursor {
+                select = select.filter(deployments::id.lt(cursor.to_string()));
+            }
+            if let Some(application) = query.application {
+                select = select.filter(deployments::application.eq(String::from(application)));
+            }
+            if let Some(environment) = query.environment {
+                select = select.filter(deployments::environment.eq(String::from(environment)));
+            }
+            if let Some(version) = query.version {
+                select = select.filter(deployments::version.eq(String::from(version)));
+            }
+            if let Some(commit) = query.commit {
+                select = select.filter(deployments::commit.eq(String::from(commit)));
+            }
+            if let Some(digest) = query.image_digest {
+                select = select.filter(deployments::image_digest.eq(String::from(digest)));
+            }
+            if let Some(status) = query.status {
+                select = select.filter(deployments::status.eq(status.as_str()));
+            }
+            if let Some(actor) = query.actor {
+                select = select.filter(deployments::actor.eq(String::from(actor)));
+            }
+            let rows: Vec<Row> = select.load(connection)?;
+            let more = rows.len() > limit;
+            let items: Vec<_> = rows
+                .into_iter()
+                .take(limit)
+                .map(Deployment::try_from)
+                .collect::<Result<_, _>>()?;
+            let next_cursor = items.last().filter(|_| more).map(|last| last.id);
+            Ok(Page { items, next_cursor })
+        })
+        .await
+    }
+
+    /// Changes a deployment, as its rules allow.
+    pub async fn update(&self, id: Uuid, change: Change) -> Result<Deployment, Error> {
+        self.run(move |connection| {
+            for _ in 0..ATTEMPTS {
+                let before = find(connection, id)?;
+                let after = before.clone().changed(change.clone())?;
+                if replace(connection, before, after.clone())? {
+                    return Ok(after);
+                }
+            }
+            Err(Error::Contended)
+        })
+        .await
+    }
+
+    /// Removes a deployment.
+    pub async fn delete(&self, id: Uuid) -> Result<(), Error> {
+        self.run(move |connection| {
+            match diesel::delete(deployments::table.find(id.to_string())).execute(connection)? {
+                0 => Err(Error::NotFound(id)),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+}
+
+fn find(connection: &mut Database, id: Uuid) -> Result<Deployment, Error> {
+    let row: Option<Row> = deployments::table
+        .find(id.to_string())
+        .first(connection)
+        .optional()?;
+    row.ok_or(Error::NotFound(id))?.try_into()
+}
+
+fn insert(connection: &mut Database, deployment: Deployment) -> Result<Deployment, Error> {
+    diesel::insert_into(deployments::table)
+        .values(Row::from(deployment.clone()))
+        .execute(connection)?;
+    Ok(deployment)
+}
+
+/// Writes `after`, unless the deployment is no longer as `before`. This way needs no lock that only one of the databases
+/// has.
+fn replace(
+    connection: &mut Database,
+    before: Deployment,
+    after: Deployment,
+) -> Result<bool, Error> {
+    let before = Row::from(before);
+    let unchanged = deployments::table
+        .find(before.id)
+        .filter(deployments::version.eq(before.version))
+        .filter(deployments::commit.eq(before.commit))
+        .filter(deployments::image_digest.eq(before.image_digest))
+        .filter(deployments::status.eq(before.status))
+        .filter(deployments::actor.eq(before.actor));
+    Ok(diesel::update(unchanged)
+        .set(Row::from(after))
+        .execute(connection)?
+        == 1)
+}
+
+fn create_once(
+    connection: &mut Database,
+    new: &NewDeployment,
+    key: IdempotencyKey,
+) -> Result<Created, Error> {
+    let key = String::from(key);
+    let request = json(new)?;
+    let created = connection.transaction(|connection| {
+        // First a statement that writes, so that SQLite waits for its lock here: one that has read before it writes
+        // fails at once when another writer came in between.
+        let expired = idempotency_keys::created_at.lt((Utc::now() - KEYS_LAST).naive_utc());
+        diesel::delete(idempotency_keys::table.filter(expired)).execute(connection)?;
+        if let Some(created) = replay(connection, &key, &request)? {
+            return Ok(created);
+        }
+        let deployment = insert(connection, Deployment::begin(new.clone())?)?;
+        let answer = (
+            idempotency_keys::key.eq(&key),
+            idempotency_keys::request.eq(&request),
+            idempotency_keys::response.eq(json(&deployment)?),
+            idempotency_keys::created_at.eq(Utc::now().naive_utc()),
+        );
+        match diesel::insert_into(idempotency_keys::table)
+            .values(answer)
+            .execute(connection)
+        {
+            Ok(_) => Ok(Created {
+                deployment,
+                replayed: false,
+            }),
+            Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {
+                Err(Failure::Overtaken)
+            }
+            Err(error) => Err(Failure::Other(error.into())),
+        }
+    });
+    match created {
+        // PostgreSQL let the same request in twice, and the other one has ended first.
+        Err(Failure::Overtaken) => replay(connection, &key, &request)?.ok_or(Error::Contended),
+        Err(Failure::Other(error)) => Err(error),
+        Ok(created) => Ok(created),
+    }
+}
+
+/// Why a transaction was rolled back.
+enum Failure {
+    Overtaken,
+    Other(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// What was answered to the same request under this key before.
+fn replay(connection: &mut Database, key: &str, request: &str) -> Result<Option<Created>, Error> {
+    let found: Option<(String, String)> = idempotency_keys::table
+        .find(key)
+        .select((idempotency_keys::request, idempotency_keys::response))
+        .first(connection)
+        .optional()?;
+    match found {
+        None => Ok(None),
+        Some((known, _)) if known != request => Err(Error::KeyReused),
+        Some((_, response)) => {
+            let deployment = serde_json::from_str(&response)
+                .map_err(|error| Error::Internal(error.to_string()))?;
+            Ok(Some(Created {
+                deployment,
+                replayed: true,
+            }))
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// A deployment as both databases keep it.
+#[derive(Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = deployments, treat_none_as_null = true)]
+struct Row {
+    id: String,
+    application: String,
+    environment: String,
+    version: String,
+    commit: String,
+    image_digest: String,
+    status: String,
+    actor: String,
+    started_at: NaiveDateTime,
+    finished_at: Option<NaiveDateTime>,
+}
+
+impl From<Deployment> for Row {
+    fn from(deployment: Deployment) -> Self {
+        Self {
+            id: deployment.id.to_string(),
+            application: deployment.application.into(),
+            environment: deployment.environment.into(),
+            version: deployment.version.into(),
+            commit: deployment.commit.into(),
+            image_digest: deployment.image_digest.into(),
+            status: deployment.status.to_string(),
+            actor: deployment.actor.into(),
+            started_at: deployment.started_at.naive_utc(),
+            finished_at: deployment.finished_at.map(|time| time.naive_utc()),
+        }
+    }
+}
+
+/// Fails on what another program has written, never on what this one has.
+impl TryFrom<Row> for Deployment {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        let id = row.id.clone();
+        let invalid = |field: &str, reason: String| {
+            Error::Internal(format!("deployment {id}, {field}: {reason}"))
+        };
+        let text = |field: &'static str| {
+            let invalid = &invalid;
+            move |reason: Invalid| invalid(field, reason.to_string())
+        };
+        let status = Status::ALL
+            .into_iter()
+            .find(|status| status.as_str() == row.status);
+        Ok(Self {
+            id: row
+                .id
+                .parse()
+                .map_err(|error: uuid::Error| invalid("id", error.to_string()))?,
+            application: row.application.try_into().map_err(text("application"))?,
+            environment: row.environment.try_into().map_err(text("environment"))?,
+            version: row.version.try_into().map_err(text("version"))?,
+            commit: row.commit.try_into().map_err(text("commit"))?,
+            image_digest: row.image_digest.try_into().map_err(text("image_digest"))?,
+            status: status.ok_or_else(|| invalid("status", format!("unknown: {}", row.status)))?,
+            actor: row.actor.try_into().map_err(text("actor"))?,
+            started_at: row.started_at.and_utc(),
+            finished_at: row.finished_at.map(|time| time.and_utc()),
+        })
+    }
+}

@@ -1,0 +1,95 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::connection::{Database, DatabaseUrl, Manager};
+use super::{Error, schema};
+
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+
+/// Any number, as long as everybody who migrates takes the same.
+const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c00;
+
+/// Applies the migrations that are missing, and returns their names. Of several callers at once, one does it and the
+/// others wait for it.
+pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<String>> {
+    let mut connection = Manager::new(url.clone(), timeout)
+        .establish()
+        .with_context(|| format!("cannot open the database {url} (WAYBILL_DATABASE_URL)"))?;
+    let applied = match &mut connection {
+        Database::Sqlite(connection) => connection.immediate_transaction(|connection| {
+            let applied = connection
+                .run_pending_migrations(SQLITE)
+                .map_err(|error| anyhow!(error))?;
+            Ok::<_, anyhow::Error>(applied.iter().map(ToString::to_string).collect())
+        }),
+        Database::Postgres(connection) => {
+            // Another one's migrations, and our own, may take longer than a request's statement.
+            sql_query("SET statement_timeout = 0").execute(connection)?;
+            // Given back when the connection ends.
+            sql_query(format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).execute(connection)?;
+            let applied = connection
+                .run_pending_migrations(POSTGRES)
+                .map_err(|error| anyhow!(error))?;
+            Ok(applied.iter().map(ToString::to_string).collect())
+        }
+    };
+    applied.with_context(|| format!("cannot migrate the database {url}"))
+}
+
+/// Whether the schema has every migration that this program knows. It may have more: an older program must run beside a
+/// newer one.
+pub(super) fn check(connection: &mut Database) -> Result<(), Error> {
+    use schema::__diesel_schema_migrations::dsl;
+
+    let known: Vec<String> = match connection {
+        Database::Sqlite(_) => versions::<diesel::sqlite::Sqlite>(&SQLITE)?,
+        Database::Postgres(_) => versions::<diesel::pg::Pg>(&POSTGRES)?,
+    };
+    // Not with diesel's harness, which would create the table.
+    let applied: HashSet<String> = dsl::__diesel_schema_migrations
+        .select(dsl::version)
+        .load(connection)?
+        .into_iter()
+        .collect();
+    let missing: Vec<_> = known
+        .into_iter()
+        .filter(|version| !applied.contains(version))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Outdated(missing.join(", ")))
+    }
+}
+
+fn versions<DB: diesel::backend::Backend>(
+    migrations: &EmbeddedMigrations,
+) -> Result<Vec<String>, Error> {
+    use diesel::migration::MigrationSource;
+
+    let migrations = MigrationSource::<DB>::migrations(migrations);
+    let migrations = migrations.map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(migrations
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_the_same_migrations() {
+        assert_eq!(
+            versions::<diesel::sqlite::Sqlite>(&SQLITE).unwrap(),
+            versions::<diesel::pg::Pg>(&POSTGRES).unwrap()
+        );
+    }
+}
