@@ -1,2 +1,78 @@
-//! Placeholder until the first slice.
-fn main() {}
+//! `cargo pipeline …`: every step of the delivery pipeline is one subcommand, so that a workflow,
+//! a laptop and the lab all run the same thing.
+#![forbid(unsafe_code)]
+
+mod auth;
+mod checks;
+mod deploy;
+mod forge;
+mod git;
+mod house;
+mod image;
+mod lint;
+mod plan;
+mod process;
+mod publish;
+mod tags;
+mod test;
+mod tools;
+mod yaml;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The delivery pipeline, one step at a time.
+#[derive(Parser)]
+#[command(name = "cargo pipeline", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Subcommand)]
+enum Step {
+    /// Run every static check and report all failures
+    Lint(lint::Lint),
+    /// Run the checks of the whole project, the lab's scenarios included
+    Test(test::Test),
+    /// Install what the checks need
+    Tools(tools::Tools),
+    /// Decide from the event whether an image has to be built
+    Plan(plan::Plan),
+    /// Build the OCI image of a commit
+    Image(image::Image),
+    /// Print the tags that an image of this event carries, one a line
+    Tags(tags::Tags),
+    /// Push the built image to the registry
+    Publish(publish::Publish),
+    /// Write an image's tag and digest back to an environment's values
+    Deploy(deploy::Deploy),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().step {
+        Step::Lint(step) => step.run(),
+        Step::Test(step) => step.run(),
+        Step::Tools(step) => step.run(),
+        Step::Plan(step) => step.run(),
+        Step::Image(step) => step.run(),
+        Step::Tags(step) => step.run(),
+        Step::Publish(step) => step.run(),
+        Step::Deploy(step) => step.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints the whole chain of causes; in a workflow also as an annotation on the run.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error:#}");
+    forge::annotate_error(&format!("{error:#}"));
+    ExitCode::FAILURE
+}
+
+/// What a step returns.
+type Outcome = Result<()>;

@@ -1,0 +1,91 @@
+//! Git, by its command line: it brings credentials, hooks, signing and every transport.
+
+use crate::process::{capture, cmd, read, read_bytes};
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A repository, and what its remote needs to let us in.
+pub(crate) struct Git {
+    root: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+impl Git {
+    /// The repository whose work tree is `root`.
+    pub(crate) fn new(root: &Path) -> Self {
+        let no_prompt = ("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
+        Self {
+            root: root.to_owned(),
+            environment: vec![no_prompt],
+        }
+    }
+
+    /// Sends `token` to `url`, and only there. It travels in the environment: arguments can be read by others.
+    pub(crate) fn with_token(mut self, url: &str, token: &str) -> Self {
+        let others = std::env::var("GIT_CONFIG_COUNT");
+        let next: usize = others.ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let value = crate::auth::basic("x-access-token", token);
+        for (name, value) in [
+            ("GIT_CONFIG_COUNT".to_owned(), (next + 1).to_string()),
+            (
+                format!("GIT_CONFIG_KEY_{next}"),
+                format!("http.{url}.extraHeader"),
+            ),
+            (
+                format!("GIT_CONFIG_VALUE_{next}"),
+                format!("Authorization: Basic {value}"),
+            ),
+        ] {
+            self.environment.push((name, value));
+        }
+        self
+    }
+
+    /// A git command in this repository.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = cmd("git", args);
+        command
+            .current_dir(&self.root)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// What the command prints.
+    pub(crate) fn read(&self, args: &[&str]) -> Result<String> {
+        read(&mut self.command(args))
+    }
+
+    /// What the command prints, byte for byte.
+    pub(crate) fn read_bytes(&self, args: &[&str]) -> Result<Vec<u8>> {
+        read_bytes(&mut self.command(args))
+    }
+
+    /// The full id of a commit, if this clone has it.
+    pub(crate) fn commit(&self, name: &str) -> Option<String> {
+        let name = format!("{name}^{{commit}}");
+        self.read(&[
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &name,
+        ])
+        .ok()
+    }
+
+    /// Whether `older` is in the history of `newer` (a commit is in its own).
+    pub(crate) fn contains(&self, newer: &str, older: &str) -> Result<bool> {
+        let mut command = self.command(&["merge-base", "--is-ancestor", older, newer]);
+        match capture(&mut command)?.status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => bail!("git can't compare {older} with {newer}: is the clone complete?"),
+        }
+    }
+
+    /// Whether this clone has only the newest part of the history.
+    pub(crate) fn is_shallow(&self) -> Result<bool> {
+        Ok(self.read(&["rev-parse", "--is-shallow-repository"])? == "true")
+    }
+}

@@ -1,0 +1,146 @@
+//! Whether an event needs an image. A commit that changes nothing but environment values deploys what is
+//! already built; building it again would write back, and the write-back would build again.
+
+use crate::Outcome;
+use crate::forge::{self, Event};
+use crate::git::Git;
+use crate::process::root;
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// Decide from the event whether an image has to be built.
+///
+/// Prints `build=true` or `build=false` with the reason, and sets the step's output `build`.
+#[derive(clap::Args)]
+pub(crate) struct Plan {}
+
+impl Plan {
+    pub(crate) fn run(&self) -> Outcome {
+        let event = Event::from_env()?;
+        let git = Git::new(&root()?);
+        let decision = decide(&event, &payload()?, &git);
+        println!("build={}: {}", decision.build, decision.reason);
+        forge::output("build", &decision.build.to_string())
+    }
+}
+
+fn payload() -> Result<Value> {
+    let Some(file) = forge::var("GITHUB_EVENT_PATH") else {
+        return Ok(Value::Null);
+    };
+    let text = std::fs::read_to_string(&file)
+        .with_context(|| format!("cannot read the event ({file})"))?;
+    serde_json::from_str(&text).with_context(|| format!("the event ({file}) is not JSON"))
+}
+
+struct Decision {
+    build: bool,
+    reason: String,
+}
+
+/// In doubt, build: a needless build costs a minute, a missing one an outage.
+fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
+    let build = |reason: String| Decision {
+        build: true,
+        reason,
+    };
+    let base = match base(event, payload, git) {
+        Ok(base) => base,
+        Err(reason) => return build(format!("{reason:#}")),
+    };
+    // Without rename detection a values file that became something else is one of both names.
+    let range = [
+        "diff",
+        "--name-only",
+        "--no-renames",
+        "-z",
+        &base,
+        &event.sha,
+    ];
+    let changed = match git.read(&range) {
+        Ok(changed) => changed,
+        Err(error) => return build(format!("{error:#}")),
+    };
+    let files: Vec<&str> = changed
+        .split('\0')
+        .filter(|file| !file.is_empty())
+        .collect();
+    let since = forge::short(&base);
+    match files.iter().find(|file| !is_values(file)) {
+        Some(file) => build(format!("{file} changed since {since}")),
+        // People push an empty commit to ask for a run.
+        None if files.is_empty() => build(format!("nothing changed since {since}")),
+        None => Decision {
+            build: false,
+            reason: format!("only environment values changed since {since}"),
+        },
+    }
+}
+
+/// The commit to compare with.
+///
+/// On a protected branch each push is compared with the one before, which had its own run. On any other
+/// branch the whole branch counts: a green run of its last commit must mean that its code was tested.
+fn base(event: &Event, payload: &Value, git: &Git) -> Result<String> {
+    let target = match event.branch() {
+        _ if event.is_pull_request() => payload
+            .pointer("/pull_request/base/ref")
+            .and_then(Value::as_str)
+            .context("the event doesn't name the branch that the pull request targets")?,
+        Some("main" | "staging" | "develop") => return before(event, payload, git),
+        Some(_) => "develop",
+        None => anyhow::bail!("{} is not a branch", event.reference),
+    };
+    let tip = git
+        .commit(&format!("refs/remotes/origin/{target}"))
+        .with_context(|| format!("this clone doesn't have the branch {target}"))?;
+    git.read(&["merge-base", &tip, &event.sha])
+        .with_context(|| format!("no common history with {target}"))
+}
+
+fn before(event: &Event, payload: &Value, git: &Git) -> Result<String> {
+    let before = payload
+        .get("before")
+        .and_then(Value::as_str)
+        .filter(|before| forge::is_commit(before))
+        .context("the event doesn't say what the branch was before")?;
+    anyhow::ensure!(before.bytes().any(|b| b != b'0'), "the branch is new");
+    let before = git
+        .commit(before)
+        .context("the commit before this push is unknown here")?;
+    let forward = git.contains(&event.sha, &before)?;
+    anyhow::ensure!(forward, "the branch was rewritten");
+    Ok(before)
+}
+
+/// `charts/waybill/values-<env>.yaml`, and nothing deeper.
+fn is_values(file: &str) -> bool {
+    file.strip_prefix("charts/waybill/values-")
+        .and_then(|rest| rest.strip_suffix(".yaml"))
+        .is_some_and(|name| !name.is_empty() && !name.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_overlays_are_values() {
+        for file in [
+            "charts/waybill/values-dev.yaml",
+            "charts/waybill/values-prod.yaml",
+        ] {
+            assert!(is_values(file));
+        }
+        for file in [
+            "charts/waybill/values.yaml",
+            "charts/waybill/values-.yaml",
+            "charts/waybill/values-a/b.yaml",
+            "charts/waybill/ci/values-dev.yaml",
+            "x/charts/waybill/values-dev.yaml",
+            "charts/waybill/values-dev.yaml.bak",
+        ] {
+            assert!(!is_values(file), "{file}");
+        }
+    }
+}

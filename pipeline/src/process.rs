@@ -1,0 +1,107 @@
+//! Running other programs: output streams or is captured, and a failure names the command.
+
+use anyhow::{Context, Result, bail};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// A folder of tools that `tools` built; every command below finds its programs there too.
+static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Puts `folder` before PATH for all commands of this process.
+pub(crate) fn prepend_path(folder: PathBuf) {
+    // Built once per process; a second call has the same folder.
+    let _ = TOOLS.set(folder);
+}
+
+fn search_path() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match TOOLS.get() {
+        None => path,
+        Some(folder) => {
+            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+            std::env::join_paths(folders).unwrap_or(path)
+        }
+    }
+}
+
+/// Where `program` is, if it is on PATH.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&search_path())
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// A command with its arguments.
+pub(crate) fn cmd<I, S>(program: &str, args: I) -> Command
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let mut command = Command::new(program);
+    command.args(args).env("PATH", search_path());
+    command
+}
+
+/// Runs with the output streaming; any exit code but 0 is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| cannot_start(command))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", line(command));
+    }
+    Ok(())
+}
+
+/// Runs and returns what it printed, whatever its exit code.
+pub(crate) fn capture(command: &mut Command) -> Result<Output> {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| cannot_start(command))
+}
+
+/// Runs and returns its standard output as it is; any exit code but 0 is an error with what it said.
+pub(crate) fn read_bytes(command: &mut Command) -> Result<Vec<u8>> {
+    let output = capture(command)?;
+    if !output.status.success() {
+        bail!(
+            "`{}` failed ({}): {}",
+            line(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(output.stdout)
+}
+
+/// As [`read_bytes`], as text without the line end.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let bytes = read_bytes(command)?;
+    let text = String::from_utf8(bytes)
+        .with_context(|| format!("`{}` printed something that isn't UTF-8", line(command)))?;
+    Ok(text.trim_end().to_owned())
+}
+
+fn cannot_start(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    format!("cannot start `{program}`: is it installed and on PATH?")
+}
+
+/// The command as a person would type it. Secrets travel in the environment, so none can be in it.
+pub(crate) fn line(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(OsStr::to_string_lossy)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The root of the project: the nearest folder upwards that git knows as a work tree's top.
+pub(crate) fn root() -> Result<PathBuf> {
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    here.ancestors()
+        .find(|folder| folder.join(".git").exists())
+        .map(Path::to_path_buf)
+        .with_context(|| format!("{} is not inside a git repository", here.display()))
+}

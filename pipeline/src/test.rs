@@ -1,0 +1,132 @@
+//! All checks of the project, in the order in which they fail fastest.
+
+use crate::Outcome;
+use crate::checks::{Check, Ran, Report};
+use crate::lint;
+use crate::process::{cmd, root, run};
+use crate::tools::{self, Step};
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use std::path::Path;
+
+/// Run the checks of the whole project, the lab's scenarios included.
+///
+/// Installs first what the chosen stages need. The last line is `checks: N passed, N failed`.
+#[derive(clap::Args)]
+pub(crate) struct Test {
+    /// Leave a stage out (can be repeated)
+    #[arg(long, value_enum, value_name = "STAGE")]
+    skip: Vec<Stage>,
+    /// Run only this stage (can be repeated)
+    #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "skip")]
+    only: Vec<Stage>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Stage {
+    /// Format, clippy, Dockerfile, scripts, house rules
+    Lint,
+    /// The Helm chart with each set of values
+    Chart,
+    /// The workflows
+    Workflows,
+    /// Tests inside the crates
+    Unit,
+    /// Tests of the programs from outside, with real databases and repositories
+    Integration,
+    /// The scenarios on the one-machine system
+    Lab,
+}
+
+const UNIT: [Check; 1] = [Check {
+    name: "unit",
+    run: unit,
+}];
+const INTEGRATION: [Check; 1] = [Check {
+    name: "integration",
+    run: integration,
+}];
+const LAB: [Check; 1] = [Check {
+    name: "lab",
+    run: lab,
+}];
+
+impl Stage {
+    fn checks(self) -> &'static [Check] {
+        match self {
+            Self::Lint => &lint::CODE,
+            Self::Chart => &lint::CHARTS,
+            Self::Workflows => &lint::WORKFLOWS,
+            Self::Unit => &UNIT,
+            Self::Integration => &INTEGRATION,
+            Self::Lab => &LAB,
+        }
+    }
+
+    fn needs(self) -> &'static [Step] {
+        match self {
+            Self::Lint | Self::Chart | Self::Workflows => &[Step::Lint],
+            Self::Unit | Self::Integration => &[Step::Test],
+            // The lab brings its own.
+            Self::Lab => &[],
+        }
+    }
+}
+
+impl Test {
+    pub(crate) fn run(&self) -> Outcome {
+        let root = root()?;
+        let stages = self.stages();
+        let mut report = Report::default();
+        let needs: Vec<Step> = stages
+            .iter()
+            .flat_map(|stage| stage.needs())
+            .copied()
+            .collect();
+        if let Err(error) = tools::install(&needs) {
+            report.fail("tools", error);
+        }
+        for check in stages.iter().flat_map(|stage| stage.checks()) {
+            report.run(check, &root);
+        }
+        let (passed, failed) = (report.passed(), report.failed());
+        println!(
+            "\n{}\nchecks: {passed} passed, {failed} failed",
+            report.table()
+        );
+        ensure!(failed == 0, "not all checks passed");
+        Ok(())
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        let wanted = |stage: &Stage| match self.only.as_slice() {
+            [] => !self.skip.contains(stage),
+            only => only.contains(stage),
+        };
+        Stage::value_variants()
+            .iter()
+            .copied()
+            .filter(wanted)
+            .collect()
+    }
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Result<Ran> {
+    run(cmd("cargo", args).current_dir(root))?;
+    Ok(Ran::Done)
+}
+
+fn unit(root: &Path) -> Result<Ran> {
+    cargo(
+        root,
+        &["test", "--workspace", "--locked", "--lib", "--bins"],
+    )
+}
+
+fn integration(root: &Path) -> Result<Ran> {
+    cargo(root, &["test", "--workspace", "--locked", "--test", "*"])
+}
+
+fn lab(root: &Path) -> Result<Ran> {
+    cargo(root, &["lab", "test"])
+}
