@@ -17,7 +17,7 @@ use crate::store::{self, DatabaseUrl, Store};
 /// Brings the database's schema up to date.
 pub fn migrate(config: &Config) -> anyhow::Result<()> {
     let applied = store::migrate(&config.database_url, config.database_timeout_ms)?;
-    tracing::info!(database = %config.database_url, ?applied, "the schema is up to date");
+    tracing::info!(database = %config.database_url, applied = applied.join(", "), "the schema is up to date");
     Ok(())
 }
 
@@ -61,7 +61,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let server = axum::serve(listener, router)
         .with_graceful_shutdown(async move { stopped.notified().await });
     let server = tokio::spawn(server.into_future());
-    let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
+    let milliseconds = began.elapsed().as_micros() as f64 / 1000.0;
     tracing::info!(%address, version = build::VERSION, commit = build::COMMIT, milliseconds, "listening");
 
     let reason = signals.next().await;

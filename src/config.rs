@@ -30,7 +30,10 @@ pub struct Config {
     #[serde(deserialize_with = "in_range::<1, 1000, _, _>")]
     pub database_pool_size: u32,
     /// How long to wait for a connection, a lock or a statement.
-    #[serde(with = "milliseconds")]
+    #[serde(
+        deserialize_with = "milliseconds::<1, _>",
+        serialize_with = "as_milliseconds"
+    )]
     pub database_timeout_ms: Duration,
     /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
     #[serde(with = "text")]
@@ -38,16 +41,25 @@ pub struct Config {
     /// `text` or `json`.
     pub log_format: Format,
     /// How long a request may take, the sending of its body included.
-    #[serde(with = "milliseconds")]
+    #[serde(
+        deserialize_with = "milliseconds::<1, _>",
+        serialize_with = "as_milliseconds"
+    )]
     pub request_timeout_ms: Duration,
     /// The largest request body.
     #[serde(deserialize_with = "in_range::<1, 0x1000_0000, _, _>")]
     pub request_body_limit_bytes: u32,
     /// After SIGTERM: how long to go on serving while not ready, until the load balancer has noticed.
-    #[serde(with = "milliseconds")]
+    #[serde(
+        deserialize_with = "milliseconds::<0, _>",
+        serialize_with = "as_milliseconds"
+    )]
     pub shutdown_delay_ms: Duration,
     /// Then: how long requests under way may take to end.
-    #[serde(with = "milliseconds")]
+    #[serde(
+        deserialize_with = "milliseconds::<0, _>",
+        serialize_with = "as_milliseconds"
+    )]
     pub shutdown_timeout_ms: Duration,
 
     /// Names of `WAYBILL_*` variables that this version doesn't know.
@@ -183,21 +195,14 @@ fn in_range<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>, T: From<u
     }
 }
 
-mod milliseconds {
-    use super::*;
+fn milliseconds<'de, const MIN: u32, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    in_range::<MIN, 3_600_000, _, u64>(deserializer).map(Duration::from_millis)
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
-        in_range::<0, 3_600_000, _, u64>(deserializer).map(Duration::from_millis)
-    }
-
-    pub(super) fn serialize<S: Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u128(duration.as_millis())
-    }
+fn as_milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u128(duration.as_millis())
 }
 
 /// What is written and read as text.
@@ -292,7 +297,7 @@ mod tests {
             "WAYBILL_DATABASE_TIMEOUT_MS: invalid digit found in string",
             "WAYBILL_LOG_LEVEL: error parsing level",
             "WAYBILL_LOG_FORMAT: unknown variant `xml`, expected `text` or `json`",
-            "WAYBILL_REQUEST_TIMEOUT_MS: 3600001 is not between 0 and 3600000",
+            "WAYBILL_REQUEST_TIMEOUT_MS: 3600001 is not between 1 and 3600000",
         ]) {
             assert!(
                 line.trim().starts_with(expected),

@@ -50,7 +50,7 @@ impl Api {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(title = "waybill"))]
+#[openapi(components(schemas(crate::domain::IdempotencyKey)))]
 struct Description;
 
 /// All routes.

@@ -27,7 +27,12 @@ pub fn init(config: &Config) {
             .with_ansi(std::io::stdout().is_terminal())
             .finish()
             .try_init(),
-        Format::Json => lines.json().flatten_event(true).finish().try_init(),
+        Format::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_span_list(false)
+            .finish()
+            .try_init(),
     };
     for variable in &config.unknown {
         tracing::warn!(%variable, "unknown environment variable ignored");

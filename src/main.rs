@@ -39,20 +39,22 @@ fn main() -> ExitCode {
 }
 
 fn run(mode: Mode) -> anyhow::Result<()> {
-    if let Mode::CheckConfig = mode {
-        print!("{}", Config::from_env(Strictness::RefuseUnknown)?);
-        return Ok(());
-    }
-    let config = Config::from_env(Strictness::WarnOfUnknown)?;
     match mode {
-        Mode::Healthcheck => healthcheck::run(config.http_addr),
-        Mode::Migrate => {
-            logging::init(&config);
-            app::migrate(&config)
+        Mode::Serve => app::serve(start()?),
+        Mode::Migrate => app::migrate(&start()?),
+        Mode::CheckConfig => {
+            print!("{}", Config::from_env(Strictness::RefuseUnknown)?);
+            Ok(())
         }
-        Mode::Serve | Mode::CheckConfig => {
-            logging::init(&config);
-            app::serve(config)
+        Mode::Healthcheck => {
+            healthcheck::run(Config::from_env(Strictness::WarnOfUnknown)?.http_addr)
         }
     }
+}
+
+/// What every mode that works on the database begins with.
+fn start() -> anyhow::Result<Config> {
+    let config = Config::from_env(Strictness::WarnOfUnknown)?;
+    logging::init(&config);
+    Ok(config)
 }

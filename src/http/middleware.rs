@@ -46,13 +46,15 @@ pub(super) async fn observe(
     let status = response.status().as_u16();
     let duration = began.elapsed();
     api.metrics.request_ends(method, route, status, duration);
-    let milliseconds = duration.as_secs_f64() * 1000.0;
-    // What the platform asks every few seconds would drown the rest.
-    if route.starts_with("/api") || status >= 400 {
-        span.in_scope(|| tracing::info!(status, route, milliseconds, "answered"));
-    } else {
-        span.in_scope(|| tracing::debug!(status, route, milliseconds, "answered"));
-    }
+    let milliseconds = duration.as_micros() as f64 / 1000.0;
+    span.in_scope(|| {
+        // What the platform asks every few seconds would drown the rest.
+        if route.starts_with("/api") || status >= 400 {
+            tracing::info!(status, route, milliseconds, "answered");
+        } else {
+            tracing::debug!(status, route, milliseconds, "answered");
+        }
+    });
     response
 }
 

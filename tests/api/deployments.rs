@@ -1,0 +1,300 @@
+//! `/api/v1/deployments`
+
+use std::thread;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use crate::support::Kind::{self, Postgres, Sqlite};
+use crate::support::{Waybill, deployment, deployment_with};
+
+const PATH: &str = "/api/v1/deployments";
+
+#[rstest]
+fn what_is_recorded_can_be_read(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let answer = waybill.post(PATH, &deployment());
+    let recorded = answer.json(201);
+    let id = recorded["id"].as_str().unwrap();
+    assert_eq!(answer.headers["location"], format!("{PATH}/{id}"));
+    assert_eq!(id.as_bytes()[14], b'7', "{id} is no UUIDv7");
+    assert!(recorded["started_at"].as_str().unwrap().ends_with('Z'));
+    let expected = deployment_with(json!({
+        "id": id, "status": "pending", "started_at": recorded["started_at"], "finished_at": null,
+    }));
+    assert_eq!(recorded, expected);
+    assert_eq!(waybill.get(&format!("{PATH}/{id}")).json(200), expected);
+    assert_eq!(
+        waybill.get(PATH).json(200),
+        json!({ "items": [expected], "next_cursor": null })
+    );
+}
+
+#[rstest]
+#[case(json!({ "image_digest": "sha256:abc" }), "image_digest: expected an image digest")]
+#[case(json!({ "commit": "1d7b4e0" }), "commit: expected a commit")]
+#[case(json!({ "application": "Shop" }), "application: expected a DNS label")]
+#[case(json!({ "environment": "a".repeat(64) }), "environment: expected a DNS label")]
+#[case(json!({ "version": "" }), "version: expected at most 128")]
+#[case(json!({ "actor": "a\u{0}b" }), "actor: expected 1 to 128 characters")]
+#[case(json!({ "actor": 7 }), "actor: invalid type: integer `7`")]
+#[case(json!({ "status": "fine" }), "status: unknown variant `fine`")]
+#[case(json!({ "status": "healthy" }), "a deployment begins as pending or progressing, not as healthy")]
+#[case(json!({ "started_at": "2026-01-01T00:00:00Z" }), "unknown field `started_at`")]
+fn a_wrong_field_is_refused(
+    #[values(Sqlite, Postgres)] kind: Kind,
+    #[case] field: Value,
+    #[case] detail: &str,
+) {
+    let waybill = kind.serve();
+    waybill
+        .post(PATH, &deployment_with(field))
+        .assert_problem(422, detail);
+    assert_eq!(waybill.get(PATH).json(200)["items"], json!([]));
+}
+
+fn record_under(waybill: &Waybill, key: &str, deployment: &Value) -> crate::support::Answer {
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", key),
+    ];
+    waybill.send("POST", PATH, &headers, &deployment.to_string())
+}
+
+#[rstest]
+fn under_a_key_a_deployment_is_recorded_once(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let first = record_under(&waybill, "run-17", &deployment());
+    let path = first.headers["location"].to_str().unwrap();
+    // What has become of it in between doesn't change the answer.
+    waybill
+        .patch(path, &json!({ "status": "progressing" }))
+        .json(200);
+    let second = record_under(&waybill, "run-17", &deployment());
+    assert_eq!(second.json(201), first.json(201));
+    assert_eq!(second.headers["idempotency-replayed"], "true");
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+
+    record_under(
+        &waybill,
+        "run-17",
+        &deployment_with(json!({ "version": "v2" })),
+    )
+    .assert_problem(422, "the Idempotency-Key was used with another request");
+    assert_ne!(
+        record_under(&waybill, "run-18", &deployment()).json(201)["id"],
+        first.json(201)["id"]
+    );
+    assert_eq!(
+        waybill.get(PATH).json(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[rstest]
+fn under_a_key_simultaneous_requests_are_one(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let ids: Vec<_> = thread::scope(|scope| {
+        let request = || record_under(&waybill, "run-17", &deployment()).json(201)["id"].clone();
+        let requests: Vec<_> = (0..8).map(|_| scope.spawn(request)).collect();
+        requests
+            .into_iter()
+            .map(|request| request.join().unwrap())
+            .collect()
+    });
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(
+        waybill.get(PATH).json(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[rstest]
+fn a_refused_request_does_not_use_up_its_key(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let refused = deployment_with(json!({ "status": "healthy" }));
+    record_under(&waybill, "run-17", &refused).assert_problem(422, "begins as");
+    record_under(&waybill, "run-17", &deployment()).json(201);
+}
+
+#[rstest]
+fn a_list_is_filtered(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let other = json!({
+        "application": "blog",
+        "environment": "prod",
+        "version": "v2",
+        "commit": "f".repeat(40),
+        "image_digest": format!("sha256:{}", "0".repeat(64)),
+        "status": "progressing",
+        "actor": "Jane Doe",
+    });
+    waybill.record(&deployment());
+    waybill.record(&other);
+    for (field, value) in other.as_object().unwrap() {
+        let value = value.as_str().unwrap().replace(' ', "%20");
+        let page = waybill.get(&format!("{PATH}?{field}={value}")).json(200);
+        assert_eq!(page["items"].as_array().unwrap().len(), 1, "{field}");
+        assert_eq!(page["items"][0][field], other[field]);
+    }
+    let none = waybill
+        .get(&format!("{PATH}?application=blog&environment=dev"))
+        .json(200);
+    assert_eq!(none["items"], json!([]));
+}
+
+#[rstest]
+fn a_list_is_read_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let mut recorded: Vec<_> = (0..5).map(|_| waybill.record(&deployment())).collect();
+    recorded.reverse();
+
+    let mut read = Vec::new();
+    let mut sizes = Vec::new();
+    let mut query = "?limit=2".to_owned();
+    loop {
+        let page = waybill.get(&format!("{PATH}{query}")).json(200);
+        let items = page["items"].as_array().unwrap();
+        sizes.push(items.len());
+        read.extend(
+            items
+                .iter()
+                .map(|item| format!("{PATH}/{}", item["id"].as_str().unwrap())),
+        );
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        query = format!("?limit=2&cursor={cursor}");
+        // Neither a new deployment nor the loss of the one the cursor names moves the pages to come.
+        waybill.record(&deployment());
+        waybill.delete(&format!("{PATH}/{cursor}"));
+    }
+    assert_eq!(read, recorded);
+    assert_eq!(sizes, [2, 2, 1]);
+}
+
+#[rstest]
+#[case("limit=0", "limit: expected a number from 1 to 100")]
+#[case("limit=101", "limit: expected a number from 1 to 100")]
+#[case("limit=many", "limit: invalid digit")]
+#[case("cursor=first", "cursor: UUID parsing failed")]
+#[case("status=fine", "status: unknown variant `fine`")]
+#[case("application=Shop", "application: expected a DNS label")]
+#[case("app=shop", "unknown field `app`")]
+#[case("limit=1&limit=2", "duplicate field `limit`")]
+fn a_wrong_query_is_refused(
+    #[values(Sqlite, Postgres)] kind: Kind,
+    #[case] query: &str,
+    #[case] detail: &str,
+) {
+    kind.serve()
+        .get(&format!("{PATH}?{query}"))
+        .assert_problem(400, detail);
+}
+
+#[rstest]
+fn a_deployment_takes_its_course(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let path = waybill.record(&deployment());
+    let progressing = waybill
+        .patch(
+            &path,
+            &json!({ "status": "progressing", "version": "v1.4.1" }),
+        )
+        .json(200);
+    assert_eq!(progressing["version"], "v1.4.1");
+    assert_eq!(progressing["finished_at"], Value::Null);
+    let healthy = waybill
+        .patch(&path, &json!({ "status": "healthy" }))
+        .json(200);
+    assert!(healthy["finished_at"].as_str() >= healthy["started_at"].as_str());
+    assert_eq!(waybill.get(&path).json(200), healthy);
+    // Once more changes nothing.
+    assert_eq!(
+        waybill
+            .patch(&path, &json!({ "status": "healthy" }))
+            .json(200),
+        healthy
+    );
+    assert_eq!(waybill.patch(&path, &json!({})).json(200), healthy);
+
+    waybill
+        .patch(&path, &json!({ "version": "v2" }))
+        .assert_problem(409, "the roll-out has ended");
+    waybill
+        .patch(&path, &json!({ "status": "pending" }))
+        .assert_problem(409, "a deployment that is healthy cannot become pending; it can become degraded, rolled_back");
+    assert_eq!(waybill.get(&path).json(200), healthy);
+}
+
+#[rstest]
+#[case(json!({ "application": "blog" }), "unknown field `application`")]
+#[case(json!({ "version": null }), "version: invalid type: null")]
+#[case(json!({ "commit": "HEAD" }), "commit: expected a commit")]
+fn a_wrong_change_is_refused(
+    #[values(Sqlite, Postgres)] kind: Kind,
+    #[case] change: Value,
+    #[case] detail: &str,
+) {
+    let waybill = kind.serve();
+    let path = waybill.record(&deployment());
+    waybill.patch(&path, &change).assert_problem(422, detail);
+}
+
+#[rstest]
+fn a_merge_patch_is_a_change(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let path = waybill.record(&deployment());
+    let headers = [("content-type", "application/merge-patch+json")];
+    assert_eq!(
+        waybill
+            .send("PATCH", &path, &headers, r#"{"actor": "Jane"}"#)
+            .json(200)["actor"],
+        "Jane"
+    );
+}
+
+#[rstest]
+fn of_two_contradicting_changes_one_wins(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    for _ in 0..10 {
+        let path = waybill.record(&deployment_with(json!({ "status": "progressing" })));
+        let mut statuses = thread::scope(|scope| {
+            let change = |status: &'static str| {
+                let (waybill, path) = (&waybill, &path);
+                scope.spawn(move || waybill.patch(path, &json!({ "status": status })).status)
+            };
+            [change("healthy"), change("failed")].map(|change| change.join().unwrap())
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 409]);
+    }
+}
+
+#[rstest]
+fn what_is_deleted_is_gone(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let path = waybill.record(&deployment());
+    let answer = waybill.delete(&path);
+    assert_eq!((answer.status, answer.text.as_str()), (204, ""));
+    for answer in [
+        waybill.get(&path),
+        waybill.delete(&path),
+        waybill.patch(&path, &json!({})),
+    ] {
+        answer.assert_problem(404, "there is no deployment");
+    }
+}
+
+#[rstest]
+fn an_id_that_is_none_is_refused(#[values(Sqlite, Postgres)] kind: Kind) {
+    kind.serve()
+        .get(&format!("{PATH}/17"))
+        .assert_problem(400, "UUID parsing failed");
+}

@@ -1,0 +1,181 @@
+//! `waybill check-config`, `migrate`, `healthcheck`, and what stops `serve` from starting
+
+use std::process::{Output, Stdio};
+
+use rstest::rstest;
+
+use crate::support::Kind::{self, Postgres, Sqlite};
+use crate::support::{Waybill, command};
+
+fn run(mode: &str, settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command(mode, settings).output().unwrap();
+    (
+        status.code(),
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap(),
+    )
+}
+
+#[test]
+fn check_config_prints_what_holds() {
+    let (code, out, _) = run(
+        "check-config",
+        &[(
+            "WAYBILL_DATABASE_URL",
+            "postgres://ledger:hunter2@db/ledger",
+        )],
+    );
+    assert_eq!(code, Some(0));
+    assert!(out.contains("WAYBILL_HTTP_ADDR=127.0.0.1:8080\n"), "{out}");
+    assert!(
+        out.contains("WAYBILL_DATABASE_URL=postgres://ledger:***@db/ledger\n"),
+        "{out}"
+    );
+}
+
+#[test]
+fn check_config_refuses_what_it_does_not_know() {
+    let (code, _, err) = run("check-config", &[("WAYBILL_DATABSE_URL", "sqlite://a.db")]);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains("WAYBILL_DATABSE_URL: no such setting"),
+        "{err}"
+    );
+}
+
+#[test]
+fn serve_warns_of_what_it_does_not_know() {
+    let waybill = Sqlite.serve_with(&[("WAYBILL_FUTURE", "1")]);
+    waybill.wait_for_log(&["WARN", "WAYBILL_FUTURE"]);
+}
+
+#[rstest]
+#[case("WAYBILL_HTTP_ADDR", "localhost")]
+#[case("WAYBILL_DATABASE_URL", "mysql://db/ledger")]
+#[case("WAYBILL_DATABASE_POOL_SIZE", "0")]
+#[case("WAYBILL_LOG_LEVEL", "loud")]
+#[case("WAYBILL_SHUTDOWN_DELAY_MS", "5s")]
+fn a_wrong_value_stops_every_mode(
+    #[values("serve", "migrate", "check-config", "healthcheck")] mode: &str,
+    #[case] variable: &str,
+    #[case] value: &str,
+) {
+    let (code, _, err) = run(mode, &[(variable, value)]);
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("waybill: wrong configuration:"), "{err}");
+    assert!(err.contains(&format!("{variable}: ")), "{err}");
+}
+
+#[test]
+fn serve_says_which_address_is_taken() {
+    let waybill = Sqlite.serve();
+    let address = waybill.address.to_string();
+    let database = Sqlite.empty();
+    let (code, _, err) = run(
+        "serve",
+        &[
+            ("WAYBILL_HTTP_ADDR", &address),
+            ("WAYBILL_DATABASE_URL", &database.url),
+        ],
+    );
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains(&format!("cannot listen on {address} (WAYBILL_HTTP_ADDR)")),
+        "{err}"
+    );
+}
+
+#[rstest]
+#[case("serve", "sqlite:///nowhere/waybill.db")]
+#[case("migrate", "sqlite:///nowhere/waybill.db")]
+#[case("migrate", "postgres://waybill:hunter2@127.0.0.1:1/waybill")]
+fn a_database_that_cannot_be_opened_is_named(#[case] mode: &str, #[case] url: &str) {
+    let (code, _, err) = run(
+        mode,
+        &[
+            ("WAYBILL_DATABASE_URL", url),
+            ("WAYBILL_HTTP_ADDR", "127.0.0.1:0"),
+        ],
+    );
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains("cannot open the database") && err.contains("WAYBILL_DATABASE_URL"),
+        "{err}"
+    );
+    assert!(!err.contains("hunter2"), "{err}");
+}
+
+#[test]
+fn an_unknown_mode_is_an_error() {
+    let (code, _, err) = run("sail", &[]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("sail"), "{err}");
+}
+
+#[rstest]
+fn simultaneous_migrations_are_one(#[values(Sqlite, Postgres)] kind: Kind) {
+    let database = kind.empty();
+    let settings = [
+        ("WAYBILL_DATABASE_URL", database.url.as_str()),
+        ("WAYBILL_LOG_FORMAT", "json"),
+    ];
+    let migrations: Vec<_> = (0..6)
+        .map(|_| {
+            command("migrate", &settings)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    let outputs: Vec<_> = migrations
+        .into_iter()
+        .map(|migration| migration.wait_with_output().unwrap())
+        .collect();
+    assert!(
+        outputs.iter().all(|output| output.status.success()),
+        "{outputs:?}"
+    );
+    let idle = outputs
+        .iter()
+        .filter(|output| String::from_utf8_lossy(&output.stdout).contains(r#""applied":"""#));
+    assert_eq!(idle.count(), 5, "{outputs:?}");
+    Waybill::start(database, &[]).get("/ready").json(200);
+}
+
+#[test]
+fn healthcheck_asks_the_running_service() {
+    let waybill = Sqlite.serve();
+    let address = waybill.address.to_string();
+    assert_eq!(
+        run("healthcheck", &[("WAYBILL_HTTP_ADDR", &address)]).0,
+        Some(0)
+    );
+    // As in a container, where the service listens on every address.
+    let everywhere = format!("0.0.0.0:{}", waybill.address.port());
+    assert_eq!(
+        run("healthcheck", &[("WAYBILL_HTTP_ADDR", &everywhere)]).0,
+        Some(0)
+    );
+    drop(waybill);
+    let (code, _, err) = run("healthcheck", &[("WAYBILL_HTTP_ADDR", &address)]);
+    assert_eq!(code, Some(1));
+    assert!(
+        err.contains(&format!("no answer from http://{address}/ready")),
+        "{err}"
+    );
+}
+
+#[test]
+fn healthcheck_tells_a_service_that_is_not_ready() {
+    let waybill = Waybill::start(Postgres.empty(), &[]);
+    let (code, _, err) = run(
+        "healthcheck",
+        &[("WAYBILL_HTTP_ADDR", &waybill.address.to_string())],
+    );
+    assert_eq!(code, Some(1));
+    assert!(err.contains("answered 503"), "{err}");
+}

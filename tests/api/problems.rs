@@ -1,0 +1,139 @@
+//! Whatever goes wrong is answered as a problem, wherever it does.
+
+use rstest::rstest;
+
+use crate::support::Kind::{self, Postgres, Sqlite};
+use crate::support::{Server, deployment, read_all, wait_until};
+
+const PATH: &str = "/api/v1/deployments";
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+#[rstest]
+#[case("GET", "/nowhere", &[], "", 404, "nothing at this path")]
+#[case("GET", "/api/v1/deployments/", &[], "", 404, "nothing at this path")]
+#[case("POST", PATH, &[JSON], "{", 400, "EOF while parsing")]
+#[case("POST", PATH, &[JSON], "\u{0}", 400, "expected value")]
+#[case("POST", PATH, &[JSON], "[]", 422, "invalid")]
+#[case("POST", PATH, &[("content-type", "text/plain")], "{}", 415, "Content-Type: application/json")]
+#[case("POST", PATH, &[], "{}", 415, "Content-Type: application/json")]
+#[case("POST", PATH, &[JSON, ("idempotency-key", "")], "{}", 400, "Idempotency-Key: expected 1 to 255")]
+fn a_wrong_request(
+    #[values(Sqlite, Postgres)] kind: Kind,
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] headers: &[(&str, &str)],
+    #[case] body: &str,
+    #[case] status: u16,
+    #[case] detail: &str,
+) {
+    kind.serve()
+        .send(method, path, headers, body)
+        .assert_problem(status, detail);
+}
+
+#[rstest]
+#[case("PUT", PATH, "GET,HEAD,POST")]
+#[case("DELETE", "/health", "GET,HEAD")]
+#[case("POST", "/openapi.json", "GET,HEAD")]
+#[case("BREW", PATH, "GET,HEAD,POST")]
+fn a_wrong_method(
+    #[values(Sqlite, Postgres)] kind: Kind,
+    #[case] method: &str,
+    #[case] path: &str,
+    #[case] allowed: &str,
+) {
+    let answer = kind.serve().send(method, path, &[], "");
+    answer.assert_problem(405, "the Allow header");
+    assert_eq!(answer.headers["allow"], allowed);
+}
+
+#[rstest]
+fn too_large_a_body(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve_with(&[("WAYBILL_REQUEST_BODY_LIMIT_BYTES", "1000")]);
+    waybill.record(&deployment());
+    let body = format!("{}{}", " ".repeat(1000), deployment());
+    waybill
+        .send("POST", PATH, &[JSON], &body)
+        .assert_problem(413, "length limit exceeded");
+}
+
+#[rstest]
+fn too_slow_a_request(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve_with(&[("WAYBILL_REQUEST_TIMEOUT_MS", "100")]);
+    let (stream, _) = waybill.begin_request();
+    let answer = read_all(stream);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.contains("application/problem+json") && answer.contains("retry-after"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("the request took longer than 100 ms"),
+        "{answer}"
+    );
+}
+
+#[rstest]
+fn a_database_that_is_locked(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "100")]);
+    let mut other = waybill.database.connect();
+    let lock = match kind {
+        Sqlite => "BEGIN IMMEDIATE",
+        Postgres => "BEGIN; LOCK TABLE deployments",
+    };
+    other.batch_execute(lock).unwrap();
+    waybill
+        .post(PATH, &deployment())
+        .assert_problem(503, "the database is not available");
+    other.batch_execute("ROLLBACK").unwrap();
+    waybill.record(&deployment());
+}
+
+#[test]
+fn a_database_that_goes_away_and_comes_back() {
+    let waybill = Postgres.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
+    waybill.record(&deployment());
+    let database = waybill.database.url.rsplit('/').next().unwrap();
+    Server::get().execute(&format!(
+        "ALTER DATABASE {database} ALLOW_CONNECTIONS false;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+    ));
+    waybill
+        .get(PATH)
+        .assert_problem(503, "the database is not available");
+    waybill
+        .get("/ready")
+        .assert_problem(503, "the database is unavailable");
+    // A restart wouldn't help, so the process is well.
+    waybill.get("/health").json(200);
+    Server::get().execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"));
+    wait_until("the service to be ready again", || {
+        waybill.get("/ready").status == 200
+    });
+    assert_eq!(
+        waybill.get(PATH).json(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[rstest]
+fn a_record_that_cannot_be_understood(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let path = waybill.record(&deployment());
+    waybill
+        .database
+        .connect()
+        .batch_execute("UPDATE deployments SET status = 'lost'")
+        .unwrap();
+    let answer = waybill.get(&path);
+    answer.assert_problem(500, "a defect of the service");
+    assert!(!answer.text.contains("lost"), "{}", answer.text);
+    waybill.wait_for_log(&[
+        "ERROR",
+        "unknown: lost",
+        answer.headers["x-request-id"].to_str().unwrap(),
+    ]);
+}

@@ -1,0 +1,365 @@
+//! Starts the service and talks to it.
+
+mod postgres;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection, SqliteConnection};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::http::{HeaderMap, Request};
+
+pub(crate) use postgres::Server;
+
+/// How long anything may take before a test fails. Generous: only failing tests wait for it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The kinds of database that the service runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Kind {
+    /// A database of the test's own, with nothing in it.
+    pub(crate) fn empty(self) -> Database {
+        match self {
+            Kind::Sqlite => {
+                let dir = TempDir::new().unwrap();
+                let url = format!("sqlite://{}/waybill.db", dir.path().display());
+                Database {
+                    url,
+                    _dir: Some(dir),
+                }
+            }
+            Kind::Postgres => Database {
+                url: Server::get().create_database("template0"),
+                _dir: None,
+            },
+        }
+    }
+
+    /// A database of the test's own, with the current schema.
+    pub(crate) fn migrated(self) -> Database {
+        match self {
+            Kind::Sqlite => self.empty(),
+            Kind::Postgres => Database {
+                url: Server::get().create_database(Server::get().migrated()),
+                _dir: None,
+            },
+        }
+    }
+
+    /// The service, on a database of its own.
+    pub(crate) fn serve(self) -> Waybill {
+        self.serve_with(&[])
+    }
+
+    /// The same, with settings.
+    pub(crate) fn serve_with(self, settings: &[(&str, &str)]) -> Waybill {
+        Waybill::start(self.migrated(), settings)
+    }
+}
+
+/// A database of one test.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    _dir: Option<TempDir>,
+}
+
+impl Database {
+    /// A connection beside the service's.
+    pub(crate) fn connect(&self) -> Box<dyn SimpleConnection> {
+        match self.url.strip_prefix("sqlite://") {
+            Some(path) => Box::new(SqliteConnection::establish(path).unwrap()),
+            None => Box::new(PgConnection::establish(&self.url).unwrap()),
+        }
+    }
+}
+
+/// The program, without the settings of whoever runs the tests.
+pub(crate) fn command(mode: &str, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("WAYBILL_") || name.starts_with("PG") {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command.arg(mode).envs(settings.iter().copied());
+    command
+}
+
+/// The running service.
+pub(crate) struct Waybill {
+    pub(crate) database: Database,
+    pub(crate) address: SocketAddr,
+    process: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Waybill {
+    /// Starts it on any free port.
+    pub(crate) fn start(database: Database, settings: &[(&str, &str)]) -> Self {
+        let mut process = command("serve", &[])
+            .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
+            .env("WAYBILL_DATABASE_URL", &database.url)
+            .env("WAYBILL_LOG_FORMAT", "json")
+            .envs(settings.iter().copied())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (found, address) = mpsc::channel();
+        let (lines, copy) = (
+            BufReader::new(process.stdout.take().unwrap()).lines(),
+            Arc::clone(&log),
+        );
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&line).unwrap();
+                if event["message"] == "listening" {
+                    let _ = found.send(event["address"].as_str().unwrap().parse().unwrap());
+                }
+                let mut log = copy.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        match address.recv_timeout(DEADLINE) {
+            Ok(address) => Self {
+                database,
+                address,
+                process,
+                log,
+            },
+            Err(_) => {
+                let _ = process.kill();
+                panic!("the service did not start:\n{}", log.lock().unwrap());
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(
+            "POST",
+            path,
+            &[("content-type", "application/json")],
+            &body.to_string(),
+        )
+    }
+
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(
+            "PATCH",
+            path,
+            &[("content-type", "application/json")],
+            &body.to_string(),
+        )
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], "")
+    }
+
+    /// Any request.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(DEADLINE))
+            .build()
+            .into();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = if body.is_empty() {
+            agent.run(request.body(()).unwrap())
+        } else {
+            agent.run(request.body(body.to_owned()).unwrap())
+        };
+        let mut response = response.unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text,
+        }
+    }
+
+    /// Records a deployment, and returns its path.
+    pub(crate) fn record(&self, deployment: &Value) -> String {
+        let answer = self.post("/api/v1/deployments", deployment);
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.headers["location"].to_str().unwrap().to_owned()
+    }
+
+    /// Sends a request but for the last byte of its body, so that it is under way until that is sent.
+    pub(crate) fn begin_request(&self) -> (TcpStream, Vec<u8>) {
+        use std::io::Write;
+
+        let body = deployment().to_string();
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(
+            stream,
+            "POST /api/v1/deployments HTTP/1.1\r\nHost: waybill\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{}",
+            body.len(),
+            &body[..body.len() - 1]
+        )
+        .unwrap();
+        (stream, body.as_bytes()[body.len() - 1..].to_vec())
+    }
+
+    /// A value of the metrics, by its name with its labels.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics").text;
+        metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    }
+
+    /// Waits for a line of the log that holds all of `parts`.
+    pub(crate) fn wait_for_log(&self, parts: &[&str]) {
+        wait_until(&format!("a log line with {parts:?}"), || {
+            let log = self.log.lock().unwrap();
+            log.lines()
+                .any(|line| parts.iter().all(|part| line.contains(part)))
+        });
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the end of the process", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Waybill {
+    /// Ends it gently, so that a coverage run gets its figures.
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let _ = Command::new("kill")
+                .args(["-TERM", &self.process.id().to_string()])
+                .status();
+            let ended = poll(Duration::from_secs(5), || {
+                !matches!(self.process.try_wait(), Ok(None))
+            });
+            if !ended {
+                let _ = self.process.kill();
+                let _ = self.process.wait();
+            }
+        }
+    }
+}
+
+/// An HTTP response.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body, of a response with this status.
+    pub(crate) fn json(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// Checks that it is a problem with this status, which says `detail`.
+    pub(crate) fn assert_problem(&self, status: u16, detail: &str) {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert!(self.headers.contains_key("x-request-id"));
+        assert_eq!(self.headers.contains_key("retry-after"), status == 503);
+        let problem = self.json(status);
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].is_string());
+        let said = problem["detail"].as_str().unwrap();
+        assert!(said.contains(detail), "{said:?} does not say {detail:?}");
+    }
+}
+
+/// A deployment that can be recorded.
+pub(crate) fn deployment() -> Value {
+    json!({
+        "application": "shop",
+        "environment": "dev",
+        "version": "v1.4.0",
+        "commit": "1d7b4e0a3c5f60718293a4b5c6d7e8f901234567",
+        "image_digest": format!("sha256:{}", "a1".repeat(32)),
+        "actor": "delivery-bot",
+    })
+}
+
+/// The same but for some fields.
+pub(crate) fn deployment_with(fields: Value) -> Value {
+    let mut deployment = deployment();
+    for (name, value) in fields.as_object().unwrap() {
+        deployment[name] = value.clone();
+    }
+    deployment
+}
+
+/// Waits until `condition` holds, and fails when it never does.
+pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(
+        poll(DEADLINE, condition),
+        "waited {DEADLINE:?} in vain for {what}"
+    );
+}
+
+fn poll(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let began = Instant::now();
+    while !condition() {
+        if began.elapsed() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+/// Reads all that a connection still has to say.
+pub(crate) fn read_all(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}

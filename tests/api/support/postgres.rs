@@ -1,0 +1,224 @@
+//! A PostgreSQL server of the test run's own.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
+use tempfile::TempDir;
+
+use super::{command, poll};
+
+/// Started by the first test that needs it, stopped when the test run ends, in whichever way.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    dir: PathBuf,
+    next_database: AtomicUsize,
+    migrated: OnceLock<String>,
+    /// Closed by the kernel when this process ends, which the server's guard waits for.
+    _guard: ChildStdin,
+}
+
+/// Runs the server until standard input ends, then stops it and removes its folder. `"$@"` is the server.
+const GUARD: &str = r#"
+dir=$PWD
+"$@" >"$dir/log" 2>&1 &
+cat >/dev/null
+kill -QUIT $!
+wait
+rm -rf "$dir"
+"#;
+
+impl Server {
+    pub(crate) fn get() -> &'static Self {
+        static SERVER: OnceLock<Server> = OnceLock::new();
+        SERVER.get_or_init(Self::start)
+    }
+
+    fn start() -> Self {
+        let programs = programs();
+        let user = Unprivileged::find();
+        let dir = user.folder();
+        let data = dir.join("data");
+        let initdb = user
+            .command(&programs.join("initdb"), &dir)
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--no-sync",
+            ])
+            .arg("--pgdata")
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert!(
+            initdb.status.success(),
+            "initdb: {}",
+            String::from_utf8_lossy(&initdb.stderr)
+        );
+        super::super::tls::write_certificate(&data);
+        for file in ["server.crt", "server.key"] {
+            user.own(&data.join(file));
+        }
+
+        // Free now; if somebody else takes it first, the server says so in its log.
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mut guard = user
+            .command(Path::new("/bin/sh"), &dir)
+            .args(["-c", GUARD, "guard"])
+            .arg(programs.join("postgres"))
+            .arg("-D")
+            .arg(&data)
+            .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", ""])
+            .args([
+                "-c",
+                "ssl=on",
+                "-c",
+                "fsync=off",
+                "-c",
+                "full_page_writes=off",
+                "-c",
+                "max_connections=200",
+            ])
+            .stdin(Stdio::piped())
+            // Not to be ended by the Ctrl-C that ends the tests: it has still to clean up.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let server = Self {
+            port,
+            dir,
+            next_database: AtomicUsize::new(0),
+            migrated: OnceLock::new(),
+            _guard: guard.stdin.take().unwrap(),
+        };
+        let up = poll(super::DEADLINE, || {
+            PgConnection::establish(&server.url("postgres")).is_ok()
+        });
+        assert!(
+            up,
+            "PostgreSQL did not start:\n{}",
+            fs::read_to_string(server.dir.join("log")).unwrap_or_default()
+        );
+        server
+    }
+
+    /// The address of a database.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The certificate that the server shows, in a file.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.dir.join("data/server.crt")
+    }
+
+    /// Runs statements as the superuser.
+    pub(crate) fn execute(&self, statements: &str) {
+        PgConnection::establish(&self.url("postgres"))
+            .unwrap()
+            .batch_execute(statements)
+            .unwrap();
+    }
+
+    /// A new copy of the database `template`; its address.
+    pub(crate) fn create_database(&self, template: &str) -> String {
+        let name = format!(
+            "test_{}",
+            self.next_database.fetch_add(1, Ordering::Relaxed)
+        );
+        self.execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"));
+        self.url(&name)
+    }
+
+    /// The name of a database with the current schema.
+    pub(crate) fn migrated(&self) -> &str {
+        self.migrated.get_or_init(|| {
+            let url = self.create_database("template0");
+            let migrate = command("migrate", &[("WAYBILL_DATABASE_URL", &url)])
+                .output()
+                .unwrap();
+            assert!(
+                migrate.status.success(),
+                "{}",
+                String::from_utf8_lossy(&migrate.stderr)
+            );
+            url.rsplit('/').next().unwrap().to_owned()
+        })
+    }
+}
+
+/// Where PostgreSQL's programs are: on the PATH, or where Debian puts them.
+fn programs() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).find(|dir| dir.join("initdb").exists());
+    let of_debian = || {
+        let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+        let version = versions
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .max()?;
+        Some(PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
+    };
+    on_path
+        .or_else(of_debian)
+        .expect("these tests need a PostgreSQL server: `apt-get install postgresql`")
+}
+
+/// Whom the server runs as: it refuses to be root.
+struct Unprivileged(Option<(u32, u32)>);
+
+impl Unprivileged {
+    fn find() -> Self {
+        if fs::metadata("/proc/self").unwrap().uid() != 0 {
+            return Self(None);
+        }
+        let users = fs::read_to_string("/etc/passwd").unwrap();
+        let user = users.lines().find_map(|line| {
+            let mut fields = line.strip_prefix("postgres:")?.split(':').skip(1);
+            Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        });
+        Self(Some(user.expect(
+            "there is no user `postgres`: `apt-get install postgresql`",
+        )))
+    }
+
+    /// A folder for it. Root's own temporary folder may be where nobody else gets to.
+    fn folder(&self) -> PathBuf {
+        let dir = if self.0.is_some() {
+            TempDir::new_in("/tmp")
+        } else {
+            TempDir::new()
+        };
+        let dir = dir.unwrap().keep();
+        self.own(&dir);
+        dir
+    }
+
+    fn own(&self, path: &Path) {
+        if let Some((uid, gid)) = self.0 {
+            chown(path, Some(uid), Some(gid)).unwrap();
+        }
+    }
+
+    fn command(&self, program: &Path, dir: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(dir).env("LC_ALL", "C");
+        if let Some((uid, gid)) = self.0 {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+}

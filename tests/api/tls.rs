@@ -1,0 +1,98 @@
+//! TLS between the service and PostgreSQL
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types};
+use openssl::asn1::Asn1Time;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::{X509, X509Name};
+
+use crate::support::Kind::Postgres;
+use crate::support::{Server, Waybill};
+
+/// Writes a self-signed certificate for 127.0.0.1, and its key, where a PostgreSQL server looks for them.
+pub(crate) fn write_certificate(data: &Path) {
+    let key = EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap();
+    let key = PKey::from_ec_key(key).unwrap();
+    let mut name = X509Name::builder().unwrap();
+    name.append_entry_by_text("CN", "127.0.0.1").unwrap();
+    let name = name.build();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_version(2).unwrap();
+    certificate.set_subject_name(&name).unwrap();
+    certificate.set_issuer_name(&name).unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate
+        .set_not_before(&Asn1Time::days_from_now(0).unwrap())
+        .unwrap();
+    certificate
+        .set_not_after(&Asn1Time::days_from_now(1).unwrap())
+        .unwrap();
+    certificate
+        .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
+        .unwrap();
+    let address = SubjectAlternativeName::new()
+        .ip("127.0.0.1")
+        .build(&certificate.x509v3_context(None, None))
+        .unwrap();
+    certificate.append_extension(address).unwrap();
+    certificate.sign(&key, MessageDigest::sha256()).unwrap();
+    fs::write(
+        data.join("server.crt"),
+        certificate.build().to_pem().unwrap(),
+    )
+    .unwrap();
+    fs::write(
+        data.join("server.key"),
+        key.private_key_to_pem_pkcs8().unwrap(),
+    )
+    .unwrap();
+    fs::set_permissions(data.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn serve_with_tls(parameters: &str) -> Waybill {
+    let mut database = Postgres.migrated();
+    database.url.push_str(parameters);
+    Waybill::start(database, &[("WAYBILL_DATABASE_TIMEOUT_MS", "500")])
+}
+
+#[derive(QueryableByName)]
+struct Encrypted {
+    #[diesel(sql_type = sql_types::Bool)]
+    ssl: bool,
+}
+
+#[test]
+fn the_connection_is_encrypted_when_asked() {
+    let waybill = serve_with_tls("?sslmode=require");
+    waybill.get("/ready").json(200);
+    let connections: Vec<Encrypted> = sql_query(
+        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+         WHERE application_name = 'waybill' AND datname = current_database()",
+    )
+    .load(&mut PgConnection::establish(&waybill.database.url).unwrap())
+    .unwrap();
+    assert!(!connections.is_empty());
+    assert!(connections.iter().all(|connection| connection.ssl));
+}
+
+#[test]
+fn the_servers_certificate_is_verified_when_asked() {
+    let certificate = Server::get().certificate();
+    let trusted = serve_with_tls(&format!(
+        "?sslmode=verify-full&sslrootcert={}",
+        certificate.display()
+    ));
+    trusted.get("/ready").json(200);
+    let untrusted = serve_with_tls("?sslmode=verify-full&sslrootcert=system");
+    untrusted
+        .get("/ready")
+        .assert_problem(503, "the database is unavailable");
+    untrusted.wait_for_log(&["certificate verify failed"]);
+}
