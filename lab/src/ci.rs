@@ -1,0 +1,141 @@
+//! Runs of the forge's workflows.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::environment::short;
+use crate::expect::{Verdict, eventually};
+use crate::forge::Forge;
+
+/// A workflow run that has finished well.
+pub struct Run {
+    jobs: Vec<Value>,
+}
+
+impl Run {
+    /// Waits for the run that an event caused at a commit, and for its end.
+    ///
+    /// # Errors
+    /// When a job fails, with its name and the end of its log; or when there is no end in time.
+    pub fn wait(forge: &Forge, event: &str, commit: &str, limit: Duration) -> Result<Self> {
+        let what = format!("CI for the {event} of {}", short(commit));
+        let jobs = eventually(&what, limit, || {
+            let Some(run) = Self::find(forge, event, commit)? else {
+                return Ok(Verdict::Pending("no run has started".into()));
+            };
+            let jobs = jobs(forge, &run)?;
+            if let Some(failed) = jobs.iter().find(|job| job["conclusion"] == "failure") {
+                return Ok(Verdict::Failed(explain(forge, failed)));
+            }
+            Ok(match (run["status"].as_str(), run["conclusion"].as_str()) {
+                (Some("completed"), Some("success")) => Verdict::Met(jobs),
+                (Some("completed"), conclusion) => Verdict::Failed(format!("the run ended as {conclusion:?}")),
+                (status, _) => Verdict::Pending(format!("the run is {status:?}")),
+            })
+        })?;
+        Ok(Self { jobs })
+    }
+
+    /// The run that an event caused at a commit, where there is one.
+    ///
+    /// # Errors
+    /// When the forge can't be asked.
+    pub fn find(forge: &Forge, event: &str, commit: &str) -> Result<Option<Value>> {
+        let runs = forge.repository("GET", &format!("/actions/runs?head_sha={commit}&event={event}&limit=50"), None)?;
+        Ok(runs["workflow_runs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|run| run["head_sha"] == commit && run["event"] == event)
+            .cloned())
+    }
+
+    /// When the first job started.
+    ///
+    /// # Errors
+    /// When no job says so.
+    pub fn started(&self) -> Result<Timestamp> {
+        self.jobs
+            .iter()
+            .filter_map(|job| time(&job["started_at"]))
+            .min()
+            .context("no job says when it started")
+    }
+
+    /// When a job ended.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub fn job_ended(&self, name: &str) -> Result<Timestamp> {
+        time(&self.job(name)?["completed_at"]).with_context(|| format!("job {name} does not say when it ended"))
+    }
+
+    /// When a step of a job ended, by a part of its name.
+    ///
+    /// # Errors
+    /// When there is no such step.
+    pub fn step_ended(&self, job: &str, part: &str) -> Result<Timestamp> {
+        self.job(job)?["steps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|step| step["name"].as_str().is_some_and(|name| name.contains(part)))
+            .and_then(|step| time(&step["completed_at"]))
+            .with_context(|| format!("job {job} has no finished step {part:?}"))
+    }
+
+    /// How a job ended: `success`, `skipped`.
+    ///
+    /// # Errors
+    /// When there is no such job.
+    pub fn conclusion(&self, job: &str) -> Result<&str> {
+        self.job(job)?["conclusion"].as_str().with_context(|| format!("job {job} does not say how it ended"))
+    }
+
+    /// Name, conclusion and seconds of each job.
+    pub fn summary(&self) -> Vec<(String, String, f64)> {
+        self.jobs
+            .iter()
+            .map(|job| {
+                let seconds = match (time(&job["started_at"]), time(&job["completed_at"])) {
+                    (Some(start), Some(end)) => end.duration_since(start).as_secs_f64(),
+                    _ => 0.0,
+                };
+                let text = |key: &str| job[key].as_str().unwrap_or_default().to_owned();
+                (text("name"), text("conclusion"), seconds)
+            })
+            .collect()
+    }
+
+    fn job(&self, name: &str) -> Result<&Value> {
+        self.jobs
+            .iter()
+            .find(|job| job["name"] == name)
+            .with_context(|| format!("the run has no job {name}"))
+    }
+}
+
+fn jobs(forge: &Forge, run: &Value) -> Result<Vec<Value>> {
+    let id = run["id"].as_i64().context("a run has no id")?;
+    let jobs = forge.repository("GET", &format!("/actions/runs/{id}/jobs"), None)?;
+    Ok(jobs["jobs"].as_array().cloned().unwrap_or_default())
+}
+
+fn explain(forge: &Forge, job: &Value) -> String {
+    let name = job["name"].as_str().unwrap_or("?");
+    let log = job["id"]
+        .as_i64()
+        .and_then(|id| forge.repository("GET", &format!("/actions/jobs/{id}/logs"), None).ok());
+    let log = log.as_ref().and_then(Value::as_str).unwrap_or("(no log)");
+    let lines: Vec<&str> = log.lines().collect();
+    format!("job {name} failed:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"))
+}
+
+fn time(value: &Value) -> Option<Timestamp> {
+    let time: Timestamp = value.as_str()?.parse().ok()?;
+    // The forge writes "not yet" as the year 1 or 1970.
+    (time.as_second() > 86_400).then_some(time)
+}

@@ -1,0 +1,126 @@
+//! JSON over HTTP, for the forge and the Kubernetes API.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use ureq::http::Response;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+/// A server that speaks JSON.
+pub struct Client {
+    agent: Agent,
+    base: String,
+    authorization: Option<String>,
+}
+
+impl Client {
+    /// A client of `base` that trusts one authority and may show a certificate of its own.
+    ///
+    /// # Errors
+    /// When a certificate can't be read.
+    pub fn new(base: &str, authority: &Path, identity: Option<(&Path, &Path)>) -> Result<Self> {
+        let mut tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate(authority)?]));
+        if let Some((chain, key)) = identity {
+            let pem = fs::read(key).with_context(|| format!("could not read {}", key.display()))?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(
+                &[certificate(chain)?],
+                PrivateKey::from_pem(&pem)?,
+            )));
+        }
+        let agent = Agent::config_builder()
+            .tls_config(tls.build())
+            .timeout_global(Some(Duration::from_secs(30)))
+            .http_status_as_error(false)
+            .build()
+            .new_agent();
+        Ok(Self { agent, base: base.to_owned(), authorization: None })
+    }
+
+    /// The same with an `Authorization` header.
+    #[must_use]
+    pub fn authorized(mut self, header: impl Into<String>) -> Self {
+        self.authorization = Some(header.into());
+        self
+    }
+
+    /// Sends a request and reads the JSON it answers.
+    ///
+    /// # Errors
+    /// When there is no answer, or it is not a success; with what the server said.
+    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let (status, value) = self.send(method, path, body)?;
+        if (200..300).contains(&status) {
+            return Ok(value);
+        }
+        let message = value.get("message").and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned);
+        bail!("{method} {}{path} answered {status}: {message}", self.base)
+    }
+
+    /// Reads a resource; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub fn find(&self, path: &str) -> Result<Option<Value>> {
+        let (status, value) = self.send("GET", path, None)?;
+        match status {
+            404 => Ok(None),
+            200..300 => Ok(Some(value)),
+            _ => bail!("GET {}{path} answered {status}: {value}", self.base),
+        }
+    }
+
+    /// Sends a request and returns status and JSON, whatever they are.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("Accept", "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let answer = match body {
+            Some(body) => self.agent.run(
+                request
+                    .header("Content-Type", "application/json")
+                    .body(body.to_string())?,
+            ),
+            None => self.agent.run(request.body(())?),
+        };
+        let answer = answer.with_context(|| format!("{method} {}{path}", self.base))?;
+        read(answer)
+    }
+}
+
+fn read(mut answer: Response<Body>) -> Result<(u16, Value)> {
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().with_config().limit(64 << 20).read_to_string()?;
+    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok((status, value))
+}
+
+fn certificate(path: &Path) -> Result<Certificate<'static>> {
+    let pem = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    parse_pem(&pem)
+        .flatten()
+        .find_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .with_context(|| format!("{} holds no certificate", path.display()))
+}
+
+/// Whether a plain HTTP GET answers 200, and with what.
+pub fn get_text(url: &str) -> Option<String> {
+    let agent = Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(2)))
+        .build()
+        .new_agent();
+    agent.get(url).call().ok()?.body_mut().read_to_string().ok()
+}

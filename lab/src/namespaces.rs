@@ -1,0 +1,196 @@
+//! The lab's own mount, network, process, IPC and host-name namespaces: how they begin, are entered
+//! and end. Nothing of the lab runs outside them but the forwarder on loopback.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::command::{Run, command};
+use crate::layout::Layout;
+
+/// Marks, in the environment, the processes that hold a lab: its first process and its forwarder.
+/// The mark survives a killed `up`, so `down` needs no file to find them.
+pub const MARK: &str = "WAYBILL_LAB_HOLDS";
+
+/// Refuses a machine that can't carry the lab, and says what is missing.
+///
+/// # Errors
+/// When not root, or the kernel lacks something.
+pub fn check_machine() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "the lab makes namespaces, mounts and containers, which takes root; \
+             run it as root on a machine that is yours to use, for example in a VM"
+        );
+    }
+    let filesystems = fs::read_to_string("/proc/filesystems").context("could not read /proc/filesystems")?;
+    if !filesystems.lines().any(|line| line.trim_end().ends_with("overlay")) {
+        bail!("this kernel has no overlay file system (CONFIG_OVERLAY_FS), which containers need");
+    }
+    if !Path::new("/sys/fs/cgroup").is_dir() {
+        bail!("control groups are not mounted under /sys/fs/cgroup, and Kubernetes needs them");
+    }
+    // Tried in namespaces of their own, so that a refusal leaves nothing behind.
+    for (need, probe) in [
+        ("private namespaces", "true"),
+        ("bridges (CONFIG_BRIDGE)", "ip link add probe type bridge"),
+        ("virtual Ethernet pairs (CONFIG_VETH)", "ip link add probe type veth"),
+        (
+            "nftables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)",
+            "nft 'add table ip probe; add chain ip probe nat { type nat hook prerouting priority 0; }'",
+        ),
+    ] {
+        command("unshare", ["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "sh", "-c", probe])
+            .run()
+            .with_context(|| format!("this machine does not offer {need}"))?;
+    }
+    Ok(())
+}
+
+/// The first process of a running lab, as the host numbers it.
+pub fn find(layout: &Layout) -> Option<i32> {
+    held_by(layout).into_iter().find(|pid| is_first_process(*pid))
+}
+
+/// All processes that hold this lab.
+pub fn held_by(layout: &Layout) -> Vec<i32> {
+    let mark = [MARK.as_bytes(), b"=", layout.state.as_os_str().as_bytes()].concat();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid: &i32| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == mark))
+        })
+        .collect()
+}
+
+fn is_first_process(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))
+            .is_some_and(|numbers| {
+                let numbers: Vec<&str> = numbers.split_whitespace().collect();
+                numbers.len() > 1 && numbers.last() == Some(&"1")
+            })
+    })
+}
+
+/// Begins the namespaces with a first process that reaps, and does nothing else.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn start(layout: &Layout) -> Result<i32> {
+    fs::create_dir_all(layout.state("log"))?;
+    let log = fs::File::create(layout.state("log/init.log"))?;
+    // A session of its own: what ends the terminal doesn't end the lab.
+    let mut child = command(
+        "setsid",
+        [
+            "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
+            "--mount-proc", "--", "tini", "--", "sleep", "infinity",
+        ],
+    )
+    .env(MARK, &layout.state)
+    .stdout(log.try_clone()?)
+    .stderr(log)
+    .spawn()
+    .context("could not start unshare")?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(pid) = find(layout) {
+            return Ok(pid);
+        }
+        if let Some(status) = child.try_wait()? {
+            let said = fs::read_to_string(layout.state("log/init.log")).unwrap_or_default();
+            bail!("the lab's namespaces could not be made ({status}): {}", said.trim());
+        }
+        if Instant::now() > deadline {
+            bail!("the lab's first process did not appear within 10 s");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A command that runs inside, with nothing of the caller's environment.
+pub fn enter<S: AsRef<OsStr>>(
+    init: i32,
+    environment: &[(String, String)],
+    argv: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut inside = Command::new("nsenter");
+    inside
+        .arg(format!("--target={init}"))
+        .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--wdns=/run/lab", "--"])
+        .args(argv)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)));
+    inside
+}
+
+/// Ends everything that belongs to the lab and removes its folder.
+///
+/// # Errors
+/// When something does not go away.
+pub fn stop(layout: &Layout) -> Result<()> {
+    for pid in held_by(layout) {
+        // It may have ended by itself meanwhile.
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !held_by(layout).is_empty() {
+        if Instant::now() > deadline {
+            bail!("processes {:?} of the lab do not end; look at them with ps", held_by(layout));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    while let Err(error) = remove_control_groups(layout) {
+        if Instant::now() > deadline {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if layout.state.exists() {
+        fs::remove_dir_all(&layout.state)
+            .with_context(|| format!("could not remove {}", layout.state.display()))?;
+    }
+    Ok(())
+}
+
+/// The control-group folders of this lab: one a hierarchy, or the one of cgroup v2.
+pub fn control_groups(layout: &Layout) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut candidates = vec![root.join(layout.id())];
+    if let Ok(hierarchies) = fs::read_dir(root) {
+        candidates.extend(hierarchies.flatten().map(|entry| entry.path().join(layout.id())));
+    }
+    candidates.retain(|path| path.is_dir());
+    candidates
+}
+
+fn remove_control_groups(layout: &Layout) -> Result<()> {
+    fn remove(folder: &Path) -> Result<()> {
+        for entry in fs::read_dir(folder)?.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove(&entry.path())?;
+            }
+        }
+        fs::remove_dir(folder).with_context(|| format!("could not remove {}", folder.display()))
+    }
+    control_groups(layout).iter().try_for_each(|folder| remove(folder))
+}
+
+/// Standard input for a command a person types into.
+pub fn interactive(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit())
+}

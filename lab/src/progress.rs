@@ -1,0 +1,125 @@
+//! Progress that a person can watch and a log can keep.
+
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Where steps are shown: a moving line on a terminal, plain lines elsewhere. Everything goes to
+/// standard error, so that standard output stays for results.
+#[derive(Clone, Copy)]
+pub struct Progress {
+    terminal: bool,
+}
+
+/// One step under way.
+pub struct Step {
+    text: String,
+    started: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Progress on standard error.
+    pub fn new() -> Self {
+        use std::io::IsTerminal;
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Begins a step.
+    pub fn step(self, text: impl Into<String>) -> Step {
+        let text = text.into();
+        let bar = self.terminal.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} [{elapsed}]") {
+                bar.set_style(style);
+            }
+            bar.set_message(text.clone());
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        if bar.is_none() {
+            eprintln!("… {text}");
+        }
+        Step {
+            text,
+            started: Instant::now(),
+            bar,
+        }
+    }
+
+    /// Runs `work` as a step.
+    ///
+    /// # Errors
+    /// What `work` returns.
+    pub fn run<T, E>(
+        self,
+        text: impl Into<String>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let step = self.step(text);
+        let value = work()?;
+        step.done();
+        Ok(value)
+    }
+}
+
+impl Step {
+    /// A line beside the step.
+    pub fn line(&self, text: impl Display) {
+        match &self.bar {
+            Some(bar) => bar.println(format!("  {text}")),
+            None => eprintln!("  {text}"),
+        }
+    }
+
+    /// Shows what `say` answers at least every `period`, until it answers `None`.
+    pub fn every(&self, period: Duration, say: impl Fn() -> Option<String>) {
+        let mut last: Option<Instant> = None;
+        while let Some(text) = say() {
+            match &self.bar {
+                Some(bar) => bar.set_message(format!("{}: {text}", self.text)),
+                None if last.is_none_or(|last| last.elapsed() >= period) => {
+                    last = Some(Instant::now());
+                    eprintln!("  {text}");
+                }
+                None => {}
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Ends the step well; a step that is dropped without this has failed.
+    pub fn done(mut self) {
+        self.finish("✓");
+    }
+
+    fn finish(&mut self, mark: &str) {
+        let text = std::mem::take(&mut self.text);
+        if text.is_empty() {
+            return;
+        }
+        let line = format!("{mark} {text} ({:.1} s)", self.started.elapsed().as_secs_f64());
+        match self.bar.take() {
+            Some(bar) => {
+                bar.finish_and_clear();
+                eprintln!("{line}");
+            }
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.finish("✗");
+    }
+}
+
+/// The value behind a lock; a thread that panicked while it held the lock is no reason to stop here.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,95 @@
+//! Long-running programs inside the lab.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::command;
+use crate::layout::Layout;
+
+/// A program that runs until the lab ends.
+pub struct Service<'a> {
+    /// Its name, and its log's.
+    pub name: &'a str,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// All of its environment.
+    pub environment: Vec<(String, String)>,
+    /// The user it runs as; root where none is named.
+    pub user: Option<&'a str>,
+}
+
+impl Service<'_> {
+    /// Starts it unless it runs.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn ensure(&self, layout: &Layout) -> Result<()> {
+        if self.running() {
+            return Ok(());
+        }
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(layout))?;
+        let mut argv = Vec::new();
+        if let Some(user) = self.user {
+            let (uid, gid) = crate::forge::ids(user)?;
+            argv.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into(), "--no-new-privs".into()]);
+        }
+        argv.extend(self.argv.iter().cloned());
+        let child = command("setsid", &argv)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("could not start {}", self.name))?;
+        fs::create_dir_all("/run/services")?;
+        fs::write(self.pid_file(), child.id().to_string())
+            .with_context(|| format!("could not note the process of {}", self.name))
+    }
+
+    /// Waits until `ready` answers yes, and fails at once when the program ends.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time; with the end of its log.
+    pub fn wait(&self, layout: &Layout, limit: Duration, ready: impl Fn() -> bool) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !ready() {
+            if !self.running() {
+                bail!("{} ended:\n{}", self.name, self.tail(layout));
+            }
+            if Instant::now() > deadline {
+                bail!("{} is not ready after {} s:\n{}", self.name, limit.as_secs(), self.tail(layout));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> bool {
+        let Ok(pid) = fs::read_to_string(self.pid_file()) else {
+            return false;
+        };
+        // A zombie has no command line.
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        // On the namespace's own /run: it goes when the processes go.
+        PathBuf::from(format!("/run/services/{}.pid", self.name))
+    }
+
+    fn log(&self, layout: &Layout) -> PathBuf {
+        layout.state(format!("log/{}.log", self.name))
+    }
+
+    fn tail(&self, layout: &Layout) -> String {
+        let text = fs::read_to_string(self.log(layout)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}

@@ -1,0 +1,192 @@
+//! A commit's way through the pipeline: pushed here, carried by the workflow and Argo CD, seen serving.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::argocd;
+use crate::ci::Run;
+use crate::cluster::Kubernetes;
+use crate::command::Run as _;
+use crate::environment::{Deployed, Environment, ImageValues, short};
+use crate::expect::{Verdict, eventually};
+use crate::forge::{BOT, Forge, REQUIRED_CHECK};
+use crate::hops::{Clock, Journey};
+use crate::layout::Layout;
+use crate::progress::Progress;
+
+/// The user's bound on a run of the pipeline is 5 minutes; a first run compiles everything.
+const CI_LIMIT: Duration = Duration::from_secs(25 * 60);
+
+const SERVING_LIMIT: Duration = Duration::from_secs(180);
+
+/// Ships the checkout's HEAD to dev: on a fresh lab as it is, later by a pull request.
+///
+/// # Errors
+/// When any hop fails; with the reason.
+pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Journey> {
+    let forge = Forge::new(layout)?;
+    let commit = forge.git(checkout).args(["rev-parse", "HEAD"]).read()?.trim().to_owned();
+    let saved = layout.state("journey.json");
+    if let Ok(text) = std::fs::read_to_string(&saved) {
+        let journey: Journey = serde_json::from_str(&text)?;
+        if journey.commit == commit {
+            eprintln!("✓ {} is shipped already", short(&commit));
+            return Ok(journey);
+        }
+    }
+    let kubernetes = Kubernetes::new(layout)?;
+    let dev = Environment { kubernetes: &kubernetes, name: "dev" };
+
+    let mut clock = Clock::start();
+    let built_commit = if forge.tip("develop")?.is_none() {
+        first_push(&forge, layout, checkout, &mut clock)?;
+        commit.clone()
+    } else {
+        let merged = progress.run(format!("Checking {} in a pull request", short(&commit)), || {
+            merge(&forge, checkout, "develop", &format!("Ship {}", short(&commit)), &mut clock)
+        })?;
+        clock.reached("merged");
+        merged
+    };
+    follow(&forge, &dev, &built_commit, &mut clock, progress)?;
+
+    let journey = Journey { commit, built_commit, url: String::new(), hops: clock.hops() };
+    std::fs::write(&saved, serde_json::to_vec_pretty(&journey)?)?;
+    Ok(journey)
+}
+
+/// Pushes HEAD to the three branches, and only then sets protection: there was nothing to protect.
+fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock) -> Result<()> {
+    let push = |branch: &str| {
+        forge
+            .git(checkout)
+            .args(["push", "--quiet", &Forge::url(), &format!("HEAD:refs/heads/{branch}")])
+            .run()
+    };
+    // Actions are off until the branch that builds is pushed: three runs of one commit would only
+    // share two cores.
+    push("main")?;
+    push("staging")?;
+    argocd::bootstrap(checkout, layout)?;
+    forge.repository("PATCH", "", Some(&json!({"has_actions": true})))?;
+    *clock = Clock::start();
+    push("develop")?;
+    clock.reached("pushed");
+    for branch in ["develop", "staging", "main"] {
+        protect(forge, branch)?;
+    }
+    Ok(())
+}
+
+fn protect(forge: &Forge, branch: &str) -> Result<()> {
+    let pushed_by_bot = branch == "develop";
+    forge.repository(
+        "POST",
+        "/branch_protections",
+        Some(&json!({
+            "rule_name": branch,
+            "enable_push": pushed_by_bot,
+            "enable_push_whitelist": pushed_by_bot,
+            "push_whitelist_usernames": if pushed_by_bot { vec![BOT] } else { vec![] },
+            "enable_status_check": true,
+            "status_check_contexts": [REQUIRED_CHECK],
+            "block_admin_merge_override": true,
+        })),
+    )
+    .map(drop)
+}
+
+/// Opens a pull request for HEAD of a checkout, waits until its checks pass, merges it, and returns
+/// the merge commit.
+///
+/// # Errors
+/// When a check fails or the forge does not merge.
+pub fn merge(forge: &Forge, checkout: &Path, base: &str, title: &str, clock: &mut Clock) -> Result<String> {
+    let commit = forge.git(checkout).args(["rev-parse", "HEAD"]).read()?.trim().to_owned();
+    // Gitea makes the pull request from this reference itself (AGit): the commit is checked once,
+    // not once as a branch and once as a pull request.
+    forge
+        .git(checkout)
+        .args(["push", "--quiet", &Forge::url(), &format!("HEAD:refs/for/{base}")])
+        .args(["-o", &format!("topic=ship-{}", short(&commit)), "-o", &format!("title={title}")])
+        .run()?;
+    clock.reached("pushed");
+    let pulls = forge.repository("GET", &format!("/pulls?state=open&base_branch={base}&limit=50"), None)?;
+    let number = pulls
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|pull| pull["head"]["sha"] == commit.as_str())
+        .and_then(|pull| pull["number"].as_i64())
+        .with_context(|| format!("the push of {} opened no pull request", short(&commit)))?;
+    let run = Run::wait(forge, "pull_request", &commit, CI_LIMIT)?;
+    clock.reached_at("CI started", run.started()?);
+    clock.reached("checked");
+    eventually(&format!("pull request {number} is merged"), Duration::from_secs(60), || {
+        let answer = forge.repository("POST", &format!("/pulls/{number}/merge"), Some(&json!({"Do": "merge"})));
+        let pull = forge.repository("GET", &format!("/pulls/{number}"), None)?;
+        if let Some(commit) = pull["merge_commit_sha"].as_str().filter(|_| pull["merged"] == true) {
+            return Ok(Verdict::Met(commit.to_owned()));
+        }
+        if pull["mergeable"] == false {
+            return Ok(Verdict::Pending(format!(
+                "it conflicts with {base}, or is still looked at: {:?}", answer.err()
+            )));
+        }
+        Ok(Verdict::Pending(format!("{:?}", answer.err())))
+    })
+}
+
+/// Follows a commit on `develop` from CI to serving in dev.
+///
+/// # Errors
+/// When CI, the write-back, the sync or the roll-out fails.
+pub fn follow(forge: &Forge, dev: &Environment, commit: &str, clock: &mut Clock, progress: Progress) -> Result<()> {
+    let run = progress.run(format!("CI builds, publishes and writes back {}", short(commit)), || {
+        Run::wait(forge, "push", commit, CI_LIMIT)
+    })?;
+    let ended = |job: &str| run.job_ended(job);
+    clock.reached_at("CI started", run.started()?);
+    clock.reached_at("tested", ended("lint")?.max(ended("test")?));
+    clock.reached_at("image built", ended("image")?);
+    clock.reached_at("image published", run.step_ended("deliver", "Publish")?);
+    let (revision, written) = write_back(forge, commit)?;
+    clock.reached_at("written back", written);
+
+    let digest = ImageValues::read(forge, dev.name, &revision)?.digest;
+    let expected = Deployed { revision, digest, commit: commit.to_owned() };
+    progress.run(format!("Argo CD deploys {} to {}", short(commit), dev.name), || {
+        dev.wait_deployed(&expected, SERVING_LIMIT)
+    })?;
+    let serving = Timestamp::now();
+    let synced = dev.application()?["status"]["operationState"]["finishedAt"]
+        .as_str()
+        .and_then(|time| time.parse().ok())
+        .context("Argo CD does not say when it synced")?;
+    clock.reached_at("synced", synced);
+    clock.reached_at("serving", serving);
+    Ok(())
+}
+
+/// The commit on `develop` that wrote back what was built from `commit`, and its time.
+fn write_back(forge: &Forge, commit: &str) -> Result<(String, Timestamp)> {
+    let trailer = format!("Argocd-reference-commit-sha: {commit}");
+    let commits = forge.repository("GET", "/commits?sha=develop&limit=20&stat=false&files=false", None)?;
+    let found = commits
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|candidate| candidate["commit"]["message"].as_str().is_some_and(|message| message.contains(&trailer)));
+    let Some(found) = found else {
+        bail!("no commit on develop writes back {}", short(commit));
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let sha = text(&found["sha"]).context("a commit has no sha")?;
+    let time = text(&found["commit"]["committer"]["date"]).context("a commit has no date")?;
+    Ok((sha, time.parse()?))
+}
+

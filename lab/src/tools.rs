@@ -1,0 +1,452 @@
+//! The programs the lab runs: found on `PATH`, or built once from the modules pinned in `lab/tools/`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::command::{Run, command, on_path};
+use crate::layout::Layout;
+use crate::progress::{self, Progress};
+
+/// Programs that are built together from one Go module.
+pub struct Tool {
+    /// Name of the folder in `lab/tools/` and on the command line.
+    pub name: &'static str,
+    /// The module that holds the packages; also where [`Tool::files`] are found.
+    module: &'static str,
+    /// Program name and the package it is built from.
+    programs: &'static [(&'static str, &'static str)],
+    /// Whether C code is linked in.
+    cgo: bool,
+    tags: &'static str,
+    /// Linker variables; `VERSION` stands for the pinned version of the module.
+    variables: &'static [&'static str],
+    /// Files of the module that are needed at run time.
+    files: &'static [&'static str],
+    /// Minutes a build takes on two cores, for the estimate.
+    minutes: f64,
+    go_mod: &'static str,
+    go_sum: &'static str,
+}
+
+macro_rules! pinned {
+    ($name:literal, $($field:tt)*) => {
+        Tool {
+            name: $name,
+            go_mod: include_str!(concat!("../tools/", $name, "/go.mod")),
+            go_sum: include_str!(concat!("../tools/", $name, "/go.sum")),
+            $($field)*
+        }
+    };
+}
+
+/// All tools, the longest builds first: they overlap best that way.
+pub static TOOLS: &[Tool] = &[
+    pinned!("kubernetes",
+        module: "k8s.io/kubernetes",
+        programs: &[
+            ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+            ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
+            ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+            ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
+        ],
+        cgo: false,
+        tags: "",
+        variables: &["k8s.io/component-base/version.gitVersion=VERSION"],
+        files: &["build/pause/linux/pause.c"],
+        minutes: 9.0,
+    ),
+    pinned!("argocd",
+        module: "github.com/argoproj/argo-cd/v3",
+        programs: &[("argocd", "github.com/argoproj/argo-cd/v3/cmd")],
+        cgo: false,
+        tags: "",
+        variables: &["github.com/argoproj/argo-cd/v3/common.version=VERSION"],
+        files: &["manifests/install.yaml", "entrypoint.sh", "hack/gpg-wrapper.sh", "hack/git-verify-wrapper.sh"],
+        minutes: 7.0,
+    ),
+    pinned!("gitea",
+        module: "code.gitea.io/gitea",
+        programs: &[("gitea", "code.gitea.io/gitea")],
+        cgo: true,
+        tags: "sqlite,sqlite_unlock_notify",
+        variables: &["main.Version=VERSION"],
+        files: &["templates", "options", "public"],
+        minutes: 4.0,
+    ),
+    pinned!("helm",
+        module: "helm.sh/helm/v4",
+        programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+        cgo: false,
+        tags: "",
+        variables: &["helm.sh/helm/v4/internal/version.version=VERSION"],
+        files: &[],
+        minutes: 3.0,
+    ),
+    pinned!("coredns",
+        module: "github.com/coredns/coredns",
+        programs: &[("coredns", "github.com/coredns/coredns")],
+        cgo: false,
+        tags: "",
+        variables: &[],
+        files: &[],
+        minutes: 2.0,
+    ),
+    pinned!("runner",
+        module: "gitea.com/gitea/runner",
+        programs: &[("gitea-runner", "gitea.com/gitea/runner")],
+        cgo: false,
+        tags: "",
+        variables: &[],
+        files: &[],
+        minutes: 0.5,
+    ),
+    pinned!("kubeconform",
+        module: "github.com/yannh/kubeconform",
+        programs: &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")],
+        cgo: false,
+        tags: "",
+        variables: &[],
+        files: &[],
+        minutes: 0.3,
+    ),
+    pinned!("actionlint",
+        module: "github.com/rhysd/actionlint",
+        programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
+        cgo: false,
+        tags: "",
+        variables: &[],
+        files: &[],
+        minutes: 0.4,
+    ),
+];
+
+/// Free space a build of everything wants at its peak: sources, build cache and results.
+const DISK_GIB: u64 = 25;
+
+/// Memory that two builds at once want when both link.
+const TWO_BUILDS_GIB: u64 = 8;
+
+impl Tool {
+    /// The pinned version, with its `v`.
+    pub fn version(&self) -> &'static str {
+        self.go_mod
+            .lines()
+            .filter_map(|line| {
+                line.trim()
+                    .trim_start_matches("require ")
+                    .strip_prefix(self.module)
+            })
+            .find_map(|rest| rest.strip_prefix(' '))
+            .and_then(|rest| rest.split_whitespace().next())
+            .unwrap_or("v0.0.0")
+    }
+
+    /// The folder of this build: another pin or other flags make another folder.
+    fn folder(&self, layout: &Layout) -> PathBuf {
+        let mut hash = Sha256::new();
+        for part in [self.go_mod, self.go_sum, self.tags] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        for part in self.variables.iter().chain(self.files) {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let key = hex::encode(&hash.finalize()[..6]);
+        layout.cache(format!("tools/{}-{}-{key}", self.name, self.version()))
+    }
+
+    /// Whether `PATH` has every program, so that nothing needs to be built (as in `nix develop`).
+    /// Files that come with a module can't be found that way.
+    fn on_path(&self) -> bool {
+        self.files.is_empty() && self.programs.iter().all(|(program, _)| on_path(program))
+    }
+
+    fn build(&self, layout: &Layout, log: &Path) -> Result<()> {
+        let folder = self.folder(layout);
+        let work = layout.cache(format!("build/{}", self.name));
+        fs::create_dir_all(work.join("module"))?;
+        fs::write(work.join("module/go.mod"), self.go_mod)?;
+        fs::write(work.join("module/go.sum"), self.go_sum)?;
+        let result = work.join("result");
+        if result.exists() {
+            fs::remove_dir_all(&result)?;
+        }
+        fs::create_dir_all(result.join("bin"))?;
+
+        for (program, package) in self.programs {
+            let mut ldflags = String::from("-s -w");
+            for variable in self.variables {
+                ldflags.push_str(" -X ");
+                ldflags.push_str(&variable.replace("VERSION", self.version()));
+            }
+            let output = result.join("bin").join(program);
+            let status = self
+                .go(layout)
+                .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
+                .arg(format!("-tags={}", self.tags))
+                .arg(format!("-ldflags={ldflags}"))
+                .arg("-o")
+                .arg(&output)
+                .arg(package)
+                .current_dir(work.join("module"))
+                .stdout(append(log)?)
+                .stderr(append(log)?)
+                .status()
+                .context("could not start go")?;
+            if !status.success() {
+                let text = fs::read_to_string(log).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                let tail = lines[lines.len().saturating_sub(15)..].join("\n");
+                bail!(
+                    "building {program} failed; the whole log is {}:\n{tail}",
+                    log.display()
+                );
+            }
+        }
+        if !self.files.is_empty() {
+            let module = self
+                .go(layout)
+                .args(["list", "-m", "-f", "{{.Dir}}", self.module])
+                .current_dir(work.join("module"))
+                .read()?;
+            for file in self.files {
+                let target = result.join("share").join(file);
+                if let Some(parent) = target.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                command("cp", ["-r", "--no-preserve=mode"])
+                    .arg(Path::new(module.trim()).join(file))
+                    .arg(&target)
+                    .run()?;
+            }
+        }
+        if let Some(parent) = folder.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        // The last step makes it visible: an interrupted build leaves nothing half done.
+        fs::rename(&result, &folder)
+            .with_context(|| format!("could not put {} in place", folder.display()))?;
+        fs::remove_dir_all(&work)?;
+        Ok(())
+    }
+
+    fn go(&self, layout: &Layout) -> Command {
+        let mut go = command("go", [] as [&str; 0]);
+        go.env("CGO_ENABLED", if self.cgo { "1" } else { "0" })
+            .env("GOMODCACHE", layout.cache("build/modules"))
+            .env("GOCACHE", layout.cache("build/objects"))
+            // Where a module wants a newer Go than is installed, Go fetches it by checksum.
+            .env("GOTOOLCHAIN", "auto")
+            // Module caches are read-only by default, which makes them hard to delete.
+            .env("GOFLAGS", "-modcacherw");
+        go
+    }
+}
+
+fn append(log: &Path) -> Result<Stdio> {
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)
+        .with_context(|| format!("could not write {}", log.display()))?;
+    Ok(Stdio::from(file))
+}
+
+/// Looks tools up by name.
+///
+/// # Errors
+/// When there is no tool of that name.
+pub fn named(names: &[impl AsRef<str>]) -> Result<Vec<&'static Tool>> {
+    names
+        .iter()
+        .map(|name| {
+            let name = name.as_ref();
+            TOOLS.iter().find(|tool| tool.name == name).with_context(|| {
+                let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
+                format!("no tool is called {name:?}; there are {}", known.join(", "))
+            })
+        })
+        .collect()
+}
+
+/// The folders that must be on `PATH` for these tools.
+pub fn bin_folders(layout: &Layout, tools: &[&Tool]) -> Vec<PathBuf> {
+    tools
+        .iter()
+        .filter(|tool| !tool.on_path())
+        .map(|tool| tool.folder(layout).join("bin"))
+        .collect()
+}
+
+/// Where a program of a tool is.
+///
+/// # Errors
+/// When there is no such tool, or it is neither built nor on `PATH`.
+pub fn program(layout: &Layout, tool: &str, program: &str) -> Result<PathBuf> {
+    let tools = named(&[tool])?;
+    let built = tools[0].folder(layout).join("bin").join(program);
+    if built.is_file() {
+        return Ok(built);
+    }
+    std::env::var_os("PATH")
+        .and_then(|path| {
+            std::env::split_paths(&path)
+                .map(|folder| folder.join(program))
+                .find(|file| file.is_file())
+        })
+        .with_context(|| format!("{program} is not there; run `cargo lab tools {tool}`"))
+}
+
+/// A file of a tool's module that is needed at run time.
+///
+/// # Errors
+/// When there is no such tool.
+pub fn shared_file(layout: &Layout, tool: &str, file: &str) -> Result<PathBuf> {
+    let tools = named(&[tool])?;
+    Ok(tools[0].folder(layout).join("share").join(file))
+}
+
+/// Makes sure that the tools are there, building what is missing, two at a time where memory allows.
+///
+/// # Errors
+/// When Go or disk space is missing, or a build fails; what was built stays.
+pub fn ensure(layout: &Layout, wanted: &[&'static Tool], progress: &Progress) -> Result<()> {
+    let missing: Vec<&'static Tool> = wanted
+        .iter()
+        .copied()
+        .filter(|tool| !tool.on_path() && !tool.folder(layout).exists())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !on_path("go") {
+        let names: Vec<_> = missing.iter().map(|tool| tool.name).collect();
+        bail!(
+            "{} must be built and `go` is not on PATH; install Go 1.24 or newer, or enter `nix develop`",
+            names.join(", ")
+        );
+    }
+    fs::create_dir_all(layout.cache("build"))?;
+    let minutes: f64 = missing.iter().map(|tool| tool.minutes).sum();
+    let all: f64 = TOOLS.iter().map(|tool| tool.minutes).sum();
+    let needed = (DISK_GIB as f64 * (minutes / all).clamp(0.1, 1.0)).ceil() as u64;
+    let free = free_gib(&layout.cache("build"))?;
+    if free < needed {
+        bail!(
+            "building {} tools wants {needed} GiB free under {}, and {free} GiB are; \
+             make room, or set XDG_CACHE_HOME to a folder on a larger disk",
+            missing.len(),
+            layout.cache.display()
+        );
+    }
+
+    let lanes = if memory_gib()? >= TWO_BUILDS_GIB { 2 } else { 1 };
+    let started = Instant::now();
+    let queue = Mutex::new(missing.iter().copied());
+    let left = Mutex::new(missing.iter().map(|tool| tool.name).collect::<BTreeSet<_>>());
+    let failures = Mutex::new(Vec::new());
+    let bar = progress.step(format!(
+        "Building {} tools once, about {minutes:.0} min on two cores",
+        missing.len()
+    ));
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                loop {
+                    let Some(tool) = progress::locked(&queue).next() else {
+                        return;
+                    };
+                    let log = layout.cache(format!("build/{}.log", tool.name));
+                    let begun = Instant::now();
+                    match tool.build(layout, &log) {
+                        Ok(()) => {
+                            progress::locked(&left).remove(tool.name);
+                            let _ = fs::remove_file(&log);
+                            bar.line(format!(
+                                "built {} {} in {:.0} s",
+                                tool.name,
+                                tool.version(),
+                                begun.elapsed().as_secs_f64()
+                            ));
+                        }
+                        Err(error) => progress::locked(&failures).push(error),
+                    }
+                    if !progress::locked(&failures).is_empty() {
+                        return;
+                    }
+                }
+            });
+        }
+        bar.every(Duration::from_secs(30), || {
+            let left = progress::locked(&left);
+            let failed = !progress::locked(&failures).is_empty();
+            if left.is_empty() || failed {
+                return None;
+            }
+            let names: Vec<_> = left.iter().copied().collect();
+            let elapsed = started.elapsed().as_secs_f64() / 60.0;
+            Some(format!(
+                "{} left ({}), about {:.0} min",
+                names.len(),
+                names.join(", "),
+                (minutes - elapsed).max(1.0)
+            ))
+        });
+    });
+    if let Some(error) = progress::locked(&failures).pop() {
+        return Err(error.context("a tool could not be built; what was built is kept, so the next run goes on from here"));
+    }
+    bar.done();
+    // Sources and objects are ten times the size of the results and of no use now.
+    let _ = fs::remove_dir_all(layout.cache("build/modules"));
+    let _ = fs::remove_dir_all(layout.cache("build/objects"));
+    Ok(())
+}
+
+fn free_gib(path: &Path) -> Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(path)
+        .with_context(|| format!("could not read the free space of {}", path.display()))?;
+    Ok(stat.blocks_available() * stat.fragment_size() / (1 << 30))
+}
+
+fn memory_gib() -> Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo").context("could not read /proc/meminfo")?;
+    let kib: u64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .context("/proc/meminfo has no MemTotal")?;
+    Ok(kib / (1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_is_pinned_to_a_version() {
+        for tool in TOOLS {
+            assert_ne!(tool.version(), "v0.0.0", "{}", tool.name);
+            assert!(tool.go_sum.contains(tool.module), "{}", tool.name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_tool_is_named() {
+        let Err(error) = named(&["helm", "hlem"]) else {
+            panic!("hlem is no tool")
+        };
+        assert!(error.to_string().contains("\"hlem\""), "{error}");
+    }
+}
