@@ -23,7 +23,8 @@ use crate::tools;
 pub fn install(layout: &Layout) -> Result<()> {
     let credentials = Credentials::ensure(layout)?;
     let path = tools::shared_file(&Layout::inside(), "argocd", "manifests/install.yaml")?;
-    let manifest = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    let manifest =
+        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
 
     let authority: String = fs::read_to_string(layout.state("pki/web-ca.crt"))?;
     let settings = json!({
@@ -44,8 +45,14 @@ pub fn install(layout: &Layout) -> Result<()> {
     });
     // Before Argo CD's own manifest, so that it starts with them; under another name, so that the
     // manifest does not take them away.
-    kubectl(["apply", "--server-side", "--field-manager=waybill-lab", "-f", "-"])
-        .read_with(settings.to_string().as_bytes())?;
+    kubectl([
+        "apply",
+        "--server-side",
+        "--field-manager=waybill-lab",
+        "-f",
+        "-",
+    ])
+    .read_with(settings.to_string().as_bytes())?;
     apply("argocd", &tailored(&manifest))?;
     cluster::rolled_out(
         "argocd",
@@ -80,7 +87,11 @@ fn settings(kind: &str, name: &str, field: &str, data: &serde_json::Value) -> se
 fn tailored(manifest: &str) -> String {
     manifest
         .split("\n---\n")
-        .filter(|document| !document.lines().any(|line| line.starts_with("  name: argocd-dex-server")))
+        .filter(|document| {
+            !document
+                .lines()
+                .any(|line| line.starts_with("  name: argocd-dex-server"))
+        })
         .collect::<Vec<_>>()
         .join("\n---\n")
         .replace("imagePullPolicy: Always", "imagePullPolicy: IfNotPresent")
@@ -127,7 +138,9 @@ pub fn password(kubernetes: &Kubernetes) -> Result<String> {
     let secret = kubernetes
         .get("/api/v1/namespaces/argocd/secrets/argocd-initial-admin-secret")?
         .context("Argo CD has made no password yet")?;
-    let encoded = secret["data"]["password"].as_str().context("Argo CD's password secret is empty")?;
+    let encoded = secret["data"]["password"]
+        .as_str()
+        .context("Argo CD's password secret is empty")?;
     String::from_utf8(STANDARD.decode(encoded)?).context("Argo CD's password is no text")
 }
 
@@ -141,6 +154,9 @@ mod tests {
         let tailored = tailored(manifest);
         assert!(!tailored.contains("dex"), "{tailored}");
         assert!(tailored.contains("name: argocd-server"), "{tailored}");
-        assert!(tailored.contains("imagePullPolicy: IfNotPresent"), "{tailored}");
+        assert!(
+            tailored.contains("imagePullPolicy: IfNotPresent"),
+            "{tailored}"
+        );
     }
 }

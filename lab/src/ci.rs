@@ -32,7 +32,9 @@ impl Run {
             }
             Ok(match (run["status"].as_str(), run["conclusion"].as_str()) {
                 (Some("completed"), Some("success")) => Verdict::Met(jobs),
-                (Some("completed"), conclusion) => Verdict::Failed(format!("the run ended as {conclusion:?}")),
+                (Some("completed"), conclusion) => {
+                    Verdict::Failed(format!("the run ended as {conclusion:?}"))
+                }
                 (status, _) => Verdict::Pending(format!("the run is {status:?}")),
             })
         })?;
@@ -44,7 +46,11 @@ impl Run {
     /// # Errors
     /// When the forge can't be asked.
     pub fn find(forge: &Forge, event: &str, commit: &str) -> Result<Option<Value>> {
-        let runs = forge.repository("GET", &format!("/actions/runs?head_sha={commit}&event={event}&limit=50"), None)?;
+        let runs = forge.repository(
+            "GET",
+            &format!("/actions/runs?head_sha={commit}&event={event}&limit=50"),
+            None,
+        )?;
         Ok(runs["workflow_runs"]
             .as_array()
             .into_iter()
@@ -70,7 +76,8 @@ impl Run {
     /// # Errors
     /// When there is no such job.
     pub fn job_ended(&self, name: &str) -> Result<Timestamp> {
-        time(&self.job(name)?["completed_at"]).with_context(|| format!("job {name} does not say when it ended"))
+        time(&self.job(name)?["completed_at"])
+            .with_context(|| format!("job {name} does not say when it ended"))
     }
 
     /// When a step of a job ended, by a part of its name.
@@ -82,7 +89,11 @@ impl Run {
             .as_array()
             .into_iter()
             .flatten()
-            .find(|step| step["name"].as_str().is_some_and(|name| name.contains(part)))
+            .find(|step| {
+                step["name"]
+                    .as_str()
+                    .is_some_and(|name| name.contains(part))
+            })
             .and_then(|step| time(&step["completed_at"]))
             .with_context(|| format!("job {job} has no finished step {part:?}"))
     }
@@ -92,22 +103,9 @@ impl Run {
     /// # Errors
     /// When there is no such job.
     pub fn conclusion(&self, job: &str) -> Result<&str> {
-        self.job(job)?["conclusion"].as_str().with_context(|| format!("job {job} does not say how it ended"))
-    }
-
-    /// Name, conclusion and seconds of each job.
-    pub fn summary(&self) -> Vec<(String, String, f64)> {
-        self.jobs
-            .iter()
-            .map(|job| {
-                let seconds = match (time(&job["started_at"]), time(&job["completed_at"])) {
-                    (Some(start), Some(end)) => end.duration_since(start).as_secs_f64(),
-                    _ => 0.0,
-                };
-                let text = |key: &str| job[key].as_str().unwrap_or_default().to_owned();
-                (text("name"), text("conclusion"), seconds)
-            })
-            .collect()
+        self.job(job)?["conclusion"]
+            .as_str()
+            .with_context(|| format!("job {job} does not say how it ended"))
     }
 
     fn job(&self, name: &str) -> Result<&Value> {
@@ -126,12 +124,17 @@ fn jobs(forge: &Forge, run: &Value) -> Result<Vec<Value>> {
 
 fn explain(forge: &Forge, job: &Value) -> String {
     let name = job["name"].as_str().unwrap_or("?");
-    let log = job["id"]
-        .as_i64()
-        .and_then(|id| forge.repository("GET", &format!("/actions/jobs/{id}/logs"), None).ok());
+    let log = job["id"].as_i64().and_then(|id| {
+        forge
+            .repository("GET", &format!("/actions/jobs/{id}/logs"), None)
+            .ok()
+    });
     let log = log.as_ref().and_then(Value::as_str).unwrap_or("(no log)");
     let lines: Vec<&str> = log.lines().collect();
-    format!("job {name} failed:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"))
+    format!(
+        "job {name} failed:\n{}",
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    )
 }
 
 fn time(value: &Value) -> Option<Timestamp> {

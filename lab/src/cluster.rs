@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::command::{Run, command};
-use crate::http::{Client, get_text};
+use crate::http::Client;
 use crate::images;
 use crate::layout::{INSIDE, Layout};
 use crate::machine::{Host, NODE};
@@ -45,22 +45,10 @@ impl Kubernetes {
         self.0.find(path)
     }
 
-    /// Changes fields of an object by a JSON merge patch (RFC 7386).
-    ///
-    /// # Errors
-    /// When the API server refuses.
-    pub fn merge(&self, path: &str, patch: &Value) -> Result<()> {
-        // The API takes the kind of patch from the content type; kubectl knows them.
-        let mut words = path.trim_start_matches('/').rsplit('/');
-        let (name, kind) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let namespace = words.next().unwrap_or_default();
-        kubectl(["-n", namespace, "patch", kind, name, "--type=merge", "--patch"])
-            .arg(patch.to_string())
-            .run()
-    }
-
     fn ready(&self) -> bool {
-        self.0.send("GET", "/readyz", None).is_ok_and(|(status, _)| status == 200)
+        self.0
+            .send("GET", "/readyz", None)
+            .is_ok_and(|(status, _)| status == 200)
     }
 }
 
@@ -76,9 +64,17 @@ pub fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> std::process::Com
 /// # Errors
 /// When the API server refuses.
 pub fn apply(namespace: &str, manifests: &str) -> Result<()> {
-    kubectl(["apply", "--server-side", "--force-conflicts", "-n", namespace, "-f", "-"])
-        .read_with(manifests.as_bytes())
-        .map(drop)
+    kubectl([
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-n",
+        namespace,
+        "-f",
+        "-",
+    ])
+    .read_with(manifests.as_bytes())
+    .map(drop)
 }
 
 /// Brings up the datastore, the API server and the controllers.
@@ -97,7 +93,8 @@ pub fn control_plane(layout: &Layout, host: &Host) -> Result<()> {
         "etcd",
         &environment,
         &[
-            "etcd", "--name=lab",
+            "etcd",
+            "--name=lab",
             &format!("--data-dir={INSIDE}/etcd/data"),
             "--listen-client-urls=https://127.0.0.1:2379",
             "--advertise-client-urls=https://127.0.0.1:2379",
@@ -180,8 +177,14 @@ pub fn containers(layout: &Layout, host: &Host) -> Result<()> {
         fs::create_dir_all(layout.state(folder))?;
     }
     for (file, text) in [
-        ("containerd/config.toml", include_str!("../platform/containerd.toml")),
-        ("containerd/certs.d/ghcr.io/hosts.toml", include_str!("../platform/registry-mirror.toml")),
+        (
+            "containerd/config.toml",
+            include_str!("../platform/containerd.toml"),
+        ),
+        (
+            "containerd/certs.d/ghcr.io/hosts.toml",
+            include_str!("../platform/registry-mirror.toml"),
+        ),
         ("cni/10-pods.conflist", include_str!("../platform/cni.json")),
     ] {
         fs::write(layout.state(file), text).with_context(|| format!("could not write {file}"))?;
@@ -190,11 +193,27 @@ pub fn containers(layout: &Layout, host: &Host) -> Result<()> {
     let containerd = service(
         "containerd",
         &environment,
-        &["containerd", "--config", &format!("{INSIDE}/containerd/config.toml")],
+        &[
+            "containerd",
+            "--config",
+            &format!("{INSIDE}/containerd/config.toml"),
+        ],
     );
     containerd.ensure(layout)?;
-    let ctr = || command("ctr", ["--address", "/run/containerd/containerd.sock", "-n", "k8s.io"]);
-    containerd.wait(layout, Duration::from_secs(30), || ctr().arg("version").run().is_ok())?;
+    let ctr = || {
+        command(
+            "ctr",
+            [
+                "--address",
+                "/run/containerd/containerd.sock",
+                "-n",
+                "k8s.io",
+            ],
+        )
+    };
+    containerd.wait(layout, Duration::from_secs(30), || {
+        ctr().arg("version").run().is_ok()
+    })?;
 
     let have = ctr().args(["images", "ls", "-q"]).read()?;
     if have.contains(images::PAUSE) {
@@ -214,11 +233,17 @@ pub fn containers(layout: &Layout, host: &Host) -> Result<()> {
 /// When it does not get ready.
 pub fn node(layout: &Layout, host: &Host) -> Result<()> {
     let environment = environment(host);
-    for hierarchy in fs::read_dir("/sys/fs/cgroup").context("could not list control groups")?.flatten() {
-        let kind = hierarchy.file_type().context("could not read a control group")?;
+    for hierarchy in fs::read_dir("/sys/fs/cgroup")
+        .context("could not list control groups")?
+        .flatten()
+    {
+        let kind = hierarchy
+            .file_type()
+            .context("could not read a control group")?;
         if kind.is_dir() && hierarchy.path().join("cgroup.procs").exists() {
             let folder = hierarchy.path().join(&host.control_group);
-            fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
+            fs::create_dir_all(&folder)
+                .with_context(|| format!("could not make {}", folder.display()))?;
         }
     }
     // A cpuset without processors admits no process (cgroup v1).
@@ -229,7 +254,10 @@ pub fn node(layout: &Layout, host: &Host) -> Result<()> {
             fs::write(&target, fs::read_to_string(cpuset.join(file))?)?;
         }
     }
-    fs::write(layout.state("kubelet.yaml"), include_str!("../platform/kubelet.yaml"))?;
+    fs::write(
+        layout.state("kubelet.yaml"),
+        include_str!("../platform/kubelet.yaml"),
+    )?;
     let kubelet = service(
         "kubelet",
         &environment,
@@ -267,9 +295,13 @@ fn node_ready(kubernetes: &Kubernetes) -> bool {
     let Ok(Some(node)) = kubernetes.get("/api/v1/nodes/lab") else {
         return false;
     };
-    node["status"]["conditions"].as_array().is_some_and(|conditions| {
-        conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-    })
+    node["status"]["conditions"]
+        .as_array()
+        .is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        })
 }
 
 /// Applies what every cluster has and this one must be given: DNS, storage, and the API server's
@@ -280,7 +312,11 @@ fn node_ready(kubernetes: &Kubernetes) -> bool {
 pub fn platform() -> Result<()> {
     let coredns = crate::tools::named(&["coredns"])?[0].version();
     let dns = include_str!("../platform/dns.yaml").replace("VERSION", coredns);
-    for manifests in [include_str!("../platform/node.yaml"), &dns, include_str!("../platform/storage.yaml")] {
+    for manifests in [
+        include_str!("../platform/node.yaml"),
+        &dns,
+        include_str!("../platform/storage.yaml"),
+    ] {
         apply("kube-system", manifests)?;
     }
     Ok(())
@@ -302,19 +338,18 @@ pub fn rolled_out(namespace: &str, workloads: &[&str], limit: Duration) -> Resul
             })
             .collect();
         for wait in waits {
-            let result = wait.join().unwrap_or_else(|_| bail!("a wait for {namespace} broke off"));
+            let result = wait
+                .join()
+                .unwrap_or_else(|_| bail!("a wait for {namespace} broke off"));
             if let Err(error) = result {
-                let pods = kubectl(["-n", namespace, "get", "pods", "-o", "wide"]).read().unwrap_or_default();
+                let pods = kubectl(["-n", namespace, "get", "pods", "-o", "wide"])
+                    .read()
+                    .unwrap_or_default();
                 return Err(error.context(format!("the pods of {namespace}:\n{pods}")));
             }
         }
         Ok(())
     })
-}
-
-/// Whether the cluster's DNS answers for a Service, asked over HTTP by its name.
-pub fn answers(url: &str) -> bool {
-    get_text(url).is_some()
 }
 
 /// The environment of all programs inside.
@@ -348,5 +383,6 @@ fn kubeconfig(layout: &Layout, file: &str) -> Result<()> {
         .replace("AUTHORITY_FILE", &format!("{pki}/kubernetes-ca.crt"))
         .replace("CERTIFICATE_FILE", &format!("{pki}/{file}.crt"))
         .replace("KEY_FILE", &format!("{pki}/{file}.key"));
-    fs::write(folder.join(file), text).with_context(|| format!("could not write the kubeconfig of {file}"))
+    fs::write(folder.join(file), text)
+        .with_context(|| format!("could not write the kubeconfig of {file}"))
 }

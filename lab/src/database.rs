@@ -15,11 +15,6 @@ use crate::service::Service;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 
-/// Where pods find the server, for a database of that name.
-pub fn url(credentials: &Credentials, database: &str) -> String {
-    format!("postgres://waybill:{}@{NODE}/{database}", credentials.database)
-}
-
 /// Starts the server with the service's user.
 ///
 /// # Errors
@@ -32,8 +27,18 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     chown(&folder, Some(uid), Some(gid))?;
     let fresh = !folder.join("data/PG_VERSION").exists();
     if fresh {
-        as_postgres(&format!("{BIN}/initdb"), &["--pgdata", &data, "--auth-local=peer", "--auth-host=scram-sha-256", "--encoding=UTF8", "--no-sync"])?
-            .run()?;
+        as_postgres(
+            &format!("{BIN}/initdb"),
+            &[
+                "--pgdata",
+                &data,
+                "--auth-local=peer",
+                "--auth-host=scram-sha-256",
+                "--encoding=UTF8",
+                "--no-sync",
+            ],
+        )?
+        .run()?;
         fs::write(
             folder.join("data/pg_hba.conf"),
             "local all postgres peer\nhost all waybill 10.42.0.0/16 scram-sha-256\nhost all waybill 10.10.0.1/32 scram-sha-256\n",
@@ -42,11 +47,16 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     let server = Service {
         name: "postgres",
         argv: [
-            &format!("{BIN}/postgres"), "-D", &data,
-            "-c", &format!("listen_addresses={NODE}"),
-            "-c", &format!("unix_socket_directories={INSIDE}/postgres"),
+            &format!("{BIN}/postgres"),
+            "-D",
+            &data,
+            "-c",
+            &format!("listen_addresses={NODE}"),
+            "-c",
+            &format!("unix_socket_directories={INSIDE}/postgres"),
             // The lab's data is worth nothing after a crash.
-            "-c", "fsync=off",
+            "-c",
+            "fsync=off",
         ]
         .map(str::to_owned)
         .to_vec(),
@@ -54,7 +64,9 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
         user: Some("postgres"),
     };
     server.ensure(layout)?;
-    server.wait(layout, Duration::from_secs(30), || sql("postgres", "select 1").is_ok())?;
+    server.wait(layout, Duration::from_secs(30), || {
+        sql("postgres", "select 1").is_ok()
+    })?;
     let credentials = Credentials::ensure(layout)?;
     // By standard input: an argument could be read by every process.
     sql(
@@ -67,29 +79,38 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     .map(drop)
 }
 
-/// Makes an empty database of that name, in place of one that may be there.
-///
-/// # Errors
-/// When the server refuses.
-pub fn create(name: &str) -> Result<()> {
-    sql("postgres", &format!("drop database if exists \"{name}\" with (force)"))?;
-    sql("postgres", &format!("create database \"{name}\" owner waybill")).map(drop)
-}
-
 /// Runs a statement as the server's administrator and returns its rows.
 ///
 /// # Errors
 /// When the server refuses.
 pub fn sql(database: &str, statement: &str) -> Result<String> {
-    as_postgres("psql", &["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--host", &format!("{INSIDE}/postgres"), "--set=ON_ERROR_STOP=1", "--dbname", database])?
-        .read_with(statement.as_bytes())
+    as_postgres(
+        "psql",
+        &[
+            "--no-psqlrc",
+            "--quiet",
+            "--tuples-only",
+            "--no-align",
+            "--host",
+            &format!("{INSIDE}/postgres"),
+            "--set=ON_ERROR_STOP=1",
+            "--dbname",
+            database,
+        ],
+    )?
+    .read_with(statement.as_bytes())
 }
 
 fn as_postgres(program: &str, args: &[&str]) -> Result<std::process::Command> {
     let (uid, gid) = ids("postgres")?;
     let mut setpriv = command(
         "setpriv",
-        [format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into(), program.to_owned()],
+        [
+            format!("--reuid={uid}"),
+            format!("--regid={gid}"),
+            "--clear-groups".into(),
+            program.to_owned(),
+        ],
     );
     setpriv.args(args).current_dir(format!("{INSIDE}/postgres"));
     Ok(setpriv)

@@ -37,8 +37,7 @@ const RELEASE: &str = "bookworm";
 
 /// What the base system holds beside Debian's minimum: Argo CD runs `git` and `gpg`, the stand-in
 /// for Redis is Debian's, and the stand-in for the Rust image needs a C toolchain.
-const BASE_PACKAGES: &str =
-    "ca-certificates,git,gpg,gpg-agent,openssh-client,tini,redis-server,gcc,libc6-dev,make,musl-tools,perl";
+const BASE_PACKAGES: &str = "ca-certificates,git,gpg,gpg-agent,openssh-client,tini,redis-server,gcc,libc6-dev,make,musl-tools,perl";
 
 /// Installs the packages that are missing.
 ///
@@ -58,19 +57,26 @@ pub fn ensure_packages(progress: Progress) -> Result<()> {
     }
     let list = missing.join(" ");
     if !on_path("apt-get") {
-        bail!("these Debian packages, or their like, are missing: {list}; install them, or enter `nix develop`");
+        bail!(
+            "these Debian packages, or their like, are missing: {list}; install them, or enter `nix develop`"
+        );
     }
     if !nix::unistd::geteuid().is_root() {
-        bail!("these packages are missing and only root may install them: {list}; run `apt-get install {list}`");
+        bail!(
+            "these packages are missing and only root may install them: {list}; run `apt-get install {list}`"
+        );
     }
     progress.run(format!("Installing {list}"), || {
         // Debian starts the servers it installs; the lab starts its own, inside.
         let quiet = NoServices::new()?;
         command("apt-get", ["update", "-qq"]).run()?;
-        command("apt-get", ["install", "-y", "-qq", "--no-install-recommends"])
-            .args(&missing)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .run()?;
+        command(
+            "apt-get",
+            ["install", "-y", "-qq", "--no-install-recommends"],
+        )
+        .args(&missing)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .run()?;
         drop(quiet);
         Ok(())
     })
@@ -125,13 +131,22 @@ pub fn base_system(layout: &Layout, progress: Progress) -> Result<PathBuf> {
             .env("DEBIAN_FRONTEND", "noninteractive")
             .run()?;
         let part = tar.with_extension("part");
-        command("tar", ["--create", "--one-file-system", "--numeric-owner", "--file"])
-            .arg(&part)
-            .arg("--directory")
-            .arg(&work)
-            .args(["--exclude=./var/cache/apt", "--exclude=./var/lib/apt/lists", "--exclude=./usr/share/doc", "--exclude=./usr/share/man", "--exclude=./dev"])
-            .arg(".")
-            .run()?;
+        command(
+            "tar",
+            ["--create", "--one-file-system", "--numeric-owner", "--file"],
+        )
+        .arg(&part)
+        .arg("--directory")
+        .arg(&work)
+        .args([
+            "--exclude=./var/cache/apt",
+            "--exclude=./var/lib/apt/lists",
+            "--exclude=./usr/share/doc",
+            "--exclude=./usr/share/man",
+            "--exclude=./dev",
+        ])
+        .arg(".")
+        .run()?;
         fs::remove_dir_all(&work)?;
         fs::rename(&part, &tar)?;
         Ok(tar.clone())

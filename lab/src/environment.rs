@@ -39,7 +39,10 @@ impl Environment<'_> {
     /// When it can't be read.
     pub fn application(&self) -> Result<Value> {
         self.kubernetes
-            .get(&format!("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/waybill-{}", self.name))?
+            .get(&format!(
+                "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/waybill-{}",
+                self.name
+            ))?
             .with_context(|| format!("there is no Application waybill-{}", self.name))
     }
 
@@ -50,9 +53,14 @@ impl Environment<'_> {
     pub fn address(&self) -> Result<String> {
         let service = self
             .kubernetes
-            .get(&format!("/api/v1/namespaces/{}/services/waybill", self.namespace()))?
+            .get(&format!(
+                "/api/v1/namespaces/{}/services/waybill",
+                self.namespace()
+            ))?
             .context("there is no Service yet")?;
-        let address = service["spec"]["clusterIP"].as_str().context("the Service has no address")?;
+        let address = service["spec"]["clusterIP"]
+            .as_str()
+            .context("the Service has no address")?;
         Ok(format!("http://{address}"))
     }
 
@@ -69,9 +77,11 @@ impl Environment<'_> {
     /// # Errors
     /// When the deployment fails or is not finished in time; with the reason the cluster gives.
     pub fn wait_deployed(&self, expected: &Deployed, limit: Duration) -> Result<()> {
-        eventually(&format!("{} serves {}", self.name, short(&expected.commit)), limit, || {
-            self.deployed(expected)
-        })
+        eventually(
+            &format!("{} serves {}", self.name, short(&expected.commit)),
+            limit,
+            || self.deployed(expected),
+        )
     }
 
     fn deployed(&self, expected: &Deployed) -> Result<Verdict<()>> {
@@ -79,36 +89,64 @@ impl Environment<'_> {
         let application = self.application()?;
         let status = &application["status"];
         let operation = &status["operationState"];
-        let synced = operation["syncResult"]["revision"].as_str().unwrap_or_default();
+        let synced = operation["syncResult"]["revision"]
+            .as_str()
+            .unwrap_or_default();
         if synced != expected.revision {
-            return pending(format!("Argo CD has synced {synced:?}, not {}", expected.revision));
+            return pending(format!(
+                "Argo CD has synced {synced:?}, not {}",
+                expected.revision
+            ));
         }
         match operation["phase"].as_str().unwrap_or_default() {
             "Succeeded" => {}
             phase @ ("Failed" | "Error") => {
-                return Ok(Verdict::Failed(format!("the sync {phase}: {}", operation["message"])));
+                return Ok(Verdict::Failed(format!(
+                    "the sync {phase}: {}",
+                    operation["message"]
+                )));
             }
             phase => return pending(format!("the sync is {phase}")),
         }
-        if status["sync"]["status"] != "Synced" || status["sync"]["revision"] != expected.revision.as_str() {
-            return pending(format!("{} at {}", status["sync"]["status"], status["sync"]["revision"]));
+        if status["sync"]["status"] != "Synced"
+            || status["sync"]["revision"] != expected.revision.as_str()
+        {
+            return pending(format!(
+                "{} at {}",
+                status["sync"]["status"], status["sync"]["revision"]
+            ));
         }
         let deployment = self
             .kubernetes
-            .get(&format!("/apis/apps/v1/namespaces/{}/deployments/waybill", self.namespace()))?
+            .get(&format!(
+                "/apis/apps/v1/namespaces/{}/deployments/waybill",
+                self.namespace()
+            ))?
             .context("there is no Deployment")?;
         if deployment["status"]["observedGeneration"] != deployment["metadata"]["generation"] {
             return pending("the Deployment's change has not been seen yet".into());
         }
         let progressing = deployment["status"]["conditions"]
             .as_array()
-            .and_then(|conditions| conditions.iter().find(|condition| condition["type"] == "Progressing"));
+            .and_then(|conditions| {
+                conditions
+                    .iter()
+                    .find(|condition| condition["type"] == "Progressing")
+            });
         match progressing.and_then(|condition| condition["reason"].as_str()) {
             Some("NewReplicaSetAvailable") => {}
             Some("ProgressDeadlineExceeded") => {
-                return Ok(Verdict::Failed(format!("the roll-out is stuck: {}", self.trouble()?)));
+                return Ok(Verdict::Failed(format!(
+                    "the roll-out is stuck: {}",
+                    self.trouble()?
+                )));
             }
-            reason => return pending(format!("the roll-out is at {reason:?}; {}", self.trouble()?)),
+            reason => {
+                return pending(format!(
+                    "the roll-out is at {reason:?}; {}",
+                    self.trouble()?
+                ));
+            }
         }
         for pod in self.pods()? {
             let images: Vec<&str> = pod["status"]["containerStatuses"]
@@ -118,7 +156,10 @@ impl Environment<'_> {
                 .filter(|container| container["ready"] == true)
                 .filter_map(|container| container["imageID"].as_str())
                 .collect();
-            if let Some(other) = images.iter().find(|image| !image.ends_with(&expected.digest)) {
+            if let Some(other) = images
+                .iter()
+                .find(|image| !image.ends_with(&expected.digest))
+            {
                 return pending(format!("a pod runs {other}"));
             }
         }
@@ -157,7 +198,10 @@ impl Environment<'_> {
                     for state in ["waiting", "terminated"] {
                         let state = &container["state"][state];
                         let reason = state["reason"].as_str().unwrap_or_default();
-                        if !matches!(reason, "" | "PodInitializing" | "ContainerCreating" | "Completed") {
+                        if !matches!(
+                            reason,
+                            "" | "PodInitializing" | "ContainerCreating" | "Completed"
+                        ) {
                             let message = state["message"].as_str().unwrap_or_default();
                             reasons.push(format!("{reason}: {message}"));
                         }
@@ -165,14 +209,16 @@ impl Environment<'_> {
                 }
             }
         }
-        Ok(if reasons.is_empty() { "pods are starting".into() } else { reasons.join("; ") })
+        Ok(if reasons.is_empty() {
+            "pods are starting".into()
+        } else {
+            reasons.join("; ")
+        })
     }
 }
 
 /// The image block of an environment's values file, as it is on its branch.
 pub struct ImageValues {
-    /// The tag, for people.
-    pub tag: String,
     /// The digest that is pulled.
     pub digest: String,
 }
@@ -189,10 +235,19 @@ impl ImageValues {
         let value = |key: &str| {
             text.lines()
                 .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix(':'))
-                .map(|rest| rest.split('#').next().unwrap_or_default().trim().trim_matches('"').to_owned())
+                .map(|rest| {
+                    rest.split('#')
+                        .next()
+                        .unwrap_or_default()
+                        .trim()
+                        .trim_matches('"')
+                        .to_owned()
+                })
                 .with_context(|| format!("{file} on {reference} has no {key}"))
         };
-        Ok(Self { tag: value("tag")?, digest: value("digest")? })
+        Ok(Self {
+            digest: value("digest")?,
+        })
     }
 }
 

@@ -65,7 +65,7 @@ impl Credentials {
             person: random()?,
             bot: random()?,
             webhook: random()?,
-           
+
             database: random()?,
             forge_secret: random()?,
             forge_token: random()?,
@@ -147,8 +147,14 @@ impl Forge {
         git.current_dir(folder)
             .env("GIT_CONFIG_COUNT", "2")
             // Not an argument: those can be read by every process.
-            .env("GIT_CONFIG_KEY_0", format!("http.https://{FORGE}/.extraHeader"))
-            .env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {basic}"))
+            .env(
+                "GIT_CONFIG_KEY_0",
+                format!("http.https://{FORGE}/.extraHeader"),
+            )
+            .env(
+                "GIT_CONFIG_VALUE_0",
+                format!("Authorization: Basic {basic}"),
+            )
             .env("GIT_CONFIG_KEY_1", "safe.directory")
             .env("GIT_CONFIG_VALUE_1", "*")
             .env("GIT_TERMINAL_PROMPT", "0");
@@ -169,7 +175,9 @@ impl Forge {
     /// # Errors
     /// When the forge can't be asked.
     pub fn tip(&self, branch: &str) -> Result<Option<String>> {
-        let found = self.api.find(&format!("/repos/{REPOSITORY}/branches/{branch}"))?;
+        let found = self
+            .api
+            .find(&format!("/repos/{REPOSITORY}/branches/{branch}"))?;
         Ok(found.and_then(|branch| branch["commit"]["id"].as_str().map(str::to_owned)))
     }
 }
@@ -208,8 +216,14 @@ fn start<'a>(layout: &Layout, host: &Host, credentials: &Credentials) -> Result<
             .replace("@TOKEN@", &credentials.forge_token);
         for (file, text) in [
             ("app.ini", text),
-            ("tls.crt", fs::read_to_string(layout.state("pki/forge.crt"))?),
-            ("tls.key", fs::read_to_string(layout.state("pki/forge.key"))?),
+            (
+                "tls.crt",
+                fs::read_to_string(layout.state("pki/forge.crt"))?,
+            ),
+            (
+                "tls.key",
+                fs::read_to_string(layout.state("pki/forge.key"))?,
+            ),
         ] {
             let path = folder.join(file);
             fs::OpenOptions::new()
@@ -229,21 +243,35 @@ fn start<'a>(layout: &Layout, host: &Host, credentials: &Credentials) -> Result<
     environment.push(("USER".into(), "nobody".into()));
     let gitea = Service {
         name: "gitea",
-        argv: ["gitea", "web", "--config", &format!("{INSIDE}/forge/app.ini")].map(str::to_owned).to_vec(),
+        argv: [
+            "gitea",
+            "web",
+            "--config",
+            &format!("{INSIDE}/forge/app.ini"),
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         environment,
         user: Some("nobody"),
     };
     gitea.ensure(layout)?;
-    let probe = Client::new(&format!("https://{FORGE}"), &layout.state("pki/web-ca.crt"), None)?;
+    let probe = Client::new(
+        &format!("https://{FORGE}"),
+        &layout.state("pki/web-ca.crt"),
+        None,
+    )?;
     gitea.wait(layout, Duration::from_secs(60), || {
-        probe.send("GET", "/api/healthz", None).is_ok_and(|(status, _)| status == 200)
+        probe
+            .send("GET", "/api/healthz", None)
+            .is_ok_and(|(status, _)| status == 200)
     })?;
     Ok(gitea)
 }
 
 /// A user's and group's number.
 pub fn ids(user: &str) -> Result<(u32, u32)> {
-    let user = User::from_name(user)?.with_context(|| format!("this machine has no user {user}"))?;
+    let user =
+        User::from_name(user)?.with_context(|| format!("this machine has no user {user}"))?;
     Ok((user.uid.as_raw(), user.gid.as_raw()))
 }
 
@@ -252,7 +280,12 @@ fn gitea(host: &Host, args: &[&str]) -> Result<Command> {
     let (uid, gid) = ids("nobody")?;
     let mut gitea = command(
         "setpriv",
-        [format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into(), "gitea".into()],
+        [
+            format!("--reuid={uid}"),
+            format!("--regid={gid}"),
+            "--clear-groups".into(),
+            "gitea".into(),
+        ],
     );
     gitea
         .args(args)
@@ -265,10 +298,21 @@ fn gitea(host: &Host, args: &[&str]) -> Result<Command> {
 }
 
 fn people(host: &Host, credentials: &Credentials) -> Result<()> {
-    for (name, password, admin) in [(PERSON, &credentials.person, true), (BOT, &credentials.bot, false)] {
+    for (name, password, admin) in [
+        (PERSON, &credentials.person, true),
+        (BOT, &credentials.bot, false),
+    ] {
         let email = format!("{name}@{FORGE}");
         let mut args = vec![
-            "admin", "user", "create", "--username", name, "--password", password, "--email", &email,
+            "admin",
+            "user",
+            "create",
+            "--username",
+            name,
+            "--password",
+            password,
+            "--email",
+            &email,
             "--must-change-password=false",
         ];
         if admin {
@@ -278,18 +322,28 @@ fn people(host: &Host, credentials: &Credentials) -> Result<()> {
             && !error.to_string().contains("already exists")
         {
             // The command line holds a password: only what Gitea said goes on.
-            bail!("the forge's user {name} could not be made: {}", said(&error));
+            bail!(
+                "the forge's user {name} could not be made: {}",
+                said(&error)
+            );
         }
     }
     Ok(())
 }
 
 fn said(error: &anyhow::Error) -> String {
-    error.to_string().lines().skip(1).collect::<Vec<_>>().join("\n")
+    error
+        .to_string()
+        .lines()
+        .skip(1)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn repository(forge: &Forge, layout: &Layout) -> Result<()> {
-    let (owner, name) = REPOSITORY.split_once('/').context("the repository's name has no owner")?;
+    let (owner, name) = REPOSITORY
+        .split_once('/')
+        .context("the repository's name has no owner")?;
     forge.ensure("/orgs", &json!({"username": owner, "visibility": "public"}))?;
     forge.ensure(
         &format!("/orgs/{owner}/repos"),
@@ -309,12 +363,25 @@ fn repository(forge: &Forge, layout: &Layout) -> Result<()> {
             "default_merge_style": "merge",
         })),
     )?;
-    forge.repository("PUT", &format!("/collaborators/{BOT}"), Some(&json!({"permission": "write"})))?;
+    forge.repository(
+        "PUT",
+        &format!("/collaborators/{BOT}"),
+        Some(&json!({"permission": "write"})),
+    )?;
 
-    let bot = bot_token(layout, &forge.credentials, "delivery", &["write:repository"])?;
+    let bot = bot_token(
+        layout,
+        &forge.credentials,
+        "delivery",
+        &["write:repository"],
+    )?;
     let registry = registry_token(forge)?;
     for (secret, value) in [("DELIVERY_BOT_TOKEN", &bot), ("REGISTRY_TOKEN", &registry)] {
-        forge.repository("PUT", &format!("/actions/secrets/{secret}"), Some(&json!({"data": value})))?;
+        forge.repository(
+            "PUT",
+            &format!("/actions/secrets/{secret}"),
+            Some(&json!({"data": value})),
+        )?;
     }
     for (variable, value) in [("REGISTRY", FORGE), ("REGISTRY_USERNAME", PERSON)] {
         forge.ensure(
@@ -325,10 +392,19 @@ fn repository(forge: &Forge, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-fn bot_token(layout: &Layout, credentials: &Credentials, name: &str, scopes: &[&str]) -> Result<String> {
+fn bot_token(
+    layout: &Layout,
+    credentials: &Credentials,
+    name: &str,
+    scopes: &[&str],
+) -> Result<String> {
     let basic = STANDARD.encode(format!("{BOT}:{}", credentials.bot));
-    let api = Client::new(&format!("https://{FORGE}/api/v1"), &layout.state("pki/web-ca.crt"), None)?
-        .authorized(format!("Basic {basic}"));
+    let api = Client::new(
+        &format!("https://{FORGE}/api/v1"),
+        &layout.state("pki/web-ca.crt"),
+        None,
+    )?
+    .authorized(format!("Basic {basic}"));
     token(&api, BOT, name, scopes)
 }
 
@@ -344,7 +420,10 @@ fn token(api: &Client, user: &str, name: &str, scopes: &[&str]) -> Result<String
         &format!("/users/{user}/tokens"),
         Some(&json!({"name": name, "scopes": scopes})),
     )?;
-    answer["sha1"].as_str().map(str::to_owned).context("the forge made a token and did not tell it")
+    answer["sha1"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the forge made a token and did not tell it")
 }
 
 /// Publishes a stand-in for each third-party action that the checkout's workflows use, on a branch
@@ -353,7 +432,9 @@ fn publish_actions(forge: &Forge, layout: &Layout, checkout: &Path) -> Result<()
     let mut uses = BTreeSet::new();
     collect_uses(&checkout.join(".github"), &mut uses)?;
     for (action, commit) in uses {
-        let (owner, name) = action.split_once('/').with_context(|| format!("`uses: {action}` names no repository"))?;
+        let (owner, name) = action
+            .split_once('/')
+            .with_context(|| format!("`uses: {action}` names no repository"))?;
         let source = checkout.join("lab/actions").join(&action);
         if !source.is_dir() {
             bail!(
@@ -369,14 +450,26 @@ fn publish_actions(forge: &Forge, layout: &Layout, checkout: &Path) -> Result<()
             continue;
         }
         forge.ensure("/orgs", &json!({"username": owner, "visibility": "public"}))?;
-        forge.ensure(&format!("/orgs/{owner}/repos"), &json!({"name": name, "auto_init": false}))?;
+        forge.ensure(
+            &format!("/orgs/{owner}/repos"),
+            &json!({"name": name, "auto_init": false}),
+        )?;
         let work = layout.state(format!("tmp/action-{owner}-{name}"));
         let _ = fs::remove_dir_all(&work);
         fs::create_dir_all(&work)?;
-        forge.git(&work).args(["init", "--quiet", "--initial-branch=stand-in"]).run()?;
-        command("cp", ["-r"]).arg(source.join(".")).arg(&work).run()?;
+        forge
+            .git(&work)
+            .args(["init", "--quiet", "--initial-branch=stand-in"])
+            .run()?;
+        command("cp", ["-r"])
+            .arg(source.join("."))
+            .arg(&work)
+            .run()?;
         forge.git(&work).args(["add", "--all"]).run()?;
-        forge.git(&work).args(["commit", "--quiet", "--message", "Stand in for the action"]).run()?;
+        forge
+            .git(&work)
+            .args(["commit", "--quiet", "--message", "Stand in for the action"])
+            .run()?;
         forge
             .git(&work)
             .args(["push", "--quiet", "--force"])
@@ -390,13 +483,18 @@ fn publish_actions(forge: &Forge, layout: &Layout, checkout: &Path) -> Result<()
 }
 
 fn collect_uses(folder: &Path, uses: &mut BTreeSet<(String, String)>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
     for entry in entries.flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect_uses(&path, uses)?;
-        } else if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
-            let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        } else if path
+            .extension()
+            .is_some_and(|end| end == "yaml" || end == "yml")
+        {
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("could not read {}", path.display()))?;
             uses.extend(text.lines().filter_map(pinned_action));
         }
     }
@@ -405,7 +503,13 @@ fn collect_uses(folder: &Path, uses: &mut BTreeSet<(String, String)>) -> Result<
 
 /// Repository and commit of a `uses:` line that names another repository.
 fn pinned_action(line: &str) -> Option<(String, String)> {
-    let used = line.trim().trim_start_matches("- ").strip_prefix("uses:")?.split('#').next()?.trim();
+    let used = line
+        .trim()
+        .trim_start_matches("- ")
+        .strip_prefix("uses:")?
+        .split('#')
+        .next()?
+        .trim();
     let (action, commit) = used.split_once('@')?;
     let mut parts = action.split('/');
     let repository = format!("{}/{}", parts.next()?, parts.next()?);
@@ -421,22 +525,41 @@ fn runner(layout: &Layout, host: &Host) -> Result<()> {
         .iter()
         .map(|(name, value)| format!("    {name}: {}", json!(value)))
         .collect();
-    let config = include_str!("../platform/runner.yaml").replace("    ENVIRONMENT", &envs.join("\n"));
+    let config =
+        include_str!("../platform/runner.yaml").replace("    ENVIRONMENT", &envs.join("\n"));
     fs::write(folder.join("config.yaml"), config)?;
     let config = format!("{INSIDE}/runner/config.yaml");
     if !folder.join(".runner").exists() {
         let token = gitea(host, &["actions", "generate-runner-token"])?.read()?;
-        command("gitea-runner", ["register", "--no-interactive", "--config", &config, "--instance"])
-            .arg(format!("https://{FORGE}"))
-            .args(["--name", "lab", "--labels", "ubuntu-latest:host,ubuntu-24.04:host", "--token", token.trim()])
-            .env("PATH", host.search_path())
-            .current_dir(&folder)
-            .run()
-            .map_err(|error| anyhow::anyhow!("the runner could not be registered: {}", said(&error)))?;
+        command(
+            "gitea-runner",
+            [
+                "register",
+                "--no-interactive",
+                "--config",
+                &config,
+                "--instance",
+            ],
+        )
+        .arg(format!("https://{FORGE}"))
+        .args([
+            "--name",
+            "lab",
+            "--labels",
+            "ubuntu-latest:host,ubuntu-24.04:host",
+            "--token",
+            token.trim(),
+        ])
+        .env("PATH", host.search_path())
+        .current_dir(&folder)
+        .run()
+        .map_err(|error| anyhow::anyhow!("the runner could not be registered: {}", said(&error)))?;
     }
     Service {
         name: "runner",
-        argv: ["gitea-runner", "daemon", "--config", &config].map(str::to_owned).to_vec(),
+        argv: ["gitea-runner", "daemon", "--config", &config]
+            .map(str::to_owned)
+            .to_vec(),
         environment: job_environment(host),
         user: None,
     }
@@ -457,8 +580,14 @@ fn job_environment(host: &Host) -> Vec<(String, String)> {
         add("RUSTUP_HOME", rustup.display().to_string());
     }
     add("BUILDAH_ISOLATION", "chroot".into());
-    add("CONTAINERS_CONF", format!("{INSIDE}/runner/containers.conf"));
-    add("CONTAINERS_STORAGE_CONF", format!("{INSIDE}/runner/storage.conf"));
+    add(
+        "CONTAINERS_CONF",
+        format!("{INSIDE}/runner/containers.conf"),
+    );
+    add(
+        "CONTAINERS_STORAGE_CONF",
+        format!("{INSIDE}/runner/storage.conf"),
+    );
     add("IMAGE_BUILD_ARGS", format!("RUST_IMAGE={}", images::RUST));
     add("LAB_CACHE_DIR", format!("{INSIDE_CACHE}/jobs"));
     environment
@@ -473,7 +602,10 @@ fn containers(layout: &Layout, host: &Host) -> Result<()> {
         format!("{INSIDE}/cargo/registry/cache:/usr/local/cargo/registry/cache"),
     ];
     let folder = layout.state("runner");
-    fs::write(folder.join("containers.conf"), format!("[containers]\nvolumes = {}\n", json!(volumes)))?;
+    fs::write(
+        folder.join("containers.conf"),
+        format!("[containers]\nvolumes = {}\n", json!(volumes)),
+    )?;
     fs::write(
         folder.join("storage.conf"),
         format!(
@@ -492,7 +624,12 @@ fn containers(layout: &Layout, host: &Host) -> Result<()> {
         archive.file_stem().unwrap_or_default().to_string_lossy()
     ));
     if !mark.exists() {
-        buildah(&["pull", "--quiet", &format!("docker-archive:{}", archive.display())]).run()?;
+        buildah(&[
+            "pull",
+            "--quiet",
+            &format!("docker-archive:{}", archive.display()),
+        ])
+        .run()?;
         fs::write(mark, "")?;
     }
     Ok(())
@@ -504,7 +641,8 @@ mod tests {
 
     #[test]
     fn third_party_actions_are_found_and_local_ones_are_not() {
-        let pinned = |line| pinned_action(line).map(|(action, commit)| format!("{action}@{commit}"));
+        let pinned =
+            |line| pinned_action(line).map(|(action, commit)| format!("{action}@{commit}"));
         assert_eq!(
             pinned("      - uses: actions/checkout@3d3c42e5 # v7.0.1").as_deref(),
             Some("actions/checkout@3d3c42e5")

@@ -40,7 +40,8 @@ pub fn doors(layout: &Layout) -> Result<Vec<Door>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("could not read {}", path.display()))
 }
 
@@ -50,7 +51,11 @@ pub fn doors(layout: &Layout) -> Result<Vec<Door>> {
 /// When the forwarder does not start.
 pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Result<Vec<Door>> {
     let open = doors(layout)?;
-    if open.len() == targets.len() && open.iter().all(|door| TcpStream::connect(door.listen).is_ok()) {
+    if open.len() == targets.len()
+        && open
+            .iter()
+            .all(|door| TcpStream::connect(door.listen).is_ok())
+    {
         return Ok(open);
     }
     let path = layout.state("targets.json");
@@ -85,13 +90,19 @@ pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Res
 /// # Errors
 /// When a port can't be had, or the lab's network can't be entered.
 pub fn run(layout: &Layout, init: i32) -> Result<()> {
-    let text = fs::read_to_string(layout.state("targets.json")).context("the targets are not there")?;
+    let text =
+        fs::read_to_string(layout.state("targets.json")).context("the targets are not there")?;
     let targets: Vec<(String, SocketAddr)> = serde_json::from_str(&text)?;
     let mut open = Vec::new();
     for (name, target) in targets {
         let listener = listen(&name)?;
-        let door = Door { name, listen: listener.local_addr()?, target };
-        let network = File::open(format!("/proc/{init}/ns/net")).context("the lab's network is not there")?;
+        let door = Door {
+            name,
+            listen: listener.local_addr()?,
+            target,
+        };
+        let network =
+            File::open(format!("/proc/{init}/ns/net")).context("the lab's network is not there")?;
         // A socket stays in the network it was made in; a thread may change to another. So the
         // listener is the host's, and what this thread opens from now on is the lab's.
         thread::spawn(move || match setns(&network, CloneFlags::CLONE_NEWNET) {
@@ -111,12 +122,17 @@ pub fn run(layout: &Layout, init: i32) -> Result<()> {
 }
 
 fn listen(name: &str) -> Result<TcpListener> {
-    let wanted = PORTS.iter().find(|(door, _)| *door == name).map_or(0, |(_, port)| *port);
+    let wanted = PORTS
+        .iter()
+        .find(|(door, _)| *door == name)
+        .map_or(0, |(_, port)| *port);
     for port in wanted..wanted.saturating_add(50) {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            Err(error) => return Err(error).with_context(|| format!("could not listen on port {port}")),
+            Err(error) => {
+                return Err(error).with_context(|| format!("could not listen on port {port}"));
+            }
         }
     }
     bail!("no port from {wanted} on is free for {name}")
@@ -134,7 +150,8 @@ fn accept(listener: &TcpListener, target: SocketAddr) {
 
 /// Carries bytes both ways until both sides are done.
 fn carry(client: TcpStream, server: TcpStream) {
-    let (Ok(mut from_client), Ok(mut from_server)) = (client.try_clone(), server.try_clone()) else {
+    let (Ok(mut from_client), Ok(mut from_server)) = (client.try_clone(), server.try_clone())
+    else {
         return;
     };
     let (mut to_client, mut to_server) = (client, server);

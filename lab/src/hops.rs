@@ -38,7 +38,10 @@ pub struct Clock {
 impl Clock {
     /// Begins now.
     pub fn start() -> Self {
-        Self { last: Timestamp::now(), hops: Vec::new() }
+        Self {
+            last: Timestamp::now(),
+            hops: Vec::new(),
+        }
     }
 
     /// A hop that ended now.
@@ -51,7 +54,12 @@ impl Clock {
     pub fn reached_at(&mut self, name: &str, end: Timestamp) {
         let end = end.max(self.last);
         let seconds = end.duration_since(self.last).as_secs_f64();
-        self.hops.push(Hop { name: name.to_owned(), start: self.last, end, seconds });
+        self.hops.push(Hop {
+            name: name.to_owned(),
+            start: self.last,
+            end,
+            seconds,
+        });
         self.last = end;
     }
 
@@ -73,7 +81,11 @@ impl Journey {
         for hop in &self.hops {
             table.push_str(&format!("  {:<18} {:>7.1} s\n", hop.name, hop.seconds));
         }
-        table.push_str(&format!("  {:<18} {:>7.1} s\n", "push to serving", self.seconds()));
+        table.push_str(&format!(
+            "  {:<18} {:>7.1} s\n",
+            "push to serving",
+            self.seconds()
+        ));
         table
     }
 }
@@ -88,7 +100,12 @@ mod tests {
         let start = clock.last;
         clock.reached_at("built", start + jiff::SignedDuration::from_secs(5));
         clock.reached_at("published", start + jiff::SignedDuration::from_secs(4));
-        let journey = Journey { commit: String::new(), built_commit: String::new(), url: String::new(), hops: clock.hops() };
+        let journey = Journey {
+            commit: String::new(),
+            built_commit: String::new(),
+            url: String::new(),
+            hops: clock.hops(),
+        };
         assert_eq!(journey.hops[1].start, journey.hops[0].end);
         assert!((journey.seconds() - 5.0).abs() < 1e-9);
     }

@@ -23,7 +23,8 @@ impl Client {
     /// # Errors
     /// When a certificate can't be read.
     pub fn new(base: &str, authority: &Path, identity: Option<(&Path, &Path)>) -> Result<Self> {
-        let mut tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate(authority)?]));
+        let mut tls =
+            TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate(authority)?]));
         if let Some((chain, key)) = identity {
             let pem = fs::read(key).with_context(|| format!("could not read {}", key.display()))?;
             tls = tls.client_cert(Some(ClientCert::new_with_certs(
@@ -37,7 +38,11 @@ impl Client {
             .http_status_as_error(false)
             .build()
             .new_agent();
-        Ok(Self { agent, base: base.to_owned(), authorization: None })
+        Ok(Self {
+            agent,
+            base: base.to_owned(),
+            authorization: None,
+        })
     }
 
     /// The same with an `Authorization` header.
@@ -56,7 +61,10 @@ impl Client {
         if (200..300).contains(&status) {
             return Ok(value);
         }
-        let message = value.get("message").and_then(Value::as_str).map_or_else(|| value.to_string(), str::to_owned);
+        let message = value
+            .get("message")
+            .and_then(Value::as_str)
+            .map_or_else(|| value.to_string(), str::to_owned);
         bail!("{method} {}{path} answered {status}: {message}", self.base)
     }
 
@@ -100,7 +108,11 @@ impl Client {
 
 fn read(mut answer: Response<Body>) -> Result<(u16, Value)> {
     let status = answer.status().as_u16();
-    let text = answer.body_mut().with_config().limit(64 << 20).read_to_string()?;
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(64 << 20)
+        .read_to_string()?;
     let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
     Ok((status, value))
 }

@@ -43,7 +43,11 @@ static IMAGES: &[Image] = &[
         fill: |layout, context| {
             command("musl-gcc", ["-Os", "-static", "-o"])
                 .arg(context.join("pause"))
-                .arg(tools::shared_file(layout, "kubernetes", "build/pause/linux/pause.c")?)
+                .arg(tools::shared_file(
+                    layout,
+                    "kubernetes",
+                    "build/pause/linux/pause.c",
+                )?)
                 .run()
         },
         base: false,
@@ -51,7 +55,12 @@ static IMAGES: &[Image] = &[
     Image {
         name: "coredns",
         containerfile: containerfile!("coredns"),
-        reference: |_| Ok(format!("registry.k8s.io/coredns/coredns:{}", version("coredns")?)),
+        reference: |_| {
+            Ok(format!(
+                "registry.k8s.io/coredns/coredns:{}",
+                version("coredns")?
+            ))
+        },
         fill: |layout, context| program(layout, "coredns", "coredns", &context.join("coredns")),
         base: false,
     },
@@ -64,7 +73,11 @@ static IMAGES: &[Image] = &[
             fs::create_dir(&bin)?;
             program(layout, "argocd", "argocd", &bin.join("argocd"))?;
             program(layout, "helm", "helm", &bin.join("helm"))?;
-            for script in ["entrypoint.sh", "hack/gpg-wrapper.sh", "hack/git-verify-wrapper.sh"] {
+            for script in [
+                "entrypoint.sh",
+                "hack/gpg-wrapper.sh",
+                "hack/git-verify-wrapper.sh",
+            ] {
                 let name = script.rsplit('/').next().unwrap_or(script);
                 command("install", ["-m", "755"])
                     .arg(tools::shared_file(layout, "argocd", script)?)
@@ -86,7 +99,12 @@ static IMAGES: &[Image] = &[
             ] {
                 symlink("argocd", bin.join(format!("argocd-{component}")))?;
             }
-            for folder in ["config/ssh", "config/tls", "config/gpg/source", "config/gpg/keys"] {
+            for folder in [
+                "config/ssh",
+                "config/tls",
+                "config/gpg/source",
+                "config/gpg/keys",
+            ] {
                 fs::create_dir_all(context.join("app").join(folder))?;
             }
             fs::write(context.join("app/config/ssh/ssh_known_hosts"), "")?;
@@ -137,8 +155,8 @@ fn program(layout: &Layout, tool: &str, program: &str, target: &Path) -> Result<
 /// The image of that repository which Argo CD's manifest names.
 fn manifest_image(layout: &Layout, repository: &str) -> Result<String> {
     let path = tools::shared_file(layout, "argocd", "manifests/install.yaml")?;
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("could not read {}", path.display()))?;
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
     text.lines()
         .filter_map(|line| line.trim().strip_prefix("image: "))
         .find(|image| image.starts_with(repository))
@@ -218,9 +236,17 @@ fn build(layout: &Layout, image: &Image, base: Option<&Path>, archive: &Path) ->
             .args(args);
         buildah
     };
-    buildah(&["bud", "--quiet", "--isolation", "chroot", "--pull-never", "--tag", &reference])
-        .arg(&context)
-        .run()?;
+    buildah(&[
+        "bud",
+        "--quiet",
+        "--isolation",
+        "chroot",
+        "--pull-never",
+        "--tag",
+        &reference,
+    ])
+    .arg(&context)
+    .run()?;
     let part = archive.with_extension("part");
     let _ = fs::remove_file(&part);
     buildah(&["push", "--quiet", &reference])

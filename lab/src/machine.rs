@@ -44,7 +44,14 @@ impl Host {
 
     /// `PATH` for everything that runs inside.
     pub fn search_path(&self) -> String {
-        let system = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+        let system = [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/usr/bin",
+            "/sbin",
+            "/bin",
+        ];
         self.path
             .iter()
             .map(|folder| folder.display().to_string())
@@ -67,7 +74,18 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
     fs::create_dir_all(cache.join("jobs"))?;
     overlay(state, "etc", Path::new("/etc"), Path::new("/etc"))?;
     overlay(state, "var", Path::new("/var"), Path::new("/var"))?;
-    command("mount", ["-t", "tmpfs", "-o", "mode=755,nosuid,nodev", "tmpfs", "/run"]).run()?;
+    command(
+        "mount",
+        [
+            "-t",
+            "tmpfs",
+            "-o",
+            "mode=755,nosuid,nodev",
+            "tmpfs",
+            "/run",
+        ],
+    )
+    .run()?;
     bind(&state.join("tmp"), Path::new("/tmp"))?;
     bind(&state.join("tmp"), Path::new("/var/tmp"))?;
     command("chmod", ["1777", "/tmp"]).run()?;
@@ -97,7 +115,9 @@ fn overlay(state: &Path, name: &str, lower: &Path, target: &Path) -> Result<()> 
         upper.display(),
         work.display()
     );
-    command("mount", ["-t", "overlay", "overlay", "-o", &options]).arg(target).run()
+    command("mount", ["-t", "overlay", "overlay", "-o", &options])
+        .arg(target)
+        .run()
 }
 
 /// Brings the network up: loopback, and the node's address on a bridge that nothing is plugged into.
@@ -130,7 +150,10 @@ pub fn network() -> Result<()> {
         format!("127.0.0.1 localhost\n{NODE} lab {FORGE}\n"),
     )?;
     // The cluster's DNS, so that the forge finds Argo CD by its Service name.
-    write_over("/etc/resolv.conf", "nameserver 10.43.0.10\noptions timeout:1 attempts:2\n")
+    write_over(
+        "/etc/resolv.conf",
+        "nameserver 10.43.0.10\noptions timeout:1 attempts:2\n",
+    )
 }
 
 /// Replaces a file that may be a link to somewhere else.

@@ -125,7 +125,9 @@ fn run(options: Options) -> Result<ExitCode> {
         Action::Status { json } => return up::status(&layout, json),
         Action::Logs { part } => logs(&layout, part.as_deref())?,
         Action::Exec { command } => return up::exec(&layout, &command),
-        Action::Test { scenarios, list } => return scenarios::run(&layout, &scenarios, list, progress),
+        Action::Test { scenarios, list } => {
+            return scenarios::run(&layout, &scenarios, list, progress);
+        }
         Action::Tools { tools } => {
             let wanted = if tools.is_empty() {
                 tools::TOOLS.iter().collect()
@@ -145,9 +147,20 @@ fn run(options: Options) -> Result<ExitCode> {
 fn logs(layout: &Layout, part: Option<&str>) -> Result<()> {
     let folder = layout.state("log");
     let mut parts: Vec<String> = std::fs::read_dir(&folder)
-        .with_context(|| format!("there is no lab in {}; run `cargo lab up`", layout.state.display()))?
+        .with_context(|| {
+            format!(
+                "there is no lab in {}; run `cargo lab up`",
+                layout.state.display()
+            )
+        })?
         .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".log")
+                .map(str::to_owned)
+        })
         .collect();
     parts.sort();
     match part {

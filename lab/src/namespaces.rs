@@ -30,8 +30,12 @@ pub fn check_machine() -> Result<()> {
              run it as root on a machine that is yours to use, for example in a VM"
         );
     }
-    let filesystems = fs::read_to_string("/proc/filesystems").context("could not read /proc/filesystems")?;
-    if !filesystems.lines().any(|line| line.trim_end().ends_with("overlay")) {
+    let filesystems =
+        fs::read_to_string("/proc/filesystems").context("could not read /proc/filesystems")?;
+    if !filesystems
+        .lines()
+        .any(|line| line.trim_end().ends_with("overlay"))
+    {
         bail!("this kernel has no overlay file system (CONFIG_OVERLAY_FS), which containers need");
     }
     if !Path::new("/sys/fs/cgroup").is_dir() {
@@ -41,22 +45,32 @@ pub fn check_machine() -> Result<()> {
     for (need, probe) in [
         ("private namespaces", "true"),
         ("bridges (CONFIG_BRIDGE)", "ip link add probe type bridge"),
-        ("virtual Ethernet pairs (CONFIG_VETH)", "ip link add probe type veth"),
+        (
+            "virtual Ethernet pairs (CONFIG_VETH)",
+            "ip link add probe type veth",
+        ),
         (
             "nftables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)",
             "nft 'add table ip probe; add chain ip probe nat { type nat hook prerouting priority 0; }'",
         ),
     ] {
-        command("unshare", ["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "sh", "-c", probe])
-            .run()
-            .with_context(|| format!("this machine does not offer {need}"))?;
+        command(
+            "unshare",
+            [
+                "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "sh", "-c", probe,
+            ],
+        )
+        .run()
+        .with_context(|| format!("this machine does not offer {need}"))?;
     }
     Ok(())
 }
 
 /// The first process of a running lab, as the host numbers it.
 pub fn find(layout: &Layout) -> Option<i32> {
-    held_by(layout).into_iter().find(|pid| is_first_process(*pid))
+    held_by(layout)
+        .into_iter()
+        .find(|pid| is_first_process(*pid))
 }
 
 /// All processes that hold this lab.
@@ -97,8 +111,20 @@ pub fn start(layout: &Layout) -> Result<i32> {
     let mut child = command(
         "setsid",
         [
-            "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
-            "--mount-proc", "--", "tini", "--", "sleep", "infinity",
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--ipc",
+            "--uts",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            "--",
+            "tini",
+            "--",
+            "sleep",
+            "infinity",
         ],
     )
     .env(MARK, &layout.state)
@@ -113,7 +139,10 @@ pub fn start(layout: &Layout) -> Result<i32> {
         }
         if let Some(status) = child.try_wait()? {
             let said = fs::read_to_string(layout.state("log/init.log")).unwrap_or_default();
-            bail!("the lab's namespaces could not be made ({status}): {}", said.trim());
+            bail!(
+                "the lab's namespaces could not be made ({status}): {}",
+                said.trim()
+            );
         }
         if Instant::now() > deadline {
             bail!("the lab's first process did not appear within 10 s");
@@ -131,7 +160,15 @@ pub fn enter<S: AsRef<OsStr>>(
     let mut inside = Command::new("nsenter");
     inside
         .arg(format!("--target={init}"))
-        .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--wdns=/run/lab", "--"])
+        .args([
+            "--mount",
+            "--net",
+            "--pid",
+            "--ipc",
+            "--uts",
+            "--wdns=/run/lab",
+            "--",
+        ])
         .args(argv)
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)));
@@ -150,7 +187,10 @@ pub fn stop(layout: &Layout) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !held_by(layout).is_empty() {
         if Instant::now() > deadline {
-            bail!("processes {:?} of the lab do not end; look at them with ps", held_by(layout));
+            bail!(
+                "processes {:?} of the lab do not end; look at them with ps",
+                held_by(layout)
+            );
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -172,7 +212,11 @@ pub fn control_groups(layout: &Layout) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let mut candidates = vec![root.join(layout.id())];
     if let Ok(hierarchies) = fs::read_dir(root) {
-        candidates.extend(hierarchies.flatten().map(|entry| entry.path().join(layout.id())));
+        candidates.extend(
+            hierarchies
+                .flatten()
+                .map(|entry| entry.path().join(layout.id())),
+        );
     }
     candidates.retain(|path| path.is_dir());
     candidates
@@ -187,10 +231,15 @@ fn remove_control_groups(layout: &Layout) -> Result<()> {
         }
         fs::remove_dir(folder).with_context(|| format!("could not remove {}", folder.display()))
     }
-    control_groups(layout).iter().try_for_each(|folder| remove(folder))
+    control_groups(layout)
+        .iter()
+        .try_for_each(|folder| remove(folder))
 }
 
 /// Standard input for a command a person types into.
 pub fn interactive(command: &mut Command) -> &mut Command {
-    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit())
+    command
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        .stderr(Stdio::inherit())
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -27,7 +27,10 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
-        Ok(Self { issuer: Issuer::new(params, key), certificate })
+        Ok(Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+        })
     }
 
     /// Writes `<file>.crt` and `<file>.key`.
@@ -47,12 +50,23 @@ impl Authority {
         params.extended_key_usages = if who.hosts.is_empty() {
             vec![ExtendedKeyUsagePurpose::ClientAuth]
         } else {
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
+            vec![
+                ExtendedKeyUsagePurpose::ServerAuth,
+                ExtendedKeyUsagePurpose::ClientAuth,
+            ]
         };
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        write(&folder.join(format!("{file}.crt")), &certificate.pem(), 0o644)?;
-        write(&folder.join(format!("{file}.key")), &key.serialize_pem(), 0o600)
+        write(
+            &folder.join(format!("{file}.crt")),
+            &certificate.pem(),
+            0o644,
+        )?;
+        write(
+            &folder.join(format!("{file}.key")),
+            &key.serialize_pem(),
+            0o600,
+        )
     }
 }
 
@@ -64,18 +78,30 @@ struct Subject {
 }
 
 const fn client(name: &'static str, group: Option<&'static str>) -> Subject {
-    Subject { name, group, hosts: &[] }
+    Subject {
+        name,
+        group,
+        hosts: &[],
+    }
 }
 
 const fn server(name: &'static str, hosts: &'static [&'static str]) -> Subject {
-    Subject { name, group: None, hosts }
+    Subject {
+        name,
+        group: None,
+        hosts,
+    }
 }
 
 /// Those who speak to the API server, each with a certificate of its own: file, user, group.
 /// Source: Kubernetes, "PKI certificates and requirements".
 pub const CLIENTS: &[(&str, &str, Option<&str>)] = &[
     ("admin", "waybill-lab:admin", Some("system:masters")),
-    ("kube-controller-manager", "system:kube-controller-manager", None),
+    (
+        "kube-controller-manager",
+        "system:kube-controller-manager",
+        None,
+    ),
     ("kube-scheduler", "system:kube-scheduler", None),
     ("kube-proxy", "system:kube-proxy", None),
     ("kubelet", "system:node:lab", Some("system:nodes")),
@@ -97,20 +123,38 @@ pub fn ensure(layout: &Layout) -> Result<()> {
     fs::create_dir_all(&work)?;
 
     let kubernetes = Authority::new("waybill lab Kubernetes")?;
-    write(&work.join("kubernetes-ca.crt"), &kubernetes.certificate.pem(), 0o644)?;
+    write(
+        &work.join("kubernetes-ca.crt"),
+        &kubernetes.certificate.pem(),
+        0o644,
+    )?;
     kubernetes.issue(
         &work,
         "kube-apiserver",
         &server(
             "kube-apiserver",
             &[
-                "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-                "kubernetes.default.svc.cluster.local", "10.43.0.1", NODE, "127.0.0.1", "localhost",
+                "kubernetes",
+                "kubernetes.default",
+                "kubernetes.default.svc",
+                "kubernetes.default.svc.cluster.local",
+                "10.43.0.1",
+                NODE,
+                "127.0.0.1",
+                "localhost",
             ],
         ),
     )?;
-    kubernetes.issue(&work, "kubelet-server", &server("system:node:lab", &["lab", NODE]))?;
-    kubernetes.issue(&work, "apiserver-kubelet", &client("waybill-lab:apiserver", None))?;
+    kubernetes.issue(
+        &work,
+        "kubelet-server",
+        &server("system:node:lab", &["lab", NODE]),
+    )?;
+    kubernetes.issue(
+        &work,
+        "apiserver-kubelet",
+        &client("waybill-lab:apiserver", None),
+    )?;
     for (file, name, group) in CLIENTS {
         kubernetes.issue(&work, file, &client(name, *group))?;
     }
@@ -123,11 +167,23 @@ pub fn ensure(layout: &Layout) -> Result<()> {
 
     let web = Authority::new("waybill lab web")?;
     write(&work.join("web-ca.crt"), &web.certificate.pem(), 0o644)?;
-    web.issue(&work, "forge", &server("forge", &[FORGE, NODE, "localhost", "127.0.0.1"]))?;
+    web.issue(
+        &work,
+        "forge",
+        &server("forge", &[FORGE, NODE, "localhost", "127.0.0.1"]),
+    )?;
 
     let tokens = KeyPair::generate()?;
-    write(&work.join("service-account.key"), &tokens.serialize_pem(), 0o600)?;
-    write(&work.join("service-account.pub"), &tokens.public_key_pem(), 0o644)?;
+    write(
+        &work.join("service-account.key"),
+        &tokens.serialize_pem(),
+        0o600,
+    )?;
+    write(
+        &work.join("service-account.pub"),
+        &tokens.public_key_pem(),
+        0o644,
+    )?;
     fs::rename(&work, &folder).context("could not put the certificates in place")
 }
 
@@ -136,7 +192,9 @@ fn params(name: &str, group: Option<&str>) -> Result<CertificateParams> {
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(group) = group {
-        params.distinguished_name.push(DnType::OrganizationName, group);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
     }
     let now = OffsetDateTime::now_utc();
     params.not_before = now - Duration::HOUR;

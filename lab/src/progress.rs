@@ -102,7 +102,10 @@ impl Step {
         if text.is_empty() {
             return;
         }
-        let line = format!("{mark} {text} ({:.1} s)", self.started.elapsed().as_secs_f64());
+        let line = format!(
+            "{mark} {text} ({:.1} s)",
+            self.started.elapsed().as_secs_f64()
+        );
         match self.bar.take() {
             Some(bar) => {
                 bar.finish_and_clear();

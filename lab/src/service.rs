@@ -37,7 +37,13 @@ impl Service<'_> {
         let mut argv = Vec::new();
         if let Some(user) = self.user {
             let (uid, gid) = crate::forge::ids(user)?;
-            argv.extend(["setpriv".to_owned(), format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into(), "--no-new-privs".into()]);
+            argv.extend([
+                "setpriv".to_owned(),
+                format!("--reuid={uid}"),
+                format!("--regid={gid}"),
+                "--clear-groups".into(),
+                "--no-new-privs".into(),
+            ]);
         }
         argv.extend(self.argv.iter().cloned());
         let child = command("setsid", &argv)
@@ -63,7 +69,12 @@ impl Service<'_> {
                 bail!("{} ended:\n{}", self.name, self.tail(layout));
             }
             if Instant::now() > deadline {
-                bail!("{} is not ready after {} s:\n{}", self.name, limit.as_secs(), self.tail(layout));
+                bail!(
+                    "{} is not ready after {} s:\n{}",
+                    self.name,
+                    limit.as_secs(),
+                    self.tail(layout)
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -74,8 +85,14 @@ impl Service<'_> {
         let Ok(pid) = fs::read_to_string(self.pid_file()) else {
             return false;
         };
-        // A zombie has no command line.
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
+        // The state stands behind the name, which is in parentheses. Source: proc(5).
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+            !stat
+                .rsplit(") ")
+                .next()
+                .unwrap_or("Z")
+                .starts_with(['Z', 'X'])
+        })
     }
 
     fn pid_file(&self) -> PathBuf {

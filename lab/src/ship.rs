@@ -29,7 +29,12 @@ const SERVING_LIMIT: Duration = Duration::from_secs(180);
 /// When any hop fails; with the reason.
 pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Journey> {
     let forge = Forge::new(layout)?;
-    let commit = forge.git(checkout).args(["rev-parse", "HEAD"]).read()?.trim().to_owned();
+    let commit = forge
+        .git(checkout)
+        .args(["rev-parse", "HEAD"])
+        .read()?
+        .trim()
+        .to_owned();
     let saved = layout.state("journey.json");
     if let Ok(text) = std::fs::read_to_string(&saved) {
         let journey: Journey = serde_json::from_str(&text)?;
@@ -39,22 +44,39 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Jour
         }
     }
     let kubernetes = Kubernetes::new(layout)?;
-    let dev = Environment { kubernetes: &kubernetes, name: "dev" };
+    let dev = Environment {
+        kubernetes: &kubernetes,
+        name: "dev",
+    };
 
     let mut clock = Clock::start();
     let built_commit = if forge.tip("develop")?.is_none() {
         first_push(&forge, layout, checkout, &mut clock)?;
         commit.clone()
     } else {
-        let merged = progress.run(format!("Checking {} in a pull request", short(&commit)), || {
-            merge(&forge, checkout, "develop", &format!("Ship {}", short(&commit)), &mut clock)
-        })?;
+        let merged = progress.run(
+            format!("Checking {} in a pull request", short(&commit)),
+            || {
+                merge(
+                    &forge,
+                    checkout,
+                    "develop",
+                    &format!("Ship {}", short(&commit)),
+                    &mut clock,
+                )
+            },
+        )?;
         clock.reached("merged");
         merged
     };
     follow(&forge, &dev, &built_commit, &mut clock, progress)?;
 
-    let journey = Journey { commit, built_commit, url: String::new(), hops: clock.hops() };
+    let journey = Journey {
+        commit,
+        built_commit,
+        url: String::new(),
+        hops: clock.hops(),
+    };
     std::fs::write(&saved, serde_json::to_vec_pretty(&journey)?)?;
     Ok(journey)
 }
@@ -64,7 +86,12 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
     let push = |branch: &str| {
         forge
             .git(checkout)
-            .args(["push", "--quiet", &Forge::url(), &format!("HEAD:refs/heads/{branch}")])
+            .args([
+                "push",
+                "--quiet",
+                &Forge::url(),
+                &format!("HEAD:refs/heads/{branch}"),
+            ])
             .run()
     };
     // Actions are off until the branch that builds is pushed: three runs of one commit would only
@@ -84,20 +111,21 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
 
 fn protect(forge: &Forge, branch: &str) -> Result<()> {
     let pushed_by_bot = branch == "develop";
-    forge.repository(
-        "POST",
-        "/branch_protections",
-        Some(&json!({
-            "rule_name": branch,
-            "enable_push": pushed_by_bot,
-            "enable_push_whitelist": pushed_by_bot,
-            "push_whitelist_usernames": if pushed_by_bot { vec![BOT] } else { vec![] },
-            "enable_status_check": true,
-            "status_check_contexts": [REQUIRED_CHECK],
-            "block_admin_merge_override": true,
-        })),
-    )
-    .map(drop)
+    forge
+        .repository(
+            "POST",
+            "/branch_protections",
+            Some(&json!({
+                "rule_name": branch,
+                "enable_push": pushed_by_bot,
+                "enable_push_whitelist": pushed_by_bot,
+                "push_whitelist_usernames": if pushed_by_bot { vec![BOT] } else { vec![] },
+                "enable_status_check": true,
+                "status_check_contexts": [REQUIRED_CHECK],
+                "block_admin_merge_override": true,
+            })),
+        )
+        .map(drop)
 }
 
 /// Opens a pull request for HEAD of a checkout, waits until its checks pass, merges it, and returns
@@ -105,17 +133,42 @@ fn protect(forge: &Forge, branch: &str) -> Result<()> {
 ///
 /// # Errors
 /// When a check fails or the forge does not merge.
-pub fn merge(forge: &Forge, checkout: &Path, base: &str, title: &str, clock: &mut Clock) -> Result<String> {
-    let commit = forge.git(checkout).args(["rev-parse", "HEAD"]).read()?.trim().to_owned();
+pub fn merge(
+    forge: &Forge,
+    checkout: &Path,
+    base: &str,
+    title: &str,
+    clock: &mut Clock,
+) -> Result<String> {
+    let commit = forge
+        .git(checkout)
+        .args(["rev-parse", "HEAD"])
+        .read()?
+        .trim()
+        .to_owned();
     // Gitea makes the pull request from this reference itself (AGit): the commit is checked once,
     // not once as a branch and once as a pull request.
     forge
         .git(checkout)
-        .args(["push", "--quiet", &Forge::url(), &format!("HEAD:refs/for/{base}")])
-        .args(["-o", &format!("topic=ship-{}", short(&commit)), "-o", &format!("title={title}")])
+        .args([
+            "push",
+            "--quiet",
+            &Forge::url(),
+            &format!("HEAD:refs/for/{base}"),
+        ])
+        .args([
+            "-o",
+            &format!("topic=ship-{}", short(&commit)),
+            "-o",
+            &format!("title={title}"),
+        ])
         .run()?;
     clock.reached("pushed");
-    let pulls = forge.repository("GET", &format!("/pulls?state=open&base_branch={base}&limit=50"), None)?;
+    let pulls = forge.repository(
+        "GET",
+        &format!("/pulls?state=open&base_branch={base}&limit=50"),
+        None,
+    )?;
     let number = pulls
         .as_array()
         .into_iter()
@@ -126,42 +179,66 @@ pub fn merge(forge: &Forge, checkout: &Path, base: &str, title: &str, clock: &mu
     let run = Run::wait(forge, "pull_request", &commit, CI_LIMIT)?;
     clock.reached_at("CI started", run.started()?);
     clock.reached("checked");
-    eventually(&format!("pull request {number} is merged"), Duration::from_secs(60), || {
-        let answer = forge.repository("POST", &format!("/pulls/{number}/merge"), Some(&json!({"Do": "merge"})));
-        let pull = forge.repository("GET", &format!("/pulls/{number}"), None)?;
-        if let Some(commit) = pull["merge_commit_sha"].as_str().filter(|_| pull["merged"] == true) {
-            return Ok(Verdict::Met(commit.to_owned()));
-        }
-        if pull["mergeable"] == false {
-            return Ok(Verdict::Pending(format!(
-                "it conflicts with {base}, or is still looked at: {:?}", answer.err()
-            )));
-        }
-        Ok(Verdict::Pending(format!("{:?}", answer.err())))
-    })
+    eventually(
+        &format!("pull request {number} is merged"),
+        Duration::from_secs(60),
+        || {
+            let answer = forge.repository(
+                "POST",
+                &format!("/pulls/{number}/merge"),
+                Some(&json!({"Do": "merge"})),
+            );
+            let pull = forge.repository("GET", &format!("/pulls/{number}"), None)?;
+            if let Some(commit) = pull["merge_commit_sha"]
+                .as_str()
+                .filter(|_| pull["merged"] == true)
+            {
+                return Ok(Verdict::Met(commit.to_owned()));
+            }
+            if pull["mergeable"] == false {
+                return Ok(Verdict::Pending(format!(
+                    "it conflicts with {base}, or is still looked at: {:?}",
+                    answer.err()
+                )));
+            }
+            Ok(Verdict::Pending(format!("{:?}", answer.err())))
+        },
+    )
 }
 
 /// Follows a commit on `develop` from CI to serving in dev.
 ///
 /// # Errors
 /// When CI, the write-back, the sync or the roll-out fails.
-pub fn follow(forge: &Forge, dev: &Environment, commit: &str, clock: &mut Clock, progress: Progress) -> Result<()> {
-    let run = progress.run(format!("CI builds, publishes and writes back {}", short(commit)), || {
-        Run::wait(forge, "push", commit, CI_LIMIT)
-    })?;
+pub fn follow(
+    forge: &Forge,
+    dev: &Environment,
+    commit: &str,
+    clock: &mut Clock,
+    progress: Progress,
+) -> Result<()> {
+    let run = progress.run(
+        format!("CI builds, publishes and writes back {}", short(commit)),
+        || Run::wait(forge, "push", commit, CI_LIMIT),
+    )?;
     let ended = |job: &str| run.job_ended(job);
     clock.reached_at("CI started", run.started()?);
     clock.reached_at("tested", ended("lint")?.max(ended("test")?));
     clock.reached_at("image built", ended("image")?);
-    clock.reached_at("image published", run.step_ended("deliver", "Publish")?);
+    clock.reached_at("image published", run.step_ended("deliver", "publish")?);
     let (revision, written) = write_back(forge, commit)?;
     clock.reached_at("written back", written);
 
     let digest = ImageValues::read(forge, dev.name, &revision)?.digest;
-    let expected = Deployed { revision, digest, commit: commit.to_owned() };
-    progress.run(format!("Argo CD deploys {} to {}", short(commit), dev.name), || {
-        dev.wait_deployed(&expected, SERVING_LIMIT)
-    })?;
+    let expected = Deployed {
+        revision,
+        digest,
+        commit: commit.to_owned(),
+    };
+    progress.run(
+        format!("Argo CD deploys {} to {}", short(commit), dev.name),
+        || dev.wait_deployed(&expected, SERVING_LIMIT),
+    )?;
     let serving = Timestamp::now();
     let synced = dev.application()?["status"]["operationState"]["finishedAt"]
         .as_str()
@@ -175,12 +252,16 @@ pub fn follow(forge: &Forge, dev: &Environment, commit: &str, clock: &mut Clock,
 /// The commit on `develop` that wrote back what was built from `commit`, and its time.
 fn write_back(forge: &Forge, commit: &str) -> Result<(String, Timestamp)> {
     let trailer = format!("Argocd-reference-commit-sha: {commit}");
-    let commits = forge.repository("GET", "/commits?sha=develop&limit=20&stat=false&files=false", None)?;
-    let found = commits
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|candidate| candidate["commit"]["message"].as_str().is_some_and(|message| message.contains(&trailer)));
+    let commits = forge.repository(
+        "GET",
+        "/commits?sha=develop&limit=20&stat=false&files=false",
+        None,
+    )?;
+    let found = commits.as_array().into_iter().flatten().find(|candidate| {
+        candidate["commit"]["message"]
+            .as_str()
+            .is_some_and(|message| message.contains(&trailer))
+    });
     let Some(found) = found else {
         bail!("no commit on develop writes back {}", short(commit));
     };
@@ -189,4 +270,3 @@ fn write_back(forge: &Forge, commit: &str) -> Result<(String, Timestamp)> {
     let time = text(&found["commit"]["committer"]["date"]).context("a commit has no date")?;
     Ok((sha, time.parse()?))
 }
-

@@ -271,10 +271,13 @@ pub fn named(names: &[impl AsRef<str>]) -> Result<Vec<&'static Tool>> {
         .iter()
         .map(|name| {
             let name = name.as_ref();
-            TOOLS.iter().find(|tool| tool.name == name).with_context(|| {
-                let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
-                format!("no tool is called {name:?}; there are {}", known.join(", "))
-            })
+            TOOLS
+                .iter()
+                .find(|tool| tool.name == name)
+                .with_context(|| {
+                    let known: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
+                    format!("no tool is called {name:?}; there are {}", known.join(", "))
+                })
         })
         .collect()
 }
@@ -350,10 +353,19 @@ pub fn ensure(layout: &Layout, wanted: &[&'static Tool], progress: &Progress) ->
         );
     }
 
-    let lanes = if memory_gib()? >= TWO_BUILDS_GIB { 2 } else { 1 };
+    let lanes = if memory_gib()? >= TWO_BUILDS_GIB {
+        2
+    } else {
+        1
+    };
     let started = Instant::now();
     let queue = Mutex::new(missing.iter().copied());
-    let left = Mutex::new(missing.iter().map(|tool| tool.name).collect::<BTreeSet<_>>());
+    let left = Mutex::new(
+        missing
+            .iter()
+            .map(|tool| tool.name)
+            .collect::<BTreeSet<_>>(),
+    );
     let failures = Mutex::new(Vec::new());
     let bar = progress.step(format!(
         "Building {} tools once, about {minutes:.0} min on two cores",
@@ -404,7 +416,9 @@ pub fn ensure(layout: &Layout, wanted: &[&'static Tool], progress: &Progress) ->
         });
     });
     if let Some(error) = progress::locked(&failures).pop() {
-        return Err(error.context("a tool could not be built; what was built is kept, so the next run goes on from here"));
+        return Err(error.context(
+            "a tool could not be built; what was built is kept, so the next run goes on from here",
+        ));
     }
     bar.done();
     // Sources and objects are ten times the size of the results and of no use now.

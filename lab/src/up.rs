@@ -22,8 +22,16 @@ use crate::progress::Progress;
 use crate::{argocd, database, debian, forge, images, namespaces, pki, scenarios, ship, tools};
 
 /// What `up` needs; scanners and the like are built by what runs them.
-const TOOLS: &[&str] =
-    &["kubernetes", "argocd", "gitea", "helm", "coredns", "runner", "kubeconform", "actionlint"];
+const TOOLS: &[&str] = &[
+    "kubernetes",
+    "argocd",
+    "gitea",
+    "helm",
+    "coredns",
+    "runner",
+    "kubeconform",
+    "actionlint",
+];
 
 /// How much of the lab to bring up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,7 +46,11 @@ pub enum Part {
 #[derive(Debug, Subcommand)]
 pub enum Inside {
     /// Lay out mounts and network
-    Prepare { state: PathBuf, cache: PathBuf, cargo_home: PathBuf },
+    Prepare {
+        state: PathBuf,
+        cache: PathBuf,
+        cargo_home: PathBuf,
+    },
     /// Bring everything up and ship
     Up {
         #[arg(long)]
@@ -52,7 +64,12 @@ pub enum Inside {
 ///
 /// # Errors
 /// When the machine can't carry it, or a part fails; what is up stays, and `up` goes on from there.
-pub fn up(layout: &Layout, json: Option<&Path>, only: Option<Part>, progress: Progress) -> Result<()> {
+pub fn up(
+    layout: &Layout,
+    json: Option<&Path>,
+    only: Option<Part>,
+    progress: Progress,
+) -> Result<()> {
     let checkout = checkout()?;
     debian::ensure_packages(progress)?;
     namespaces::check_machine()?;
@@ -71,15 +88,25 @@ pub fn up(layout: &Layout, json: Option<&Path>, only: Option<Part>, progress: Pr
     if let Some(part) = only.and_then(|part| part.to_possible_value()) {
         inside.args(["--only", part.get_name()]);
     }
-    if !namespaces::interactive(&mut inside).status().context("could not start nsenter")?.success() {
-        bail!("the lab is not up; `cargo lab logs` lists its logs, `cargo lab up` goes on, `cargo lab down` cleans up");
+    if !namespaces::interactive(&mut inside)
+        .status()
+        .context("could not start nsenter")?
+        .success()
+    {
+        bail!(
+            "the lab is not up; `cargo lab logs` lists its logs, `cargo lab up` goes on, `cargo lab down` cleans up"
+        );
     }
     if only.is_some() {
         return Ok(());
     }
 
-    let targets: Vec<(String, SocketAddr)> = serde_json::from_slice(&fs::read(layout.state("addresses.json"))?)?;
-    let targets: Vec<(&str, SocketAddr)> = targets.iter().map(|(name, target)| (name.as_str(), *target)).collect();
+    let targets: Vec<(String, SocketAddr)> =
+        serde_json::from_slice(&fs::read(layout.state("addresses.json"))?)?;
+    let targets: Vec<(&str, SocketAddr)> = targets
+        .iter()
+        .map(|(name, target)| (name.as_str(), *target))
+        .collect();
     let doors = forward::ensure(layout, init, &targets)?;
     let mut journey: Journey = serde_json::from_slice(&fs::read(layout.state("journey.json"))?)?;
     journey.url = url(&doors, "dev")?;
@@ -100,7 +127,10 @@ fn checkout() -> Result<PathBuf> {
         .context("run this in a clone of the repository")?;
     let top = PathBuf::from(top.trim());
     if !top.join("charts/waybill/Chart.yaml").is_file() {
-        bail!("{} is not a clone of waybill: it has no charts/waybill", top.display());
+        bail!(
+            "{} is not a clone of waybill: it has no charts/waybill",
+            top.display()
+        );
     }
     Ok(top)
 }
@@ -109,19 +139,30 @@ fn checkout() -> Result<PathBuf> {
 /// are in may be hidden inside, and what is not committed must not be shipped.
 fn copy_in(layout: &Layout, checkout: &Path) -> Result<()> {
     let own = std::env::current_exe().context("could not find this program")?;
-    let (target, part) = (layout.state("waybill-lab"), layout.state("waybill-lab.part"));
+    let (target, part) = (
+        layout.state("waybill-lab"),
+        layout.state("waybill-lab.part"),
+    );
     fs::copy(&own, &part).with_context(|| format!("could not copy {}", own.display()))?;
     fs::rename(part, target)?;
 
-    let dirty = command("git", ["status", "--porcelain"]).current_dir(checkout).read()?;
+    let dirty = command("git", ["status", "--porcelain"])
+        .current_dir(checkout)
+        .read()?;
     if !dirty.is_empty() {
-        eprintln!("! {} uncommitted changes are not shipped; commit them to ship them", dirty.lines().count());
+        eprintln!(
+            "! {} uncommitted changes are not shipped; commit them to ship them",
+            dirty.lines().count()
+        );
     }
     let copy = layout.state("checkout");
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
-    command("git", ["clone", "--quiet"]).arg(checkout).arg(copy).run()
+    command("git", ["clone", "--quiet"])
+        .arg(checkout)
+        .arg(copy)
+        .run()
 }
 
 /// One `up` or `down` of a lab at a time.
@@ -130,7 +171,10 @@ fn lock(layout: &Layout) -> Result<File> {
     fs::create_dir_all(&folder).with_context(|| format!("could not make {}", folder.display()))?;
     let file = File::create(folder.join(layout.id()))?;
     if file.try_lock().is_err() {
-        bail!("another `cargo lab` is at work on {}; wait for it", layout.state.display());
+        bail!(
+            "another `cargo lab` is at work on {}; wait for it",
+            layout.state.display()
+        );
     }
     Ok(file)
 }
@@ -147,11 +191,15 @@ fn crates(checkout: &Path, progress: Progress) -> Result<()> {
             bail!("the Rust toolchain lacks the target {target} and there is no rustup to add it");
         }
         progress.run(format!("Adding the Rust target {target}"), || {
-            command("rustup", ["target", "add", target]).current_dir(checkout).run()
+            command("rustup", ["target", "add", target])
+                .current_dir(checkout)
+                .run()
         })?;
     }
     progress.run("Fetching crates", || {
-        command("cargo", ["fetch", "--locked", "--quiet"]).current_dir(checkout).run()
+        command("cargo", ["fetch", "--locked", "--quiet"])
+            .current_dir(checkout)
+            .run()
     })
 }
 
@@ -159,16 +207,22 @@ fn crates(checkout: &Path, progress: Progress) -> Result<()> {
 fn begin(layout: &Layout, wanted: &[&tools::Tool], progress: Progress) -> Result<i32> {
     namespaces::stop(layout).context("an earlier lab could not be cleaned up")?;
     progress.run("Making namespaces without a way out", || {
-        fs::create_dir_all(&layout.state).with_context(|| format!("could not make {}", layout.state.display()))?;
+        fs::create_dir_all(&layout.state)
+            .with_context(|| format!("could not make {}", layout.state.display()))?;
         let init = namespaces::start(layout)?;
         let cargo_home = folder_of("CARGO_HOME", ".cargo")?;
         let sysroot = command("rustc", ["--print", "sysroot"]).read()?;
-        let rustup_home = folder_of("RUSTUP_HOME", ".rustup").ok().filter(|folder| folder.is_dir());
+        let rustup_home = folder_of("RUSTUP_HOME", ".rustup")
+            .ok()
+            .filter(|folder| folder.is_dir());
         let mut path: Vec<PathBuf> = tools::bin_folders(layout, wanted)
             .iter()
             .map(|folder| inside_cache(layout, folder))
             .collect();
-        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).filter(|folder| folder.is_absolute()));
+        path.extend(
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+                .filter(|folder| folder.is_absolute()),
+        );
         let host = Host {
             cargo_home: cargo_home.clone(),
             rustup_home,
@@ -203,14 +257,20 @@ fn inside_cache(layout: &Layout, folder: &Path) -> PathBuf {
 fn folder_of(variable: &str, default: &str) -> Result<PathBuf> {
     match std::env::var_os(variable) {
         Some(folder) => Ok(folder.into()),
-        None => Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(default)),
+        None => {
+            Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(default))
+        }
     }
 }
 
 /// This program, inside.
 pub fn enter(layout: &Layout, init: i32, args: &[&str]) -> Result<Command> {
     let host = Host::read(layout)?;
-    let mut inside = namespaces::enter(init, &environment(&host), ["/run/lab/waybill-lab", "inside"]);
+    let mut inside = namespaces::enter(
+        init,
+        &environment(&host),
+        ["/run/lab/waybill-lab", "inside"],
+    );
     inside.args(args);
     Ok(inside)
 }
@@ -218,7 +278,11 @@ pub fn enter(layout: &Layout, init: i32, args: &[&str]) -> Result<Command> {
 /// The environment inside, with the caller's terminal.
 fn environment(host: &Host) -> Vec<(String, String)> {
     let mut environment = cluster::environment(host);
-    environment.extend(std::env::var("TERM").ok().map(|term| ("TERM".to_owned(), term)));
+    environment.extend(
+        std::env::var("TERM")
+            .ok()
+            .map(|term| ("TERM".to_owned(), term)),
+    );
     environment
 }
 
@@ -229,7 +293,11 @@ fn environment(host: &Host) -> Vec<(String, String)> {
 pub fn inside(action: Inside, progress: Progress) -> Result<ExitCode> {
     let layout = Layout::inside();
     match action {
-        Inside::Prepare { state, cache, cargo_home } => {
+        Inside::Prepare {
+            state,
+            cache,
+            cargo_home,
+        } => {
             machine::mount(&state, &cache, &cargo_home)?;
             machine::network()?;
             trust(&layout)?;
@@ -258,7 +326,12 @@ fn trust(layout: &Layout) -> Result<()> {
     fs::write(bundle, text).with_context(|| format!("could not write {}", bundle.display()))
 }
 
-fn bring_up(layout: &Layout, checkout: &Path, only: Option<Part>, progress: Progress) -> Result<()> {
+fn bring_up(
+    layout: &Layout,
+    checkout: &Path,
+    only: Option<Part>,
+    progress: Progress,
+) -> Result<()> {
     let host = Host::read(layout)?;
     let cluster = || {
         progress.run("Kubernetes", || {
@@ -266,20 +339,28 @@ fn bring_up(layout: &Layout, checkout: &Path, only: Option<Part>, progress: Prog
             cluster::containers(layout, &host)?;
             cluster::node(layout, &host)?;
             cluster::platform()?;
-            cluster::rolled_out("kube-system", &["deployment/coredns"], std::time::Duration::from_secs(60))
+            cluster::rolled_out(
+                "kube-system",
+                &["deployment/coredns"],
+                std::time::Duration::from_secs(60),
+            )
         })
     };
     if only == Some(Part::Cluster) {
         return cluster();
     }
     let forge = || {
-        progress.run("Forge, registry and runner", || forge::ensure(layout, &host, checkout))?;
+        progress.run("Forge, registry and runner", || {
+            forge::ensure(layout, &host, checkout)
+        })?;
         progress.run("PostgreSQL", || database::ensure(layout, &host))
     };
     thread::scope(|scope| {
         let other = scope.spawn(forge);
         let result = cluster().and_then(|()| progress.run("Argo CD", || argocd::install(layout)));
-        let other = other.join().unwrap_or_else(|_| bail!("setting up the forge broke off"));
+        let other = other
+            .join()
+            .unwrap_or_else(|_| bail!("setting up the forge broke off"));
         result.and(other)
     })
 }
@@ -287,19 +368,36 @@ fn bring_up(layout: &Layout, checkout: &Path, only: Option<Part>, progress: Prog
 /// Notes where the host's doors lead.
 fn note_addresses(layout: &Layout) -> Result<()> {
     let kubernetes = Kubernetes::new(layout)?;
-    let dev = Environment { kubernetes: &kubernetes, name: "dev" }.address()?;
+    let dev = Environment {
+        kubernetes: &kubernetes,
+        name: "dev",
+    }
+    .address()?;
     let argocd = kubernetes
         .get("/api/v1/namespaces/argocd/services/argocd-server")?
         .context("there is no Service argocd-server")?;
-    let argocd = argocd["spec"]["clusterIP"].as_str().context("argocd-server has no address")?;
+    let argocd = argocd["spec"]["clusterIP"]
+        .as_str()
+        .context("argocd-server has no address")?;
     let addresses: Vec<(&str, SocketAddr)> = vec![
-        ("dev", format!("{}:80", dev.trim_start_matches("http://")).parse()?),
+        (
+            "dev",
+            format!("{}:80", dev.trim_start_matches("http://")).parse()?,
+        ),
         ("argocd", format!("{argocd}:80").parse()?),
         ("forge", format!("{NODE}:443").parse()?),
     ];
-    fs::write(layout.state("addresses.json"), serde_json::to_vec(&addresses)?)?;
-    fs::write(layout.state("argocd-password"), argocd::password(&kubernetes)?)?;
-    command("chmod", ["600"]).arg(layout.state("argocd-password")).run()
+    fs::write(
+        layout.state("addresses.json"),
+        serde_json::to_vec(&addresses)?,
+    )?;
+    fs::write(
+        layout.state("argocd-password"),
+        argocd::password(&kubernetes)?,
+    )?;
+    command("chmod", ["600"])
+        .arg(layout.state("argocd-password"))
+        .run()
 }
 
 /// Ends the lab.
@@ -311,7 +409,10 @@ pub fn down(layout: &Layout, progress: Progress) -> Result<()> {
         bail!("the lab runs as root; so must `down`");
     }
     let _lock = lock(layout)?;
-    if namespaces::held_by(layout).is_empty() && !layout.state.exists() && namespaces::control_groups(layout).is_empty() {
+    if namespaces::held_by(layout).is_empty()
+        && !layout.state.exists()
+        && namespaces::control_groups(layout).is_empty()
+    {
         eprintln!("there is no lab in {}", layout.state.display());
         return Ok(());
     }
@@ -324,33 +425,60 @@ pub fn down(layout: &Layout, progress: Progress) -> Result<()> {
 /// When the lab's notes can't be read.
 pub fn status(layout: &Layout, as_json: bool) -> Result<ExitCode> {
     let running = namespaces::find(layout).is_some();
-    let doors = if running { forward::doors(layout)? } else { Vec::new() };
+    let doors = if running {
+        forward::doors(layout)?
+    } else {
+        Vec::new()
+    };
     if as_json {
         let journey: Option<Journey> = fs::read(layout.state("journey.json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
-        println!("{}", json!({"running": running, "doors": doors, "shipped": journey.map(|journey| journey.commit)}));
+        println!(
+            "{}",
+            json!({"running": running, "doors": doors, "shipped": journey.map(|journey| journey.commit)})
+        );
     } else if running {
         print_status(layout, &doors);
     } else {
-        println!("no lab is running in {}; run `cargo lab up`", layout.state.display());
+        println!(
+            "no lab is running in {}; run `cargo lab up`",
+            layout.state.display()
+        );
     }
-    Ok(if running { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    Ok(if running {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    })
 }
 
 fn url(doors: &[Door], name: &str) -> Result<String> {
-    let door = doors.iter().find(|door| door.name == name).with_context(|| format!("there is no way in to {name}"))?;
+    let door = doors
+        .iter()
+        .find(|door| door.name == name)
+        .with_context(|| format!("there is no way in to {name}"))?;
     let scheme = if name == "forge" { "https" } else { "http" };
     Ok(format!("{scheme}://{}", door.listen))
 }
 
 fn print_status(layout: &Layout, doors: &[Door]) {
-    let password = Credentials::ensure(layout).map(|credentials| credentials.person).unwrap_or_default();
+    let password = Credentials::ensure(layout)
+        .map(|credentials| credentials.person)
+        .unwrap_or_default();
     let argocd = fs::read_to_string(layout.state("argocd-password")).unwrap_or_default();
     for (name, what, login) in [
         ("dev", "the service in dev", String::new()),
-        ("argocd", "Argo CD (API; its web page is not in the Go module)", format!("admin / {argocd}")),
-        ("forge", "Gitea: git, pull requests, Actions, registry", format!("{PERSON} / {password}")),
+        (
+            "argocd",
+            "Argo CD (API; its web page is not in the Go module)",
+            format!("admin / {argocd}"),
+        ),
+        (
+            "forge",
+            "Gitea: git, pull requests, Actions, registry",
+            format!("{PERSON} / {password}"),
+        ),
     ] {
         if let Ok(url) = url(doors, name) {
             println!("  {url:<26} {what}");
@@ -359,8 +487,15 @@ fn print_status(layout: &Layout, doors: &[Door]) {
             }
         }
     }
-    println!("  {:<26} the cluster: `cargo lab exec -- kubectl get pods -A`", "");
-    println!("  {:<26} trust for the forge: {}", "", layout.state("pki/web-ca.crt").display());
+    println!(
+        "  {:<26} the cluster: `cargo lab exec -- kubectl get pods -A`",
+        ""
+    );
+    println!(
+        "  {:<26} trust for the forge: {}",
+        "",
+        layout.state("pki/web-ca.crt").display()
+    );
 }
 
 /// Runs a command inside.
@@ -368,9 +503,18 @@ fn print_status(layout: &Layout, doors: &[Door]) {
 /// # Errors
 /// When there is no lab.
 pub fn exec(layout: &Layout, argv: &[String]) -> Result<ExitCode> {
-    let init = namespaces::find(layout)
-        .with_context(|| format!("no lab is running in {}; run `cargo lab up`", layout.state.display()))?;
+    let init = namespaces::find(layout).with_context(|| {
+        format!(
+            "no lab is running in {}; run `cargo lab up`",
+            layout.state.display()
+        )
+    })?;
     let mut inside = namespaces::enter(init, &environment(&Host::read(layout)?), argv);
-    let status = namespaces::interactive(&mut inside).status().context("could not start nsenter")?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+    let status = namespaces::interactive(&mut inside)
+        .status()
+        .context("could not start nsenter")?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_commit_id_is_forty_lower_case_hexadecimal_digits() {
-        assert!(is_commit(&"0123456789abcdef0123456789abcdef01234567"));
+        assert!(is_commit("0123456789abcdef0123456789abcdef01234567"));
         for no in [
             "",
             "0123456",

@@ -35,7 +35,7 @@ pub(super) async fn observe(
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let span = tracing::info_span!(
         "request",
-        id = id.to_str().unwrap_or_default(),
+        request_id = id.to_str().unwrap_or_default(),
         method,
         path
     );

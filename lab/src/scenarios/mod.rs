@@ -1,24 +1,240 @@
-//! The conformance scenarios: one file each, written as given, when, then.
+//! The conformance scenarios: one file each, written as given, when, then. The user's budgets are
+//! asserted; everything else about speed is only printed.
 
+mod config;
+mod deploy;
+mod egress;
+mod leftovers;
+mod no_loop;
+
+use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
+use crate::cluster::Kubernetes;
+use crate::command::Run;
+use crate::environment::Environment;
+use crate::forge::Forge;
 use crate::layout::Layout;
+use crate::namespaces;
 use crate::progress::Progress;
+use crate::up;
 
-/// Runs scenarios on a lab that is brought up first.
+/// Something a person cares about, as a test.
+struct Scenario {
+    name: &'static str,
+    /// The requirement it proves.
+    id: &'static str,
+    title: &'static str,
+    run: Where,
+}
+
+enum Where {
+    /// Against the running lab, from inside.
+    Inside(fn(&World) -> Result<()>),
+    /// On the host, with a lab of its own.
+    Host(fn(&Layout) -> Result<()>),
+}
+
+static SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "egress",
+        id: "B1",
+        title: "no packet can leave the lab",
+        run: Where::Inside(egress::run),
+    },
+    Scenario {
+        name: "no-loop",
+        id: "C14",
+        title: "a push that changes only values builds nothing",
+        run: Where::Inside(no_loop::run),
+    },
+    Scenario {
+        name: "config",
+        id: "T3",
+        title: "a configuration change travels from git into the running pods",
+        run: Where::Inside(config::run),
+    },
+    Scenario {
+        name: "deploy",
+        id: "T1",
+        title: "a code change travels from push to serving",
+        run: Where::Inside(deploy::run),
+    },
+    Scenario {
+        name: "leftovers",
+        id: "B1",
+        title: "down leaves nothing, even of a lab that was killed",
+        run: Where::Host(leftovers::run),
+    },
+];
+
+/// What a scenario inside acts on.
+struct World {
+    layout: Layout,
+    forge: Forge,
+    kubernetes: Kubernetes,
+    progress: Progress,
+}
+
+impl World {
+    fn dev(&self) -> Environment<'_> {
+        Environment {
+            kubernetes: &self.kubernetes,
+            name: "dev",
+        }
+    }
+
+    /// A fresh clone of a branch, as a developer makes one.
+    fn clone(&self, name: &str, branch: &str) -> Result<PathBuf> {
+        let folder = self.layout.state("tmp").join(format!("scenario-{name}"));
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        self.forge
+            .git(&self.layout.state("tmp"))
+            .args(["clone", "--quiet", "--branch", branch, &Forge::url()])
+            .arg(&folder)
+            .run()?;
+        Ok(folder)
+    }
+
+    /// Replaces text in a file of a clone; the text must be there.
+    fn edit(&self, clone: &std::path::Path, file: &str, from: &str, to: &str) -> Result<()> {
+        let path = clone.join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("could not read {file}"))?;
+        if !text.contains(from) {
+            bail!("{file} does not hold {from:?}, which this scenario changes");
+        }
+        fs::write(&path, text.replacen(from, to, 1))
+            .with_context(|| format!("could not write {file}"))
+    }
+
+    /// Commits everything in a clone.
+    fn commit(&self, clone: &std::path::Path, message: &str) -> Result<()> {
+        self.forge
+            .git(clone)
+            .args(["commit", "--quiet", "--all", "--message", message])
+            .run()
+    }
+}
+
+/// Runs scenarios on a lab that is brought up first, and ends that lab where it was not there before.
 ///
 /// # Errors
 /// When a name is unknown or the lab does not come up.
-pub fn run(_layout: &Layout, _names: &[String], _list: bool, _progress: Progress) -> Result<ExitCode> {
-    bail!("soon")
+pub fn run(layout: &Layout, names: &[String], list: bool, progress: Progress) -> Result<ExitCode> {
+    let chosen = named(names)?;
+    if list {
+        for scenario in chosen {
+            println!(
+                "{:<12} {:<4} {}",
+                scenario.name, scenario.id, scenario.title
+            );
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let was_up = namespaces::find(layout).is_some();
+    up::up(layout, None, None, progress)?;
+    let init = namespaces::find(layout).context("the lab has ended")?;
+    let mut failed = 0;
+    for scenario in &chosen {
+        eprintln!("── {} {}: {}", scenario.id, scenario.name, scenario.title);
+        let started = Instant::now();
+        let result = match scenario.run {
+            Where::Inside(_) => {
+                let status = namespaces::interactive(&mut up::enter(
+                    layout,
+                    init,
+                    &["test", scenario.name],
+                )?)
+                .status()?;
+                if status.success() {
+                    Ok(())
+                } else {
+                    Err(anyhow::anyhow!("see above"))
+                }
+            }
+            Where::Host(run) => run(layout),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => println!("{} {} ... ok ({seconds:.1} s)", scenario.id, scenario.name),
+            Err(error) => {
+                failed += 1;
+                println!(
+                    "{} {} ... FAILED ({seconds:.1} s): {error:#}",
+                    scenario.id, scenario.name
+                );
+            }
+        }
+    }
+    println!(
+        "scenarios: {} passed, {failed} failed",
+        chosen.len() - failed
+    );
+    if failed > 0 {
+        eprintln!("the lab is still up to look at: `cargo lab status`; `cargo lab down` ends it");
+        return Ok(ExitCode::FAILURE);
+    }
+    if !was_up {
+        up::down(layout, progress)?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs scenarios from inside.
 ///
 /// # Errors
-/// When the lab is not there.
-pub fn inside(_layout: &Layout, _names: &[String], _progress: Progress) -> Result<ExitCode> {
-    bail!("soon")
+/// When the lab is not there, or a scenario fails.
+pub fn inside(layout: &Layout, names: &[String], progress: Progress) -> Result<ExitCode> {
+    let world = World {
+        layout: layout.clone(),
+        forge: Forge::new(layout)?,
+        kubernetes: Kubernetes::new(layout)?,
+        progress,
+    };
+    for scenario in named(names)? {
+        if let Where::Inside(run) = scenario.run {
+            run(&world)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(SCENARIOS.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            SCENARIOS
+                .iter()
+                .find(|scenario| scenario.name == name)
+                .with_context(|| {
+                    let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+                    format!(
+                        "no scenario is called {name:?}; there are {}",
+                        known.join(", ")
+                    )
+                })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_scenario_is_named() {
+        let Err(error) = named(&["deplyo".into()]) else {
+            panic!("deplyo is no scenario")
+        };
+        assert!(error.to_string().contains("\"deplyo\""), "{error}");
+    }
 }

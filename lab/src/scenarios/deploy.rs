@@ -1,0 +1,65 @@
+//! T1. A code change is merged to `develop`; CI builds the image and writes its digest back; Argo CD
+//! sees that; the new version serves. Within the user's 8 minutes from the push.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::World;
+use crate::environment::short;
+use crate::hops::{Clock, Journey};
+use crate::ship;
+
+/// The user's bound, in seconds.
+const BUDGET: f64 = 8.0 * 60.0;
+
+const CODE: &str = "src/http/probes.rs";
+const TEST: &str = "tests/api/ready.rs";
+
+pub(super) fn run(world: &World) -> Result<()> {
+    // Given dev serves, and answers /health in some words,
+    let dev = world.dev();
+    let before = health(&dev.get("/health").context("dev does not serve")?)?;
+    let clone = world.clone("deploy", "develop")?;
+    let tip = world.forge.tip("develop")?.context("there is no develop")?;
+    let after = format!("ok since {}", short(&tip));
+
+    // When a pull request changes the words, with their test, and is merged,
+    let code = |word: &str| format!("Condition {{ status: \"{word}\" }}");
+    world.edit(&clone, CODE, &code(&before), &code(&after))?;
+    let test = fs::read_to_string(clone.join(TEST))?;
+    ensure!(test.contains("/health"), "{TEST} does not test /health");
+    let asserted = |word: &str| format!("\"status\": \"{word}\"");
+    world.edit(&clone, TEST, &asserted(&before), &asserted(&after))?;
+    world.commit(&clone, "http: Say since when")?;
+    let mut pull = Clock::start();
+    let merged = ship::merge(&world.forge, &clone, "develop", "Say since when", &mut pull)?;
+
+    // Then the pipeline carries it to dev, where the new words are served.
+    let mut clock = Clock::start();
+    ship::follow(&world.forge, &dev, &merged, &mut clock, world.progress)?;
+    let now = health(&dev.get("/health").context("dev does not serve")?)?;
+    ensure!(now == after, "/health answers {now:?}, not {after:?}");
+    let journey = Journey {
+        commit: merged.clone(),
+        built_commit: merged,
+        url: String::new(),
+        hops: clock.hops(),
+    };
+    eprint!("{}", journey.table());
+    ensure!(
+        journey.seconds() <= BUDGET,
+        "{:.0} s from push to serving; the budget is {BUDGET:.0} s",
+        journey.seconds()
+    );
+    Ok(())
+}
+
+fn health(answer: &str) -> Result<String> {
+    let answer: Value = serde_json::from_str(answer)?;
+    answer["status"]
+        .as_str()
+        .map(str::to_owned)
+        .context("/health has no status")
+}
