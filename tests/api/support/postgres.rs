@@ -75,6 +75,10 @@ impl Server {
             .local_addr()
             .unwrap()
             .port();
+        #[expect(
+            clippy::zombie_processes,
+            reason = "the guard outlives the tests: it ends the server when they close its input"
+        )]
         let mut guard = user
             .command(Path::new("/bin/sh"), &dir)
             .args(["-c", GUARD, "guard"])
