@@ -1,0 +1,58 @@
+{
+  description = "A delivery pipeline that ships itself and keeps the waybill";
+
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
+    crane.url = "github:ipetkov/crane";
+  };
+
+  outputs = {
+    self,
+    nixpkgs,
+    crane,
+  }: let
+    inherit (nixpkgs) lib;
+    linux = ["x86_64-linux" "aarch64-linux"];
+    every = linux ++ ["aarch64-darwin"];
+
+    source = import ./nix/source.nix {inherit lib self;};
+
+    # Everything there is on one system; laziness makes what it lacks cost nothing.
+    project = lib.genAttrs every (system: let
+      pkgs = nixpkgs.legacyPackages.${system};
+      use = file: import file ({inherit crane pkgs self source;} // project.${system});
+    in {
+      rust = use ./nix/rust.nix;
+      image = use ./nix/image.nix;
+      charts = use ./nix/charts.nix;
+      shell = use ./nix/shell.nix;
+      formatter = use ./nix/formatter.nix;
+      checks = use ./nix/checks.nix;
+      vms = use ./nixos-vm;
+    });
+    each = systems: output: lib.genAttrs systems (system: output project.${system});
+    onLinux = lib.genAttrs linux;
+  in {
+    packages =
+      each every (on: {default = on.rust.waybill;})
+      // each linux (on: {
+        default = on.rust.waybill;
+        inherit (on.rust) static;
+        inherit (on) image;
+      });
+
+    apps = each linux (on: import ./nix/apps.nix on);
+    checks = each linux (on: on.checks);
+    devShells = each every (on: {default = on.shell;});
+    formatter = each every (on: on.formatter);
+
+    nixosModules.default = import ./nix/module.nix self;
+
+    nixosConfigurations = {
+      vm = project.x86_64-linux.vms.online;
+      vm-offline = project.x86_64-linux.vms.offline;
+      vm-aarch64 = project.aarch64-linux.vms.online;
+      vm-offline-aarch64 = project.aarch64-linux.vms.offline;
+    };
+  };
+}
