@@ -1,0 +1,34 @@
+# The OCI image without a Dockerfile: the same two files, in the same places, with the same configuration as the
+# fallback's (a test compares them). It has no store paths, as the binary needs none.
+#
+# The result is a script that writes the image as a tar: `$(nix build --no-link --print-out-paths .#image) | docker load`.
+{
+  pkgs,
+  rust,
+  source,
+  ...
+}:
+pkgs.dockerTools.streamLayeredImage {
+  name = "ghcr.io/waybill/waybill";
+  inherit (source) tag;
+  created = source.builtAt;
+  includeStorePaths = false;
+  extraCommands = ''
+    install -D --mode=0555 ${rust.static}/bin/waybill waybill
+    install -D --mode=0444 ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt etc/ssl/certs/ca-certificates.crt
+  '';
+  config = {
+    Entrypoint = ["/waybill"];
+    User = "65532:65532";
+    ExposedPorts."8080/tcp" = {};
+    Labels = {
+      "org.opencontainers.image.title" = "waybill";
+      "org.opencontainers.image.description" = source.description;
+      "org.opencontainers.image.licenses" = source.license;
+      "org.opencontainers.image.source" = "https://github.com/waybill/waybill";
+      "org.opencontainers.image.version" = source.version;
+      "org.opencontainers.image.revision" = source.commit;
+      "org.opencontainers.image.created" = source.builtAt;
+    };
+  };
+}
