@@ -20,7 +20,7 @@
     # Everything there is on one system; laziness makes what it lacks cost nothing.
     project = lib.genAttrs every (system: let
       pkgs = nixpkgs.legacyPackages.${system};
-      use = file: import file ({inherit crane pkgs self source;} // project.${system});
+      use = file: import file ({inherit crane nixpkgs pkgs self source;} // project.${system});
     in {
       rust = use ./nix/rust.nix;
       image = use ./nix/image.nix;

@@ -19,7 +19,7 @@
       touch $out
     '';
 
-  test = file: arguments: pkgs.testers.runNixOSTest (import file ({inherit charts image lib pkgs self;} // arguments));
+  test = file: arguments: pkgs.testers.runNixOSTest (import file ({inherit charts image pkgs self source vms;} // arguments));
 in
   rust.checks
   // {
@@ -48,4 +48,7 @@ in
     service-sqlite = test ../nixos-vm/tests/service.nix {database = "sqlite";};
     service-postgresql = test ../nixos-vm/tests/service.nix {database = "postgresql";};
     cluster = test ../nixos-vm/tests/cluster.nix {};
+  }
+  // lib.optionalAttrs (import ../nixos-vm/images.nix != []) {
+    argocd = test ../nixos-vm/tests/argocd.nix {};
   }

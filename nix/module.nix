@@ -50,7 +50,7 @@ in {
   config = lib.mkIf cfg.enable {
     services.waybill.settings.WAYBILL_DATABASE_URL = lib.mkDefault (
       if cfg.database.createLocally
-      then "postgres:///waybill?host=/run/postgresql"
+      then "postgres://waybill@/waybill?host=/run/postgresql"
       else "sqlite:///var/lib/waybill/waybill.db"
     );
 
@@ -115,6 +115,7 @@ in {
         RestrictRealtime = true;
         RestrictSUIDSGID = true;
         SystemCallArchitectures = "native";
+        SystemCallErrorNumber = "EPERM";
         SystemCallFilter = ["@system-service" "~@privileged @resources"];
       };
     };

@@ -16,7 +16,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Waits for the run that an event caused at a commit, and for its end.
+    /// Waits for the run that an event caused at a commit, and for its end. A push is looked for on
+    /// `develop`: other branches may hold the same commit.
     ///
     /// # Errors
     /// When a job fails, with its name and the end of its log; or when there is no end in time.
@@ -55,7 +56,11 @@ impl Run {
             .as_array()
             .into_iter()
             .flatten()
-            .find(|run| run["head_sha"] == commit && run["event"] == event)
+            .find(|run| {
+                run["head_sha"] == commit
+                    && run["event"] == event
+                    && (event != "push" || run["head_branch"] == "develop")
+            })
             .cloned())
     }
 

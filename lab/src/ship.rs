@@ -98,6 +98,27 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
     // share two cores.
     push("main")?;
     push("staging")?;
+    // The forge takes pushes in and looks at them afterwards; only then it knows of Actions or not.
+    eventually(
+        "the forge has seen both branches",
+        Duration::from_secs(30),
+        || {
+            let feed = forge.repository("GET", "/activities/feeds?limit=20", None)?;
+            let seen = |branch: &str| {
+                let reference = format!("refs/heads/{branch}");
+                feed.as_array().is_some_and(|entries| {
+                    entries.iter().any(|entry| {
+                        entry["op_type"] == "commit_repo" && entry["ref_name"] == reference.as_str()
+                    })
+                })
+            };
+            Ok(if seen("main") && seen("staging") {
+                Verdict::Met(())
+            } else {
+                Verdict::Pending(feed.to_string())
+            })
+        },
+    )?;
     argocd::bootstrap(checkout, layout)?;
     forge.repository("PATCH", "", Some(&json!({"has_actions": true})))?;
     *clock = Clock::start();

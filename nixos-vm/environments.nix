@@ -1,0 +1,108 @@
+# What each environment needs that isn't in git: its namespace, a way in, and a database with a password, which is made
+# at the first boot and is never in the store. Whether it uses that database is for its values file to say.
+{environments, ...}: {
+  config,
+  lib,
+  pkgs,
+  ...
+}: let
+  # The machine, as pods see it: K3s's bridge on its first node.
+  host = "10.42.0.1";
+  database = environment: "waybill-${environment.name}";
+in {
+  imports = [./options.nix];
+
+  vm.entries = lib.listToAttrs (map (environment: {
+      inherit (environment) name;
+      value = {
+        inherit (environment) port;
+        path = "/version";
+      };
+    })
+    environments);
+
+  services.k3s.manifests.waybill-environments.content = lib.concatMap (environment: let
+    namespace = "waybill-${environment.name}";
+  in [
+    {
+      apiVersion = "v1";
+      kind = "Namespace";
+      metadata.name = namespace;
+    }
+    {
+      apiVersion = "v1";
+      kind = "Service";
+      metadata = {
+        name = "waybill-vm";
+        inherit namespace;
+      };
+      spec = {
+        type = "NodePort";
+        # The pods of the chart's release.
+        selector = {
+          "app.kubernetes.io/name" = "waybill";
+          "app.kubernetes.io/instance" = "waybill";
+        };
+        ports = [
+          {
+            name = "http";
+            port = 80;
+            targetPort = "http";
+            nodePort = environment.port;
+          }
+        ];
+      };
+    }
+  ])
+  environments;
+
+  services.postgresql = {
+    enable = true;
+    enableTCPIP = true; # the firewall lets only pods in
+    authentication = "host sameuser all 10.42.0.0/16 scram-sha-256";
+    ensureDatabases = map database environments;
+    ensureUsers =
+      map (environment: {
+        name = database environment;
+        ensureDBOwnership = true;
+      })
+      environments;
+  };
+
+  systemd.services.waybill-databases = {
+    description = "Passwords of the environments' databases";
+    wantedBy = ["multi-user.target"];
+    requires = ["k3s.service" "postgresql.target"];
+    after = ["k3s.service" "postgresql.target"];
+    path = [config.services.k3s.package config.services.postgresql.package pkgs.openssl pkgs.util-linux];
+    environment.KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
+    serviceConfig = {
+      Type = "oneshot";
+      RemainAfterExit = true;
+      # Until K3s has made the namespaces.
+      Restart = "on-failure";
+      RestartSec = 5;
+      StateDirectory = "waybill-databases";
+      StateDirectoryMode = "0700";
+      UMask = "0077";
+    };
+    script = ''
+      for environment in ${toString (map (environment: environment.name) environments)}; do
+        name=waybill-$environment
+        file=$STATE_DIRECTORY/$environment
+        if [ ! -e "$file" ]; then
+          openssl rand -hex 24 > "$file.new"
+          mv "$file.new" "$file"
+        fi
+        password=$(cat "$file")
+        # By standard input, as arguments are for everybody to see.
+        echo "ALTER ROLE \"$name\" PASSWORD '$password'" |
+          runuser --user postgres -- psql --quiet --set ON_ERROR_STOP=1 --dbname postgres
+        printf 'postgres://%s:%s@${host}:5432/%s' "$name" "$password" "$name" |
+          kubectl create secret generic waybill-database --namespace "$name" --from-file url=/dev/stdin \
+            --dry-run=client --output yaml |
+          kubectl apply --server-side --filename -
+      done
+    '';
+  };
+}

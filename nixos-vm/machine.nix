@@ -1,0 +1,73 @@
+# The machine itself: its size, its ports on the host's loopback, and what it says to who logs in.
+{
+  config,
+  lib,
+  modulesPath,
+  pkgs,
+  ...
+}: let
+  ports = lib.attrValues (lib.mapAttrs (_: entry: entry.port) config.vm.entries);
+  entry = name: entry: "  ${name}  http://127.0.0.1:${toString entry.port}${entry.path}  ${entry.hint}\n";
+in {
+  imports = [
+    "${modulesPath}/virtualisation/qemu-vm.nix"
+    ./options.nix
+  ];
+
+  networking.hostName = "waybill";
+  system.stateVersion = "26.05";
+
+  virtualisation = {
+    cores = 2;
+    memorySize = 4096;
+    diskSize = 20480; # images are pulled to it
+    graphics = false;
+    forwardPorts =
+      map (port: {
+        from = "host";
+        host = {
+          address = "127.0.0.1";
+          inherit port;
+        };
+        guest = {inherit port;};
+      })
+      ports;
+  };
+
+  networking.firewall = {
+    allowedTCPPorts = ports;
+    # Pods reach PostgreSQL on the machine.
+    trustedInterfaces = ["cni0" "flannel.1"];
+  };
+
+  environment = {
+    systemPackages = [
+      pkgs.argocd
+      pkgs.git
+      (pkgs.writeShellApplication {
+        name = "argocd-password";
+        text = ''
+          kubectl --namespace argocd get secret argocd-initial-admin-secret --output 'jsonpath={.data.password}' |
+            base64 --decode
+          echo
+        '';
+      })
+    ];
+    variables.KUBECONFIG = "/etc/rancher/k3s/k3s.yaml";
+  };
+
+  services.getty.autologinUser = "root";
+  users.motd = ''
+
+    Waybill in a VM: K3s, Argo CD, PostgreSQL. From the machine that runs the VM:
+
+    ${lib.concatStrings (lib.mapAttrsToList entry config.vm.entries)}
+    Argo CD takes a few minutes to come up the first time, as its images are pulled. In here:
+
+      kubectl get pods --all-namespaces    what has come up
+      kubectl get applications -n argocd   what Argo CD deploys
+      argocd-password                      the password of Argo CD's user `admin`
+      poweroff                             the end; Ctrl-a x ends it the hard way
+
+  '';
+}

@@ -1,0 +1,59 @@
+# K3s runs our image with our chart, without a network. Argo CD needs images that only the network has: ./argocd.nix.
+{
+  charts,
+  image,
+  pkgs,
+  source,
+  ...
+}: {
+  name = "waybill-cluster";
+
+  nodes.machine = {config, ...}: {
+    virtualisation = {
+      cores = 2;
+      memorySize = 2048;
+      diskSize = 6144;
+    };
+
+    services.k3s = {
+      enable = true;
+      disable = ["metrics-server" "servicelb" "traefik"];
+      images = [
+        config.services.k3s.package.airgap-images
+        (pkgs.runCommand "waybill-image.tar" {} "${image} > $out")
+      ];
+      autoDeployCharts.waybill = {
+        package = charts.waybill;
+        targetNamespace = "waybill-dev";
+        createNamespace = true;
+        values = {
+          image = {
+            tag = image.imageTag;
+            digest = "";
+          };
+          database.sqlite.storageClassName = "local-path";
+        };
+      };
+    };
+  };
+
+  testScript = ''
+    import json
+
+    machine.wait_for_unit("k3s.service")
+
+    with subtest("the chart rolls out"):
+        machine.wait_until_succeeds(
+            "kubectl --namespace waybill-dev rollout status deployment/waybill --timeout=10s",
+            timeout=600,
+        )
+
+    with subtest("the service answers through its Service"):
+        address = machine.succeed(
+            "kubectl --namespace waybill-dev get service waybill --output 'jsonpath={.spec.clusterIP}'"
+        )
+        machine.wait_until_succeeds(f"curl --fail --silent http://{address}/ready")
+        version = json.loads(machine.succeed(f"curl --fail --silent http://{address}/version"))
+        t.assertEqual(version["commit"], "${source.commit}")
+  '';
+}
