@@ -29,9 +29,9 @@
       formatter = use ./nix/formatter.nix;
       checks = use ./nix/checks.nix;
       vms = use ./nixos-vm;
+      apps = use ./nix/apps.nix;
     });
     each = systems: output: lib.genAttrs systems (system: output project.${system});
-    onLinux = lib.genAttrs linux;
   in {
     packages =
       each every (on: {default = on.rust.waybill;})
@@ -41,7 +41,7 @@
         inherit (on) image;
       });
 
-    apps = each linux (on: import ./nix/apps.nix on);
+    apps = each linux (on: on.apps);
     checks = each linux (on: on.checks);
     devShells = each every (on: {default = on.shell;});
     formatter = each every (on: on.formatter);

@@ -38,7 +38,7 @@ in
     '';
 
     nix = check "nix" [pkgs.deadnix pkgs.statix] ''
-      deadnix --fail .
+      deadnix --fail --no-lambda-pattern-names .
       statix check .
     '';
 

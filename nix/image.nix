@@ -14,8 +14,8 @@ pkgs.dockerTools.streamLayeredImage {
   created = source.builtAt;
   includeStorePaths = false;
   extraCommands = ''
-    install -D --mode=0555 ${rust.static}/bin/waybill waybill
-    install -D --mode=0444 ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt etc/ssl/certs/ca-certificates.crt
+    install -D --mode=0755 ${rust.static}/bin/waybill waybill
+    install -D --mode=0644 ${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt etc/ssl/certs/ca-certificates.crt
   '';
   config = {
     Entrypoint = ["/waybill"];
@@ -23,7 +23,7 @@ pkgs.dockerTools.streamLayeredImage {
     ExposedPorts."8080/tcp" = {};
     Labels = {
       "org.opencontainers.image.title" = "waybill";
-      "org.opencontainers.image.description" = source.description;
+      "org.opencontainers.image.description" = "A ledger of deployments";
       "org.opencontainers.image.licenses" = source.license;
       "org.opencontainers.image.source" = "https://github.com/waybill/waybill";
       "org.opencontainers.image.version" = source.version;

@@ -21,40 +21,41 @@ in {
     })
     environments);
 
-  services.k3s.manifests.waybill-environments.content = lib.concatMap (environment: let
-    namespace = "waybill-${environment.name}";
-  in [
-    {
-      apiVersion = "v1";
-      kind = "Namespace";
-      metadata.name = namespace;
-    }
-    {
-      apiVersion = "v1";
-      kind = "Service";
-      metadata = {
-        name = "waybill-vm";
-        inherit namespace;
-      };
-      spec = {
-        type = "NodePort";
-        # The pods of the chart's release.
-        selector = {
-          "app.kubernetes.io/name" = "waybill";
-          "app.kubernetes.io/instance" = "waybill";
+  services.k3s.manifests.waybill-environments.content =
+    lib.concatMap (environment: let
+      namespace = "waybill-${environment.name}";
+    in [
+      {
+        apiVersion = "v1";
+        kind = "Namespace";
+        metadata.name = namespace;
+      }
+      {
+        apiVersion = "v1";
+        kind = "Service";
+        metadata = {
+          name = "waybill-vm";
+          inherit namespace;
         };
-        ports = [
-          {
-            name = "http";
-            port = 80;
-            targetPort = "http";
-            nodePort = environment.port;
-          }
-        ];
-      };
-    }
-  ])
-  environments;
+        spec = {
+          type = "NodePort";
+          # The pods of the chart's release.
+          selector = {
+            "app.kubernetes.io/name" = "waybill";
+            "app.kubernetes.io/instance" = "waybill";
+          };
+          ports = [
+            {
+              name = "http";
+              port = 80;
+              targetPort = "http";
+              nodePort = environment.port;
+            }
+          ];
+        };
+      }
+    ])
+    environments;
 
   services.postgresql = {
     enable = true;

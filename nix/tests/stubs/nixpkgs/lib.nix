@@ -1,0 +1,82 @@
+# The part of nixpkgs' lib that this project uses.
+let
+  inherit (builtins) attrNames concatMap concatStringsSep elem filter isAttrs isString listToAttrs map mapAttrs removeAttrs;
+
+  genAttrs = names: value:
+    listToAttrs (map (name: {
+        inherit name;
+        value = value name;
+      })
+      names);
+  mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
+
+  modules = import ./modules.nix;
+
+  # A set of files: the paths in it.
+  fileset = {
+    unions = list:
+      concatMap (
+        entry:
+          if builtins.isPath entry
+          then
+            if builtins.pathExists entry
+            then [entry]
+            else throw "lib.fileset.unions: ${toString entry} does not exist"
+          else entry
+      )
+      list;
+    toSource = {
+      root,
+      fileset,
+    }: let
+      under = path: builtins.substring 0 (builtins.stringLength (toString root)) (toString path) == toString root;
+    in
+      assert builtins.all under fileset; {outPath = "/nix/store/00000000000000000000000000000000-source";};
+  };
+in {
+  inherit (builtins) attrNames attrValues concatMap concatStringsSep elem filter getAttr head isString length listToAttrs mapAttrs tail;
+  inherit (modules) evalModules mkBefore mkDefault mkEnableOption mkForce mkIf mkMerge mkOption types;
+  inherit fileset genAttrs mapAttrsToList;
+
+  concatMapStrings = f: list: concatStringsSep "" (map f list);
+  concatMapStringsSep = separator: f: list: concatStringsSep separator (map f list);
+  concatStrings = concatStringsSep "";
+  filterAttrs = keep: set: removeAttrs set (filter (name: ! keep name set.${name}) (attrNames set));
+  getExe = package:
+    "${package}/bin/"
+    + (package.meta.mainProgram or (throw "getExe: ${package.name} has no meta.mainProgram"));
+  getExe' = package: name: "${package}/bin/${name}";
+  imap1 = f: list: builtins.genList (n: f (n + 1) (builtins.elemAt list n)) (builtins.length list);
+  importTOML = path: builtins.fromTOML (builtins.readFile path);
+  isDerivation = value: isAttrs value && value.type or null == "derivation";
+  literalExpression = text:
+    assert isString text; {
+      _type = "literalExpression";
+      inherit text;
+    };
+  licenses = genAttrs ["mit"] (spdxId: {inherit spdxId;});
+  optional = condition: value:
+    if condition
+    then [value]
+    else [];
+  optionalAttrs = condition: set:
+    if condition
+    then set
+    else {};
+  optionalString = condition: text:
+    if condition
+    then text
+    else "";
+  optionals = condition: list:
+    if condition
+    then list
+    else [];
+  unique = builtins.foldl' (found: value:
+    if elem value found
+    then found
+    else found ++ [value]) [];
+  warnIf = condition: message: value:
+    if condition
+    then builtins.trace "warning: ${message}" value
+    else value;
+}

@@ -1,0 +1,208 @@
+# The part of nixpkgs that this project uses, by the names that nixos-26.05 has.
+{
+  lib,
+  nixos,
+  system,
+}: let
+  inherit (builtins) elem isAttrs listToAttrs map match removeAttrs;
+  isLinux = match ".*-linux" system != null;
+  platform = {
+    inherit isLinux system;
+    isDarwin = ! isLinux;
+  };
+
+  # A derivation that nobody builds, with its arguments in it, so that they are evaluated to the last.
+  make = {
+    name,
+    meta ? {},
+    passthru ? {},
+    ...
+  } @ arguments:
+    derivation {
+      inherit name system;
+      builder = "/bin/sh";
+      contents = flatten (removeAttrs arguments ["meta" "passthru"]);
+    }
+    // {inherit meta arguments;}
+    // passthru;
+  flatten = value: builtins.toJSON value;
+
+  package = name: attributes:
+    make {
+      inherit name;
+      meta.mainProgram = name;
+      passthru = {version = "0";} // attributes;
+    };
+
+  everywhere = [
+    "actionlint"
+    "alejandra"
+    "argocd"
+    "cacert"
+    "deadnix"
+    "git"
+    "gnumake"
+    "go"
+    "hadolint"
+    "jq"
+    "kubeconform"
+    "kubectl"
+    "kubernetes-helm"
+    "openssl"
+    "perl"
+    "postgresql"
+    "rust-analyzer"
+    "shellcheck"
+    "skopeo"
+    "statix"
+    "zizmor"
+  ];
+  onLinux = [
+    "buildah"
+    "cni-plugins"
+    "containerd"
+    "coredns"
+    "debootstrap"
+    "etcd"
+    "gitea"
+    "gitea-actions-runner"
+    "iproute2"
+    "kubernetes"
+    "nftables"
+    "redis"
+    "runc"
+    "tini"
+    "util-linux"
+  ];
+  names =
+    everywhere
+    ++ (
+      if isLinux
+      then onLinux
+      else []
+    );
+
+  packages = listToAttrs (map (name: {
+      inherit name;
+      value = package name {};
+    })
+    names);
+
+  self =
+    packages
+    // {
+      inherit lib;
+      buildPackages = packages;
+      rustc = package "rustc" {version = "1.95.0";};
+      stdenv = {
+        hostPlatform = platform;
+        buildPlatform = platform // {canExecute = other: other.system == system;};
+      };
+
+      runCommand = name: environment: script:
+        assert isAttrs environment && builtins.isString script;
+          make (environment // {inherit name script;});
+
+      writeShellApplication = {
+        name,
+        text,
+        runtimeInputs ? [],
+        runtimeEnv ? null,
+        meta ? {},
+        excludeShellChecks ? [],
+      }:
+        make {
+          inherit name text runtimeInputs runtimeEnv excludeShellChecks;
+          meta = {mainProgram = name;} // meta;
+        };
+    }
+    // lib.optionalAttrs isLinux {
+      k3s = package "k3s" {airgap-images = package "k3s-airgap-images-amd64.tar.zst" {};};
+
+      pkgsStatic = {
+        inherit (self) stdenv lib rustc;
+        buildPackages = packages;
+        isStatic = true;
+      };
+
+      dockerTools = {
+        pullImage = {
+          imageName,
+          imageDigest,
+          hash,
+          finalImageName ? imageName,
+          finalImageTag ? "latest",
+          os ? "linux",
+          arch ? "amd64",
+        } @ image:
+          make (image // {name = "docker-image-${builtins.baseNameOf imageName}.tar";});
+
+        streamLayeredImage = {
+          name,
+          tag ? null,
+          fromImage ? null,
+          contents ? [],
+          config ? {},
+          architecture ? "amd64",
+          created ? "1970-01-01T00:00:01Z",
+          mtime ? created,
+          uid ? 0,
+          gid ? 0,
+          uname ? "root",
+          gname ? "root",
+          maxLayers ? 100,
+          extraCommands ? "",
+          fakeRootCommands ? "",
+          enableFakechroot ? false,
+          includeStorePaths ? true,
+          includeNixDB ? false,
+          passthru ? {},
+          meta ? {},
+        } @ image: let
+          unknown = lib.filter (key: ! elem key imageConfig) (lib.attrNames config);
+        in
+          if unknown != []
+          then throw "streamLayeredImage: the OCI image configuration has no `${lib.head unknown}'"
+          else
+            make (image
+              // {
+                name = "stream-${builtins.baseNameOf name}";
+                passthru =
+                  {
+                    imageName = name;
+                    imageTag = tag;
+                  }
+                  // passthru;
+              });
+      };
+
+      testers.runNixOSTest = module: let
+        test = lib.evalModules {
+          modules = [
+            module
+            {
+              options = {
+                name = lib.mkOption {type = lib.types.str;};
+                nodes = lib.mkOption {
+                  type = lib.types.attrsOf lib.types.raw;
+                  default = {};
+                };
+                testScript = lib.mkOption {type = lib.types.str;};
+              };
+            }
+          ];
+        };
+        inherit (test.config) name nodes testScript;
+        machines = lib.mapAttrs (_: node: (nixos.testNode system node).config) nodes;
+      in
+        make {
+          name = "vm-test-run-${name}";
+          inherit testScript;
+          machines = lib.mapAttrsToList (_: machine: machine.system.build.toplevel) machines;
+          passthru = {inherit testScript;};
+        };
+    };
+
+  imageConfig = ["Cmd" "Entrypoint" "Env" "ExposedPorts" "Healthcheck" "Labels" "StopSignal" "User" "Volumes" "WorkingDir"];
+in
+  self
