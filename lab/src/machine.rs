@@ -89,6 +89,11 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
     bind(&state.join("tmp"), Path::new("/tmp"))?;
     bind(&state.join("tmp"), Path::new("/var/tmp"))?;
     command("chmod", ["1777", "/tmp"]).run()?;
+    // What image builds compiled is of use to the next lab too. Buildah keeps it in this folder.
+    let compiled = cache.join("jobs/buildah-cache");
+    fs::create_dir_all(&compiled)?;
+    fs::create_dir_all("/tmp/buildah-cache")?;
+    bind(&compiled, Path::new("/tmp/buildah-cache"))?;
     for (folder, target) in [(state, INSIDE), (cache, INSIDE_CACHE)] {
         fs::create_dir(target)?;
         bind(folder, Path::new(target))?;
