@@ -88,9 +88,9 @@ in {
       UMask = "0077";
     };
     script = ''
-      for environment in ${toString (map (environment: environment.name) environments)}; do
-        name=waybill-$environment
-        file=$STATE_DIRECTORY/$environment
+      names=(${toString (map database environments)})
+      for name in "''${names[@]}"; do
+        file=$STATE_DIRECTORY/$name
         if [ ! -e "$file" ]; then
           openssl rand -hex 24 > "$file.new"
           mv "$file.new" "$file"
