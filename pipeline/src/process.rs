@@ -7,20 +7,20 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// A folder of tools that `tools` built; every command below finds its programs there too.
-static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+static TOOLS: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// Puts `folder` before PATH for all commands of this process.
-pub(crate) fn prepend_path(folder: PathBuf) {
-    // Built once per process; a second call has the same folder.
-    let _ = TOOLS.set(folder);
+pub(crate) fn prepend_path(folders: Vec<PathBuf>) {
+    // Built once per process; a second call has the same folders.
+    let _ = TOOLS.set(folders);
 }
 
 fn search_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     match TOOLS.get() {
         None => path,
-        Some(folder) => {
-            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+        Some(folders) => {
+            let folders = folders.iter().cloned().chain(std::env::split_paths(&path));
             std::env::join_paths(folders).unwrap_or(path)
         }
     }

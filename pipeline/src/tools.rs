@@ -189,7 +189,7 @@ fn is_root() -> Result<bool> {
     Ok(crate::process::read(&mut cmd("id", ["-u"]))? == "0")
 }
 
-/// Progress goes to the terminal by standard error; the last line of standard output is the folder.
+/// Progress goes to the terminal by standard error; the last line of standard output is their folders, as one PATH.
 fn build(programs: &[&str]) -> Result<()> {
     let mut lab = cmd("cargo", ["lab", "tools"]);
     let output = lab
@@ -204,14 +204,19 @@ fn build(programs: &[&str]) -> Result<()> {
     );
     let text =
         String::from_utf8(output.stdout).context("cargo lab printed something that isn't UTF-8")?;
-    let folder = text.lines().last().unwrap_or_default().trim();
-    ensure!(
-        Path::new(folder).is_dir(),
-        "`cargo lab tools` didn't print the folder of the tools"
-    );
-    prepend_path(folder.into());
-    println!("tools are in {folder}");
-    forge::add_path(folder)
+    let folders: Vec<PathBuf> =
+        std::env::split_paths(text.lines().last().unwrap_or_default().trim()).collect();
+    for folder in &folders {
+        ensure!(
+            folder.is_dir(),
+            "`cargo lab tools` printed {}, which is no folder",
+            folder.display()
+        );
+        println!("tools are in {}", folder.display());
+        forge::add_path(&folder.display().to_string())?;
+    }
+    prepend_path(folders);
+    Ok(())
 }
 
 #[cfg(test)]

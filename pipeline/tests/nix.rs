@@ -593,7 +593,7 @@ fn quoted<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
 fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     let programs = Flake::copy().eval("devShells.x86_64-linux.default.programs");
     // These come with the shell itself.
-    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc"]);
+    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc", "gcc"]);
     there.extend(keys(&programs));
 
     let pipeline = read("pipeline/src/tools.rs").replace("tool(\n        \"", "tool(\"");
@@ -601,8 +601,12 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     // `programs: &[("name", "package"), …],`
     let of_lab = lab.split("programs: &[").skip(1);
     let of_lab = of_lab.filter_map(|rest| rest.split(']').next());
+    // `("/usr/bin/name", "package"),`
+    let debian = read("lab/src/debian.rs");
+    let debian = quoted(&debian, "(\"/usr/").filter_map(|path| path.rsplit('/').next());
     let wanted: BTreeSet<&str> = quoted(&pipeline, "tool(\"")
         .chain(of_lab.flat_map(|list| quoted(list, "(\"")))
+        .chain(debian)
         .collect();
     assert!(
         wanted.contains("helm") && wanted.contains("kubelet"),
