@@ -13,7 +13,7 @@
 
   check = name: tools: script:
     pkgs.runCommand "waybill-${name}" {nativeBuildInputs = tools;} ''
-      cp -r --no-preserve=mode ${source.root} project
+      cp -r --no-preserve=mode ${source.tree} project
       cd project
       ${script}
       touch $out

@@ -6,6 +6,7 @@
   ...
 }: let
   inherit (pkgs) lib;
+  inherit (pkgs.stdenv.hostPlatform) isLinux;
 
   everywhere = {
     # `cargo pipeline lint` and `test`
@@ -16,8 +17,8 @@
     # Nix
     inherit (pkgs) alejandra deadnix statix;
     # By hand
-    inherit (pkgs) kubectl rust-analyzer skopeo;
-    # Builds what the lab doesn't find here
+    inherit (pkgs) curl kubectl rust-analyzer skopeo;
+    # For what the lab has to build
     inherit (pkgs) go;
   };
 
@@ -26,23 +27,33 @@
     inherit (pkgs) buildah;
     # `cargo lab`
     inherit (pkgs) argocd containerd coredns debootstrap etcd gitea runc tini;
-    gitea-runner = pkgs.gitea-actions-runner;
     bridge = pkgs.cni-plugins;
-    redis-server = pkgs.redis;
-    nft = pkgs.nftables;
+    conntrack = pkgs.conntrack-tools;
+    gitea-runner = pkgs.gitea-actions-runner;
     ip = pkgs.iproute2;
-    unshare = pkgs.util-linux;
     kube-apiserver = pkgs.kubernetes;
     kube-controller-manager = pkgs.kubernetes;
     kube-proxy = pkgs.kubernetes;
     kube-scheduler = pkgs.kubernetes;
     kubelet = pkgs.kubernetes;
+    musl-gcc = pkgs.musl.dev;
+    nft = pkgs.nftables;
+    postgres = pkgs.postgresql;
+    unshare = pkgs.util-linux;
   };
 
-  programs = everywhere // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux onLinux;
+  programs = everywhere // lib.optionalAttrs isLinux onLinux;
 in
-  # With cargo, clippy, rustc and rustfmt.
-  (crane.mkLib pkgs).devShell {
-    packages = lib.unique (lib.attrValues programs);
-    passthru = {inherit programs;};
-  }
+  # With cargo, clippy, rustc, rustfmt and a C compiler.
+  (crane.mkLib pkgs).devShell ({
+      packages = lib.unique (lib.attrValues programs);
+      passthru = {inherit programs;};
+    }
+    // lib.optionalAttrs isLinux {
+      # The files that these programs need at run time, in the versions of the programs.
+      WAYBILL_LAB_SHARE = pkgs.linkFarm "waybill-lab-share" {
+        argocd = pkgs.argocd.src;
+        gitea = pkgs.gitea.data;
+        kubernetes = pkgs.kubernetes.src;
+      };
+    })

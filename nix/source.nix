@@ -13,6 +13,7 @@
   in "${part 0 4}-${part 4 2}-${part 6 2}T${part 8 2}:${part 10 2}:${part 12 2}Z";
 in {
   inherit root;
+  tree = self.outPath;
   inherit (cargo.package) description;
   inherit (cargo.workspace.package) version license;
   toolchain = (lib.importTOML (root + "/rust-toolchain.toml")).toolchain.channel;

@@ -64,7 +64,7 @@ in {
       if [ -e waybill.git ]; then exit; fi
 
       work=$(mktemp --directory)
-      cp --recursive --no-preserve=mode ${source.root}/. "$work"
+      cp --recursive --no-preserve=mode ${source.tree}/. "$work"
       ${lib.concatMapStrings (environment: ''
           sed --in-place '/^image:/,/^[^ ]/ {
             s|^  tag:.*|  tag: ${image.imageTag}|

@@ -48,6 +48,6 @@
         t.assertEqual(found["commit"], deployment["commit"])
 
     with subtest("the unit is hardened"):
-        machine.succeed("systemd-analyze security --threshold=30 waybill.service")
+        machine.succeed("systemd-analyze security --threshold=20 waybill.service")
   '';
 }

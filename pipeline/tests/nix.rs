@@ -601,9 +601,14 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     // `programs: &[("name", "package"), …],`
     let of_lab = lab.split("programs: &[").skip(1);
     let of_lab = of_lab.filter_map(|rest| rest.split(']').next());
-    // `("/usr/bin/name", "package"),`
+    // `const PACKAGES: … = &[("/usr/bin/name", "package"), …];`
     let debian = read("lab/src/debian.rs");
-    let debian = quoted(&debian, "(\"/usr/").filter_map(|path| path.rsplit('/').next());
+    let (_, debian) = debian
+        .split_once("const PACKAGES")
+        .expect("a list of packages");
+    let debian = debian.split("];").take(1);
+    let debian = debian.flat_map(|list| quoted(list, "(\"/usr/"));
+    let debian = debian.filter_map(|path| path.rsplit('/').next());
     let wanted: BTreeSet<&str> = quoted(&pipeline, "tool(\"")
         .chain(of_lab.flat_map(|list| quoted(list, "(\"")))
         .chain(debian)

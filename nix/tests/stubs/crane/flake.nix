@@ -68,11 +68,11 @@
         inputsFrom ? [],
         packages ? [],
         passthru ? {},
-        shellHook ? "",
+        WAYBILL_LAB_SHARE ? "",
       }:
         runCommand {
           name = "nix-shell";
-          inherit packages shellHook;
+          inherit WAYBILL_LAB_SHARE packages;
           inputsFrom = builtins.attrValues checks ++ inputsFrom;
         }
         // {nativeBuildInputs = packages;}

@@ -37,8 +37,8 @@
   everywhere = [
     "actionlint"
     "alejandra"
-    "argocd"
     "cacert"
+    "curl"
     "deadnix"
     "git"
     "gnumake"
@@ -60,16 +60,14 @@
   onLinux = [
     "buildah"
     "cni-plugins"
+    "conntrack-tools"
     "containerd"
     "coredns"
     "debootstrap"
     "etcd"
-    "gitea"
     "gitea-actions-runner"
     "iproute2"
-    "kubernetes"
     "nftables"
-    "redis"
     "runc"
     "tini"
     "util-linux"
@@ -175,6 +173,16 @@
                   // passthru;
               });
       };
+
+      # Outputs and sources that are used by themselves.
+      argocd = package "argocd" {src = package "argocd-source" {};};
+      gitea = package "gitea" {data = package "gitea-data" {};};
+      kubernetes = package "kubernetes" {src = package "kubernetes-source" {};};
+      musl = package "musl" {dev = package "musl-dev" {};};
+
+      linkFarm = name: entries:
+        assert isAttrs entries;
+          make {inherit name entries;};
 
       testers.runNixOSTest = module: let
         test = lib.evalModules {
