@@ -94,9 +94,12 @@ fn a_database_that_goes_away_and_comes_back() {
     let waybill = Postgres.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
     waybill.record(&deployment());
     let database = waybill.database.url.rsplit('/').next().unwrap();
+    // One after the other: in one transaction, the pool could connect again before the first is in force.
     Server::get().execute(&format!(
-        "ALTER DATABASE {database} ALLOW_CONNECTIONS false;
-         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
+    ));
+    Server::get().execute(&format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
     ));
     waybill
         .get(PATH)
