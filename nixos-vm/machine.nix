@@ -7,7 +7,7 @@
   ...
 }: let
   ports = lib.attrValues (lib.mapAttrs (_: entry: entry.port) config.vm.entries);
-  entry = name: entry: "  ${name}  http://127.0.0.1:${toString entry.port}${entry.path}  ${entry.hint}\n";
+  line = name: entry: "  http://127.0.0.1:${toString entry.port}${entry.path}  ${name}${lib.optionalString (entry.hint != "") ": ${entry.hint}"}\n";
 in {
   imports = [
     "${modulesPath}/virtualisation/qemu-vm.nix"
@@ -61,7 +61,7 @@ in {
 
     Waybill in a VM: K3s, Argo CD, PostgreSQL. From the machine that runs the VM:
 
-    ${lib.concatStrings (lib.mapAttrsToList entry config.vm.entries)}
+    ${lib.concatStrings (lib.mapAttrsToList line config.vm.entries)}
     Argo CD takes a few minutes to come up the first time, as its images are pulled. In here:
 
       kubectl get pods --all-namespaces    what has come up
