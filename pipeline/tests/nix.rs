@@ -135,6 +135,14 @@ impl Flake {
     }
 }
 
+impl Drop for Flake {
+    fn drop(&mut self) {
+        // Nix makes its store read-only, and then only root can delete it.
+        let mut chmod = Command::new("chmod");
+        let _ = chmod.args(["-R", "u+w"]).arg(self.dir.path()).status();
+    }
+}
+
 fn keys(value: &Value) -> BTreeSet<&str> {
     let object = value.as_object();
     let object = object.unwrap_or_else(|| panic!("not an object: {value}"));
