@@ -34,6 +34,8 @@ enum Stage {
     Unit,
     /// Tests of the programs from outside, with real databases and repositories
     Integration,
+    /// The flake, evaluated against stand-ins for its inputs
+    Nix,
     /// The scenarios on the one-machine system
     Lab,
 }
@@ -45,6 +47,10 @@ const UNIT: [Check; 1] = [Check {
 const INTEGRATION: [Check; 1] = [Check {
     name: "integration",
     run: integration,
+}];
+const NIX: [Check; 1] = [Check {
+    name: "nix",
+    run: nix,
 }];
 const LAB: [Check; 1] = [Check {
     name: "lab",
@@ -59,6 +65,7 @@ impl Stage {
             Self::Workflows => &lint::WORKFLOWS,
             Self::Unit => &UNIT,
             Self::Integration => &INTEGRATION,
+            Self::Nix => &NIX,
             Self::Lab => &LAB,
         }
     }
@@ -67,6 +74,7 @@ impl Stage {
         match self {
             Self::Lint | Self::Chart | Self::Workflows => &[Step::Lint],
             Self::Unit | Self::Integration => &[Step::Test],
+            Self::Nix => &[Step::Nix],
             // The lab brings its own.
             Self::Lab => &[],
         }
@@ -125,6 +133,21 @@ fn unit(root: &Path) -> Result<Ran> {
 
 fn integration(root: &Path) -> Result<Ran> {
     cargo(root, &["test", "--workspace", "--locked", "--test", "*"])
+}
+
+/// They stand apart because only they want Nix: where it isn't, the other tests run all the same.
+fn nix(root: &Path) -> Result<Ran> {
+    let words = [
+        "test",
+        "--package",
+        "waybill-pipeline",
+        "--locked",
+        "--test",
+        "nix",
+        "--",
+        "--ignored",
+    ];
+    cargo(root, &words)
 }
 
 fn lab(root: &Path) -> Result<Ran> {

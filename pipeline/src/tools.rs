@@ -26,6 +26,7 @@ pub(crate) struct Tools {
 pub(crate) enum Step {
     Lint,
     Test,
+    Nix,
     Image,
     Publish,
     Deploy,
@@ -46,12 +47,17 @@ enum Origin {
     Rustup(&'static str),
 }
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     tool("cargo-fmt", Origin::Rustup("rustfmt"), &[Step::Lint]),
     tool("cargo-clippy", Origin::Rustup("clippy"), &[Step::Lint]),
-    tool("shellcheck", Origin::Debian("shellcheck"), &[Step::Lint]),
+    tool(
+        "shellcheck",
+        Origin::Debian("shellcheck"),
+        &[Step::Lint, Step::Nix],
+    ),
     tool("actionlint", Origin::Lab, &[Step::Lint]),
-    tool("helm", Origin::Lab, &[Step::Lint, Step::Test]),
+    tool("helm", Origin::Lab, &[Step::Lint, Step::Test, Step::Nix]),
+    tool("nix", Origin::Debian("nix-bin"), &[Step::Nix]),
     tool("kubeconform", Origin::Lab, &[Step::Lint]),
     tool("cc", Origin::Debian("gcc"), &[Step::Lint, Step::Test]),
     tool("make", Origin::Debian("make"), &[Step::Lint, Step::Test]),

@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::thread;
+mod common;
 
+use common::{commit, failed, git, pipeline, succeeded};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::thread;
 use tempfile::TempDir;
 
 const FILE: &str = "charts/waybill/values-dev.yaml";
@@ -70,46 +75,28 @@ impl Forge {
     }
 
     fn values(&self) -> String {
-        self.read(&["show", &format!("develop:{FILE}")])
+        self.read(&["show", &format!("develop:{FILE}")]) + "\n"
     }
-}
 
-fn git(folder: &Path, args: &[&str]) -> String {
-    let output = Command::new("git")
-        .args([
-            "-c",
-            "user.name=Somebody",
-            "-c",
-            "user.email=somebody@example.org",
-        ])
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "git {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
+    /// Refuses every push, as a protected branch does.
+    fn protect(&self) {
+        let hook = self.folder.path().join("forge.git/hooks/pre-receive");
+        fs::write(&hook, "#!/bin/sh\necho protected branch >&2\nexit 1\n").unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }
 
 fn deploy(clone: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waybill-pipeline"));
-    command.arg("deploy").args(args).current_dir(clone);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("GITHUB_")) {
-        command.env_remove(name);
-    }
-    command.output().unwrap()
+    pipeline(clone, &[&["deploy"], args].concat())
+        .output()
+        .unwrap()
 }
 
-fn succeeded(output: &Output) -> String {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+/// What a run of the workflow would call for a commit.
+fn write_back(clone: &Path, commit: &str, number: usize) -> Output {
+    let (tag, digest) = (format!("develop-{}", &commit[..7]), digest(number));
+    let values = ["--tag", &tag, "--digest", &digest, "--commit", commit];
+    deploy(clone, &[&["--env", "dev"], &values[..]].concat())
 }
 
 #[test]
@@ -250,6 +237,26 @@ fn bad_input_is_refused_and_changes_nothing() {
             "sha256:000",
         ),
         (
+            vec!["--env", "dev", "--tag", "latest", "--digest", &good],
+            "names no particular image",
+        ),
+        (
+            vec!["--env", "prod", "--tag", "v1.0.0", "--digest", &good],
+            "prod changes by pull request",
+        ),
+        (
+            vec![
+                "--env", "dev", "--tag", "v1.0.0", "--digest", &good, "--commit", "nonsense",
+            ],
+            "`nonsense` is not a commit",
+        ),
+        (
+            vec![
+                "--env", "dev", "--tag", "v1.0.0", "--digest", &good, "--remote", "nowhere",
+            ],
+            "no remote `nowhere`",
+        ),
+        (
             vec![
                 "--env",
                 "dev",
@@ -366,7 +373,176 @@ fn twenty_at_once_lose_nothing() {
         let expected = VALUES
             .replace("unreleased", &format!("develop-{run:07x}"))
             .replace(&digest(0), &digest(run + 1));
-        assert_eq!(values, expected);
+        assert_eq!(values, expected.trim_end());
     }
     assert_eq!(forge.values(), VALUES);
+}
+
+/// Each run deploys a newer commit of the same service, all at once, while people push other things.
+/// Whatever the order, dev ends on the newest and never steps back.
+#[test]
+fn in_a_race_for_one_file_the_newest_commit_wins() {
+    const RUNS: usize = 12;
+    let forge = Forge::new();
+    let seed = forge.clone("seed");
+    let commits: Vec<String> = (0..RUNS)
+        .map(|run| commit(&seed, "code", &format!("{run}")))
+        .collect();
+    git(&seed, &["push", "--quiet", "origin", "develop"]);
+    let clones: Vec<PathBuf> = (0..RUNS)
+        .map(|run| forge.clone(&format!("run-{run}")))
+        .collect();
+    let person = forge.clone("person");
+
+    thread::scope(|scope| {
+        for (run, clone) in clones.iter().enumerate() {
+            let commit = &commits[run];
+            scope.spawn(move || succeeded(&write_back(clone, commit, run + 1)));
+        }
+        scope.spawn(|| {
+            for note in 0..3 {
+                commit(&person, &format!("notes/{note}"), "by hand");
+                while !push(&person) {
+                    git(
+                        &person,
+                        &["pull", "--quiet", "--rebase", "origin", "develop"],
+                    );
+                }
+            }
+        });
+    });
+
+    assert!(forge.values().contains(&digest(RUNS)), "{}", forge.values());
+    for note in 0..3 {
+        forge.read(&["cat-file", "-e", &format!("develop:notes/{note}")]);
+    }
+    let trailer = "--format=%(trailers:key=Argocd-reference-commit-sha,valueonly,separator=)";
+    let deployed = forge.read(&["log", "--reverse", trailer, "develop", "--", FILE]);
+    let order: Vec<usize> = deployed
+        .lines()
+        .filter_map(|sha| commits.iter().position(|commit| commit == sha))
+        .collect();
+    assert!(
+        order.is_sorted() && order.last() == Some(&(RUNS - 1)),
+        "{order:?}"
+    );
+}
+
+fn push(clone: &Path) -> bool {
+    let mut push = std::process::Command::new("git");
+    push.args(["push", "--quiet", "origin", "develop"]);
+    push.current_dir(clone).output().unwrap().status.success()
+}
+
+#[test]
+fn a_commit_that_is_not_on_the_branch_is_not_deployed() {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    let unpushed = commit(&clone, "code", "new");
+    let said = failed(&write_back(&clone, &unpushed, 7));
+    assert!(said.contains("is not on develop"), "{said}");
+    assert_eq!(forge.values(), VALUES);
+}
+
+#[test]
+fn a_shallow_clone_gets_the_history_it_needs() {
+    let forge = Forge::new();
+    let seed = forge.clone("seed");
+    let older = git(&seed, &["rev-parse", "HEAD"]);
+    let newer = commit(&seed, "code", "new");
+    git(&seed, &["push", "--quiet", "origin", "develop"]);
+    succeeded(&write_back(&seed, &newer, 2));
+
+    let url = format!("file://{}", forge.folder.path().join("forge.git").display());
+    git(
+        forge.folder.path(),
+        &["clone", "--quiet", "--depth=1", &url, "shallow"],
+    );
+    let shallow = forge.folder.path().join("shallow");
+    git(
+        &shallow,
+        &["fetch", "--quiet", "--depth=1", "origin", &older],
+    );
+    let said = succeeded(&write_back(&shallow, &older, 1));
+    assert!(said.contains("already has the newer commit"), "{said}");
+    assert!(forge.values().contains(&digest(2)));
+}
+
+#[test]
+fn a_write_back_touches_neither_the_work_tree_nor_the_index() {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    fs::write(clone.join("code"), "not committed").unwrap();
+    git(&clone, &["add", "code"]);
+    fs::write(clone.join(FILE), "not: mine\n").unwrap();
+    let before = git(&clone, &["status", "--porcelain"]);
+    let head = git(&clone, &["rev-parse", "HEAD"]);
+    succeeded(&write_back(&clone, &head, 7));
+    assert_eq!(git(&clone, &["status", "--porcelain"]), before);
+    assert_eq!(git(&clone, &["rev-parse", "HEAD"]), head);
+    assert!(!forge.values().contains("mine"));
+}
+
+#[test]
+fn a_branch_that_refuses_is_an_error_with_its_reason() {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    let head = git(&clone, &["rev-parse", "HEAD"]);
+    forge.protect();
+    let said = failed(&write_back(&clone, &head, 7));
+    assert!(said.contains("develop refuses the write-back"), "{said}");
+    assert!(said.contains("protected branch"), "{said}");
+    assert_eq!(forge.values(), VALUES);
+}
+
+/// A server that takes one request, and answers that there is nothing.
+#[test]
+fn the_bots_token_goes_to_the_remote_and_into_no_message() {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/some/body", server.local_addr().unwrap());
+    git(&clone, &["remote", "set-url", "origin", &url]);
+    let request = thread::spawn(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        let head: Vec<String> = lines
+            .map(Result::unwrap)
+            .take_while(|line| !line.is_empty())
+            .collect();
+        let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        head
+    });
+    let args = [
+        "deploy",
+        "--env",
+        "dev",
+        "--tag",
+        "v1",
+        "--digest",
+        &digest(7),
+    ];
+    let mut command = pipeline(&clone, &args);
+    let output = command
+        .env("DELIVERY_BOT_TOKEN", "s3cret-t0ken")
+        .output()
+        .unwrap();
+    let said = failed(&output);
+    assert!(said.contains("cannot fetch develop"), "{said}");
+    // base64 of x-access-token:s3cret-t0ken
+    let encoded = "eC1hY2Nlc3MtdG9rZW46czNjcmV0LXQwa2Vu";
+    let head = request.join().unwrap();
+    assert!(
+        head.contains(&format!("Authorization: Basic {encoded}")),
+        "{head:?}"
+    );
+    assert!(
+        !said.contains("s3cret") && !said.contains(encoded),
+        "{said}"
+    );
+
+    let mut without = pipeline(&clone, &args);
+    let said = failed(&without.env("GITHUB_ACTIONS", "true").output().unwrap());
+    assert!(said.contains("DELIVERY_BOT_TOKEN is not set"), "{said}");
 }

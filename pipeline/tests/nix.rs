@@ -150,6 +150,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn every_file_parses_and_is_formatted() {
     let store = TempDir::with_prefix("waybill-nix").expect("a temporary folder");
     let mut wrong = Vec::new();
@@ -167,6 +168,7 @@ fn every_file_parses_and_is_formatted() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn nothing_is_unused() {
     let rules = deadnix::Settings {
         no_lambda_arg: false,
@@ -189,6 +191,7 @@ fn nothing_is_unused() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_lock_is_what_nix_would_write() {
     let text = read("flake.lock");
     let lock: Value = serde_json::from_str(&text).expect("flake.lock is JSON");
@@ -207,6 +210,7 @@ fn the_lock_is_what_nix_would_write() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_outputs_have_their_names_and_types() {
     let flake = Flake::copy();
     // Newer versions of Nix show this machine's system alone, unless they are told; older ones don't know the word.
@@ -284,6 +288,7 @@ fn the_outputs_have_their_names_and_types() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn every_output_evaluates_and_a_slip_is_noticed() {
     let flake = Flake::copy();
     flake.check().unwrap_or_else(|error| panic!("{error}"));
@@ -380,6 +385,7 @@ fn every_output_evaluates_and_a_slip_is_noticed() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn argo_cds_own_test_evaluates_once_its_images_are_listed() {
     let flake = Flake::copy();
     let image = "[{imageName = \"quay.io/argoproj/argocd\"; imageDigest = \"sha256:0\"; hash = \"sha256-0\";}]";
@@ -409,6 +415,7 @@ fn dockerfile() -> Vec<(String, String)> {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn both_images_have_the_same_configuration() {
     let image = Flake::copy().eval("packages.x86_64-linux.image.arguments");
     let stage = dockerfile();
@@ -491,6 +498,7 @@ fn both_images_have_the_same_configuration() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn versions_agree_or_say_why_not() {
     let file = ["eval", "--json", "--file", "nix/versions.nix"];
     let flake = Flake::copy();
@@ -561,6 +569,7 @@ fn unknown(object: &Value, known: &Value, path: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn argo_cds_objects_have_only_fields_that_the_older_argo_cd_knows() {
     let fields: Value = serde_json::from_str(&read("nix/tests/argocd-fields.json")).expect("JSON");
     let chart = root().join("argocd").display().to_string();
@@ -593,6 +602,7 @@ fn quoted<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     let programs = Flake::copy().eval("devShells.x86_64-linux.default.programs");
     // These come with the shell itself.
@@ -625,6 +635,7 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_vm_is_as_small_as_promised_and_reached_from_the_host_alone() {
     let flake = Flake::copy();
     let vm = flake.eval("nixosConfigurations.vm.config.virtualisation");
@@ -659,6 +670,7 @@ fn the_vm_is_as_small_as_promised_and_reached_from_the_host_alone() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn scripts_inside_nix_are_clean() {
     let flake = Flake::copy();
     let mut scripts = Vec::new();
@@ -694,6 +706,7 @@ fn scripts_inside_nix_are_clean() {
 }
 
 #[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_offline_vms_repository_deploys_the_image_that_it_brings() {
     let flake = Flake::copy();
     let script =

@@ -1,0 +1,283 @@
+//! `cargo pipeline image` and `publish` from outside. buildah and skopeo are stand-ins here, so that a broken
+//! image can be had for the asking; the scenario `deploy` uses the real ones.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod common;
+
+use common::{commit, failed, git, pipeline, succeeded};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use tempfile::TempDir;
+
+const TOKEN: &str = "s3cret-t0ken";
+const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// Writes the layout of an image with the labels it is given, and the user, entrypoint and size of $FAKE_*.
+const BUILDAH: &str = r#"#!/bin/sh
+set -eu
+echo "buildah $*" >> "$LOG"
+if [ "$1" = bud ]; then
+  for arg; do case "$arg" in --label=*) label=${arg#--label=}; printf '%s"%s":"%s"' "${comma-}" "${label%%=*}" "${label#*=}"; comma=,; esac; done > "$FAKE/labels"
+  exit
+fi
+for target; do :; done
+layout=${target#oci:}; layout=${layout%:*}; blobs=$layout/blobs/sha256
+mkdir -p "$blobs"
+manifest=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+echo "{\"manifests\":[{\"digest\":\"sha256:$manifest\",\"size\":100}]}" > "$layout/index.json"
+echo "{\"config\":{\"digest\":\"sha256:config\",\"size\":50},\"layers\":[{\"digest\":\"sha256:l\",\"size\":${FAKE_SIZE-1000}}]}" > "$blobs/$manifest"
+echo "{\"config\":{\"User\":\"${FAKE_USER-65532:65532}\",\"Entrypoint\":[\"/waybill\"],\"Labels\":{$(cat "$FAKE/labels")${FAKE_LABEL-}}}}" > "$blobs/config"
+"#;
+
+/// Notes its arguments and the credentials it finds; `inspect` answers with the digest that was pushed.
+const SKOPEO: &str = r#"#!/bin/sh
+set -eu
+echo "skopeo $*" >> "$LOG"
+cat "$REGISTRY_AUTH_FILE" > "$FAKE/auth"
+stat --format=%a "$REGISTRY_AUTH_FILE" > "$FAKE/mode"
+if [ "$1" = inspect ]; then echo "${FAKE_STORED-sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}"; fi
+"#;
+
+/// An executable file.
+fn program(file: &Path, text: &str) {
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+struct Project {
+    folder: TempDir,
+    commit: String,
+}
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        program(&folder.path().join("bin/buildah"), BUILDAH);
+        program(&folder.path().join("bin/skopeo"), SKOPEO);
+        let clone = folder.path().join("clone");
+        git(folder.path(), &["init", "--quiet", "clone"]);
+        let commit = commit(&clone, "Dockerfile", "FROM scratch\n");
+        Self { folder, commit }
+    }
+
+    fn run(&self, step: &str, environment: &[(&str, &str)]) -> Output {
+        let file = |name: &str| self.folder.path().join(name);
+        let path = std::env::join_paths(
+            std::iter::once(file("bin"))
+                .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+        );
+        let mut command = pipeline(&file("clone"), &[step]);
+        command
+            .env("PATH", path.unwrap())
+            .env("FAKE", file(""))
+            .env("LOG", file("log"))
+            .env("GITHUB_OUTPUT", file("output"))
+            .env("GITHUB_SERVER_URL", "https://forge.example.org/")
+            .env("GITHUB_REPOSITORY", "Some/Body")
+            .env("GITHUB_EVENT_NAME", "push")
+            .env("GITHUB_REF", "refs/heads/develop")
+            .env("GITHUB_SHA", &self.commit)
+            .env("REGISTRY", "registry.example.org")
+            .env("REGISTRY_USERNAME", "robot")
+            .env("REGISTRY_TOKEN", TOKEN)
+            .envs(environment.iter().copied());
+        command.output().unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
+    fn description(&self) -> PathBuf {
+        self.folder.path().join("clone/target/image/image.json")
+    }
+
+    /// With an image built.
+    fn built() -> Self {
+        let project = Self::new();
+        succeeded(&project.run("image", &[]));
+        fs::remove_file(project.folder.path().join("output")).unwrap();
+        fs::remove_file(project.folder.path().join("log")).unwrap();
+        project
+    }
+}
+
+#[test]
+fn an_image_says_which_commit_it_is() {
+    let project = Project::new();
+    let said = succeeded(&project.run(
+        "image",
+        &[("IMAGE_BUILD_ARGS", "RUST_IMAGE=localhost/rust  X=y=z")],
+    ));
+    assert!(said.contains(DIGEST) && said.contains("0.0 MB"), "{said}");
+    assert_eq!(project.read("output"), format!("digest={DIGEST}\n"));
+
+    let description = fs::read_to_string(project.description()).unwrap();
+    for expected in [
+        format!("\"digest\": \"{DIGEST}\""),
+        "\"size\": 1150".into(),
+        format!("\"revision\": \"{}\"", project.commit),
+    ] {
+        assert!(description.contains(&expected), "{description}");
+    }
+    let log = project.read("log");
+    let clone = project.folder.path().join("clone");
+    let time = git(&clone, &["show", "--no-patch", "--format=%ct"]);
+    let created = git(
+        &clone,
+        &["show", "--no-patch", "--date=format:%Y", "--format=%cd"],
+    );
+    for expected in [
+        format!("--timestamp={time} "),
+        format!("--build-arg=WAYBILL_COMMIT={} ", project.commit),
+        format!("--build-arg=WAYBILL_BUILT_AT={created}-"),
+        "--build-arg=RUST_IMAGE=localhost/rust ".into(),
+        "--build-arg=X=y=z ".into(),
+        format!(
+            "--label=org.opencontainers.image.revision={} ",
+            project.commit
+        ),
+        "--label=org.opencontainers.image.source=https://forge.example.org/Some/Body ".into(),
+    ] {
+        assert!(log.contains(&expected), "{expected} is not in {log}");
+    }
+}
+
+#[test]
+fn an_image_that_is_not_as_promised_is_refused() {
+    for (name, value, reason) in [
+        ("FAKE_SIZE", "200000001", "more than the 200000000 allowed"),
+        ("FAKE_USER", "root", "the image's User is \"root\""),
+        (
+            "FAKE_LABEL",
+            ",\"org.opencontainers.image.revision\":\"x\"",
+            "the image's label org.opencontainers.image.revision is \"x\"",
+        ),
+        ("IMAGE_BUILD_ARGS", "RUST_IMAGE", "not KEY=VALUE"),
+    ] {
+        let project = Project::new();
+        let said = failed(&project.run("image", &[(name, value)]));
+        assert!(said.contains(reason), "{name}: {said}");
+        assert!(!project.description().exists(), "{name}");
+        assert!(failed(&project.run("publish", &[])).contains("there is no built image"));
+    }
+}
+
+#[test]
+fn develop_is_published_under_its_tags() {
+    let project = Project::built();
+    succeeded(&project.run("publish", &[]));
+    let short = &project.commit[..7];
+    let output =
+        format!("image=registry.example.org/some/body\ndigest={DIGEST}\ntag=develop-{short}\n");
+    assert_eq!(project.read("output"), output);
+    let log = project.read("log");
+    for tag in [
+        format!("sha-{short}"),
+        "develop".into(),
+        format!("develop-{short}"),
+    ] {
+        let target = format!("docker://registry.example.org/some/body:{tag}\n");
+        assert_eq!(
+            log.matches(&target).count(),
+            2,
+            "copy and inspect of {tag}: {log}"
+        );
+    }
+}
+
+#[test]
+fn the_registrys_token_is_only_in_a_private_file() {
+    let project = Project::built();
+    let output = project.run("publish", &[]);
+    let said = succeeded(&output) + &String::from_utf8_lossy(&output.stderr) + &project.read("log");
+    assert!(!said.contains(TOKEN), "{said}");
+    // base64 of robot:s3cret-t0ken
+    assert_eq!(
+        project.read("auth"),
+        r#"{"auths":{"registry.example.org":{"auth":"cm9ib3Q6czNjcmV0LXQwa2Vu"}}}"#
+    );
+    assert_eq!(project.read("mode"), "600\n");
+}
+
+#[test]
+fn what_must_not_be_published_is_not() {
+    for (environment, reason) in [
+        (
+            vec![("GITHUB_EVENT_NAME", "pull_request")],
+            "a pull request publishes nothing",
+        ),
+        (
+            vec![("GITHUB_EVENT_NAME", "pull_request_target")],
+            "a pull request publishes nothing",
+        ),
+        (
+            vec![("GITHUB_REF", "refs/heads/feature")],
+            "refs/heads/feature publishes nothing",
+        ),
+        (vec![("GITHUB_REF", "refs/tags/v1")], "is not a release tag"),
+        (
+            vec![("GITHUB_SHA", "0123456789012345678901234567890123456789")],
+            "but this run is for",
+        ),
+        (vec![("GITHUB_SHA", "HEAD")], "not a full commit id"),
+        (
+            vec![("GITHUB_ACTIONS", "true"), ("REGISTRY_TOKEN", "")],
+            "REGISTRY_TOKEN is not set",
+        ),
+    ] {
+        let project = Project::built();
+        let said = failed(&project.run("publish", &environment));
+        assert!(said.contains(reason), "{environment:?}: {said}");
+        assert_eq!(project.read("log"), "", "{environment:?}");
+        assert_eq!(project.read("output"), "", "{environment:?}");
+    }
+}
+
+#[test]
+fn other_bytes_in_the_registry_are_an_error() {
+    let project = Project::built();
+    let said = failed(&project.run("publish", &[("FAKE_STORED", "sha256:bbbb")]));
+    assert!(said.contains("the registry has sha256:bbbb"), "{said}");
+    assert_eq!(project.read("output"), "");
+}
+
+#[test]
+fn tags_are_printed_one_a_line() {
+    let project = Project::new();
+    let short = &project.commit[..7];
+    assert_eq!(
+        succeeded(&project.run("tags", &[])),
+        format!("sha-{short}\ndevelop\ndevelop-{short}\n")
+    );
+    assert_eq!(
+        succeeded(&project.run("tags", &[("GITHUB_EVENT_NAME", "pull_request")])),
+        ""
+    );
+}
+
+#[test]
+fn an_unknown_stage_is_named() {
+    let project = Project::new();
+    let clone = project.folder.path().join("clone");
+    let said = failed(
+        &pipeline(&clone, &["test", "--skip", "nonsense"])
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        said.contains("nonsense") && said.contains("possible values"),
+        "{said}"
+    );
+}
+
+#[test]
+fn outside_a_repository_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = failed(&pipeline(folder.path(), &["lint"]).output().unwrap());
+    assert!(said.contains("is not inside a git repository"), "{said}");
+}
