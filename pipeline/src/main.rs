@@ -2,6 +2,7 @@
 //! a laptop and the lab all run the same thing.
 #![forbid(unsafe_code)]
 
+mod api;
 mod auth;
 mod checks;
 mod deploy;
