@@ -8,12 +8,16 @@
 use crate::Outcome;
 use crate::forge::{self, short};
 use crate::git::Git;
-use crate::process::{read_bytes, root};
+use crate::process::root;
+use crate::reference;
+use crate::registry::Registry;
+use crate::signature;
 use crate::yaml::{self, Node};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
 
 const SOURCE: &str = "Argocd-reference-commit";
 /// How long to keep trying while others push to the same branch.
@@ -25,16 +29,19 @@ const REFUSALS: u32 = 3;
 ///
 /// Commits `image.tag` and `image.digest` in charts/waybill/values-ENV.yaml to the environment's branch, and
 /// changes no other byte. Safe to run twice, at once with others, and late: a newer deployment stays.
+///
+/// Writes only an image whose signature and provenance verify. Where the values say `hold`, nothing is written and
+/// the exit code is 3.
 #[derive(clap::Args)]
 pub(crate) struct Deploy {
     /// The environment
     #[arg(long, value_enum)]
     env: Env,
     /// The image's tag, as people read it
-    #[arg(long, value_parser = parse_tag)]
+    #[arg(long, value_parser = reference::parse_tag)]
     tag: String,
     /// The image's digest, which decides what runs
-    #[arg(long, value_parser = parse_digest)]
+    #[arg(long, value_parser = reference::parse_digest)]
     digest: String,
     /// The commit that the image was built from [default: HEAD]
     #[arg(long, env = "GITHUB_SHA", value_name = "SHA")]
@@ -51,7 +58,21 @@ pub(crate) struct Deploy {
     /// The remote that has the environment's branch
     #[arg(long, default_value = "origin")]
     remote: String,
+    /// A repository of its own for the manifests, by its URL; it has the values, this one the code
+    #[arg(
+        long,
+        env = "GITOPS_REPOSITORY",
+        value_name = "URL",
+        conflicts_with = "remote"
+    )]
+    repository: Option<String>,
+    /// The branch to write to [default: the environment's]
+    #[arg(long, env = "GITOPS_BRANCH")]
+    branch: Option<String>,
 }
+
+/// Exit code of a write-back that a hold forbids: neither done nor failed.
+const HELD: u8 = 3;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Env {
@@ -87,6 +108,8 @@ enum Written {
     Commit(String),
     Unchanged,
     Superseded(String),
+    /// The values say `hold`, and why.
+    Held(String),
     /// A dry run: the message and the change that would be made.
     Shown,
 }
@@ -98,9 +121,9 @@ enum Step {
 }
 
 impl Deploy {
-    pub(crate) fn run(&self) -> Outcome {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
         if self.no_commit {
-            return self.edit_file();
+            return self.edit_file().map(|()| ExitCode::SUCCESS);
         }
         let written = self.write_back()?;
         let (env, tag) = (self.env.name(), &self.tag);
@@ -120,14 +143,19 @@ impl Deploy {
                     short(newer)
                 ),
             ),
-            Written::Shown => return Ok(()),
+            Written::Held(why) => ("held", format!("{env} is held and stays as it is: {why}")),
+            Written::Shown => return Ok(ExitCode::SUCCESS),
         };
         println!("{message}");
-        if result == "superseded" {
+        if matches!(result, "superseded" | "held") {
             forge::annotate_notice(&message);
         }
         forge::output("result", result)?;
-        forge::summary(&format!("**Deploy:** {message}"))
+        forge::summary(&format!("**Deploy:** {message}"))?;
+        Ok(match result {
+            "held" => ExitCode::from(HELD),
+            _ => ExitCode::SUCCESS,
+        })
     }
 
     fn changes(&self) -> [(&str, &str); 2] {
@@ -161,32 +189,38 @@ impl Deploy {
     }
 
     fn write_back(&self) -> Result<Written> {
-        let branch = self.env.branch()?;
+        let branch = match &self.branch {
+            Some(branch) => branch,
+            None => self.env.branch()?,
+        };
         let path = self.path();
         let path = path.to_str().context("the file's name is not UTF-8")?;
         ensure!(
             !Path::new(path).is_absolute(),
             "`{path}` must be relative to the repository; `--no-commit` edits any file"
         );
-        let root = root()?;
-        let git = self.authorised(Git::new(&root))?;
-        let source = Source::read(&git, self.commit.as_deref().unwrap_or("HEAD"))?;
+        let here = Git::new(&root()?);
+        let source = Source::read(&here, self.commit.as_deref().unwrap_or("HEAD"))?;
+        let target = self.target(&here)?;
+        let commit = signature::verify(&Registry::from_env()?, &self.digest)?;
+        signature::built_from(&commit, &source.sha)?;
 
+        let git = &target.git;
         let start = Instant::now();
         let (mut attempt, mut refusals) = (0, 0);
-        let mut tip = self.fetch(&git, branch)?;
+        let mut tip = self.fetch(&target, branch)?;
         loop {
             attempt += 1;
-            let commit = match self.prepare(&git, &tip, path, branch, &source)? {
+            let commit = match self.prepare(&target, &here, &tip, path, branch, &source)? {
                 Step::Done(written) => return Ok(written),
                 Step::Push(commit) => commit,
             };
-            let target = format!("{commit}:refs/heads/{branch}");
-            let refused = match git.read(&["push", "--quiet", &self.remote, &target]) {
+            let place = format!("{commit}:refs/heads/{branch}");
+            let refused = match git.read(&["push", "--quiet", &target.remote, &place]) {
                 Ok(_) => return Ok(Written::Commit(commit)),
                 Err(refused) => refused,
             };
-            let moved = self.fetch(&git, branch)?;
+            let moved = self.fetch(&target, branch)?;
             refusals = if moved == tip { refusals + 1 } else { 0 };
             if refusals >= REFUSALS {
                 return Err(refused).with_context(|| format!("{branch} refuses the write-back"));
@@ -200,33 +234,39 @@ impl Deploy {
         }
     }
 
-    /// With the bot's token where there is one. A workflow has no other way in; a person has their own.
-    fn authorised(&self, git: Git) -> Result<Git> {
-        let url = git
-            .read(&["remote", "get-url", &self.remote])
-            .with_context(|| format!("there is no remote `{}`", self.remote))?;
-        if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Ok(git);
-        }
-        match forge::var("DELIVERY_BOT_TOKEN") {
-            Some(token) => Ok(git.with_token(&url, &token)),
-            None if forge::in_workflow() => bail!(
-                "DELIVERY_BOT_TOKEN is not set: give the repository the secret, or the variable BOT_APP_ID and its key (docs/pipeline.md)"
-            ),
-            None => Ok(git),
-        }
+    /// Where the manifests are: beside the code, or in a repository of their own, of which no work tree is needed.
+    fn target(&self, here: &Git) -> Result<Target> {
+        let Some(url) = &self.repository else {
+            let url = here
+                .read(&["remote", "get-url", &self.remote])
+                .with_context(|| format!("there is no remote `{}`", self.remote))?;
+            return Ok(Target {
+                git: authorised(here.clone(), &url)?,
+                remote: self.remote.clone(),
+                own: None,
+            });
+        };
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let git = Git::new(folder.path());
+        git.read(&["init", "--quiet", "--bare"])?;
+        Ok(Target {
+            git: authorised(git, url)?,
+            remote: url.clone(),
+            own: Some(folder),
+        })
     }
 
     /// The branch as the remote has it now, with its history.
-    fn fetch(&self, git: &Git, branch: &str) -> Result<String> {
+    fn fetch(&self, target: &Target, branch: &str) -> Result<String> {
+        let (git, remote) = (&target.git, target.remote.as_str());
         let reference = format!("refs/heads/{branch}");
         let mut args = vec!["fetch", "--quiet", "--no-tags"];
         if git.is_shallow()? {
             args.push("--unshallow");
         }
-        args.extend([self.remote.as_str(), &reference]);
+        args.extend([remote, &reference]);
         git.read(&args)
-            .with_context(|| format!("cannot fetch {branch} from {}", self.remote))?;
+            .with_context(|| format!("cannot fetch {branch} from {remote}"))?;
         git.commit("FETCH_HEAD")
             .context("git fetched something that is not a commit")
     }
@@ -234,14 +274,16 @@ impl Deploy {
     /// The commit that deploys on top of `tip`, or why there is none to make.
     fn prepare(
         &self,
-        git: &Git,
+        target: &Target,
+        here: &Git,
         tip: &str,
         path: &str,
         branch: &str,
         source: &Source,
     ) -> Result<Step> {
+        let git = &target.git;
         ensure!(
-            git.contains(tip, &source.sha)?,
+            target.own.is_some() || git.contains(tip, &source.sha)?,
             "commit {} is not on {branch}: only what is there can be deployed to {}",
             short(&source.sha),
             self.env.name()
@@ -257,8 +299,11 @@ impl Deploy {
         if before == after {
             return Ok(Step::Done(Written::Unchanged));
         }
-        if let Some(newer) = newer(git, tip, path, &source.sha)? {
+        if let Some(newer) = newer(git, here, tip, path, &source.sha)? {
             return Ok(Step::Done(Written::Superseded(newer)));
+        }
+        if let Some(why) = hold(&before)? {
+            return Ok(Step::Done(Written::Held(why)));
         }
         let message = self.message(&before, source)?;
         if self.dry_run {
@@ -266,7 +311,8 @@ impl Deploy {
             println!("{message}\n--- {path}\n{}", difference(&before, &after));
             return Ok(Step::Done(Written::Shown));
         }
-        Ok(Step::Push(commit(git, tip, mode, path, &after, &message)?))
+        let commit = git.commit_file(tip, mode, path, &after, &message)?;
+        Ok(Step::Push(commit))
     }
 
     fn message(&self, values: &str, source: &Source) -> Result<String> {
@@ -329,8 +375,45 @@ impl Source {
     }
 }
 
+/// The repository and the remote that have the manifests.
+struct Target {
+    git: Git,
+    remote: String,
+    /// The folder of a repository that is theirs alone: it goes when the write-back is done.
+    own: Option<TempDir>,
+}
+
+/// With the bot's token where there is one. A workflow has no other way in; a person has their own.
+fn authorised(git: Git, url: &str) -> Result<Git> {
+    if !url.starts_with("https://") && !url.starts_with("http://") {
+        return Ok(git);
+    }
+    match forge::var("DELIVERY_BOT_TOKEN") {
+        Some(token) => Ok(git.with_token(url, &token)),
+        None if forge::in_workflow() => bail!(
+            "DELIVERY_BOT_TOKEN is not set: give the repository the secret, or the variable BOT_APP_ID and its key (docs/pipeline.md)"
+        ),
+        None => Ok(git),
+    }
+}
+
+/// Why the environment is held, where it is: somebody wants it to stay, whatever is built.
+fn hold(values: &str) -> Result<Option<String>> {
+    let tree = Node::parse(values)?;
+    let Some(hold) = tree.get("hold") else {
+        return Ok(None);
+    };
+    let text = |key: &str| hold.get(key).and_then(Node::text).unwrap_or("(not said)");
+    Ok(Some(format!(
+        "{} (by {}, since {})",
+        text("reason"),
+        text("by"),
+        text("since")
+    )))
+}
+
 /// The commit deployed to `path` last, if it is newer than `sha`.
-fn newer(git: &Git, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
+fn newer(git: &Git, here: &Git, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
     let format = format!("--format=%(trailers:key={SOURCE}-sha,valueonly)");
     let grep = format!("--grep=^{SOURCE}-sha: ");
     let log = git.read(&["log", &format, &grep, tip, "--", path])?;
@@ -338,60 +421,11 @@ fn newer(git: &Git, tip: &str, path: &str, sha: &str) -> Result<Option<String>> 
     let deployed = log
         .lines()
         .find(|line| forge::is_commit(line))
-        .and_then(|line| git.commit(line));
+        .and_then(|line| here.commit(line));
     match deployed {
-        Some(deployed) if deployed != sha && git.contains(&deployed, sha)? => Ok(Some(deployed)),
+        Some(deployed) if deployed != sha && here.contains(&deployed, sha)? => Ok(Some(deployed)),
         _ => Ok(None),
     }
-}
-
-/// Makes the commit with one file changed, out of objects: the work tree and its index aren't touched.
-fn commit(
-    git: &Git,
-    tip: &str,
-    mode: &str,
-    path: &str,
-    text: &str,
-    message: &str,
-) -> Result<String> {
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let index = folder.path().join("index");
-    let write = |name: &str, text: &str| -> Result<String> {
-        let file = folder.path().join(name);
-        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(file.to_string_lossy().into_owned())
-    };
-    let with_index = |args: &[&str]| -> Result<String> {
-        let mut command = git.command(args);
-        command.env("GIT_INDEX_FILE", &index).stdin(Stdio::null());
-        Ok(String::from_utf8(read_bytes(&mut command)?)?
-            .trim_end()
-            .to_owned())
-    };
-    let blob = git.read(&["hash-object", "-w", "--no-filters", &write("blob", text)?])?;
-    with_index(&["read-tree", tip])?;
-    with_index(&[
-        "update-index",
-        "--cacheinfo",
-        &format!("{mode},{blob},{path}"),
-    ])?;
-    let tree = with_index(&["write-tree"])?;
-    let mut command = git.command(&[
-        "commit-tree",
-        "-p",
-        tip,
-        "-F",
-        &write("message", message)?,
-        &tree,
-    ]);
-    let name = forge::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
-    let email = forge::var("DELIVERY_BOT_EMAIL")
-        .unwrap_or_else(|| "waybill-delivery@users.noreply.github.com".to_owned());
-    for role in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{role}_NAME"), &name);
-        command.env(format!("GIT_{role}_EMAIL"), &email);
-    }
-    crate::process::read(&mut command)
 }
 
 /// The lines that differ; an edit never adds or removes one.
@@ -411,80 +445,9 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis(u64::from(random % ceiling))
 }
 
-fn parse_tag(tag: &str) -> Result<String, String> {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let known = tag.chars().all(|c| word(c) || c == '.' || c == '-');
-    if !tag.starts_with(word) || !known || tag.len() > 128 {
-        return Err(
-            "not an image tag (letters, digits, `_.-`, at most 128, not beginning with `.` or `-`)"
-                .into(),
-        );
-    }
-    if tag == "latest" || tag == "unreleased" {
-        return Err("names no particular image".into());
-    }
-    Ok(tag.to_owned())
-}
-
-fn parse_digest(digest: &str) -> Result<String, String> {
-    let hex = digest.strip_prefix("sha256:").unwrap_or_default();
-    if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err("not a digest (sha256: and 64 hexadecimal digits)".into());
-    }
-    if hex.bytes().all(|b| b == b'0') {
-        return Err("the all-zero digest stands for no image".into());
-    }
-    Ok(digest.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tags_are_checked() {
-        for tag in [
-            "v1",
-            "develop-0123456",
-            "sha-0123456",
-            "1.10",
-            "_x",
-            &"a".repeat(128),
-        ] {
-            assert!(parse_tag(tag).is_ok(), "{tag}");
-        }
-        for tag in [
-            "",
-            "-x",
-            ".x",
-            "a b",
-            "a/b",
-            "a:b",
-            "a@b",
-            "é",
-            "latest",
-            "unreleased",
-            &"a".repeat(129),
-        ] {
-            assert!(parse_tag(tag).is_err(), "{tag}");
-        }
-    }
-
-    #[test]
-    fn digests_are_checked() {
-        assert!(parse_digest(&format!("sha256:{}1", "0".repeat(63))).is_ok());
-        for digest in [
-            "",
-            "sha256:",
-            "sha256:abc",
-            &"a".repeat(64),
-            &format!("sha256:{}", "0".repeat(64)),
-            &format!("sha256:{}", "A".repeat(64)),
-            &format!("sha512:{}", "a".repeat(64)),
-        ] {
-            assert!(parse_digest(digest).is_err(), "{digest}");
-        }
-    }
 
     #[test]
     fn a_pause_is_short() {

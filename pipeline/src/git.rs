@@ -1,11 +1,13 @@
 //! Git, by its command line: it brings credentials, hooks, signing and every transport.
 
+use crate::forge;
 use crate::process::{capture, cmd, read, read_bytes};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A repository, and what its remote needs to let us in.
+#[derive(Clone)]
 pub(crate) struct Git {
     root: PathBuf,
     environment: Vec<(String, String)>,
@@ -87,5 +89,44 @@ impl Git {
     /// Whether this clone has only the newest part of the history.
     pub(crate) fn is_shallow(&self) -> Result<bool> {
         Ok(self.read(&["rev-parse", "--is-shallow-repository"])? == "true")
+    }
+
+    /// Makes a commit of the delivery bot on top of `tip`, with one file changed. Out of objects: the work tree and
+    /// its index aren't touched.
+    pub(crate) fn commit_file(
+        &self,
+        tip: &str,
+        mode: &str,
+        path: &str,
+        text: &str,
+        message: &str,
+    ) -> Result<String> {
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let index = folder.path().join("index");
+        let write = |name: &str, text: &str| -> Result<String> {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+            Ok(file.to_string_lossy().into_owned())
+        };
+        let with_index = |args: &[&str]| -> Result<String> {
+            let mut command = self.command(args);
+            read(command.env("GIT_INDEX_FILE", &index).stdin(Stdio::null()))
+        };
+        let blob = self.read(&["hash-object", "-w", "--no-filters", &write("blob", text)?])?;
+        with_index(&["read-tree", tip])?;
+        let entry = format!("{mode},{blob},{path}");
+        with_index(&["update-index", "--cacheinfo", &entry])?;
+        let tree = with_index(&["write-tree"])?;
+        let message = write("message", message)?;
+        let mut command = self.command(&["commit-tree", "-p", tip, "-F", &message, &tree]);
+        let name = forge::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
+        let email = forge::var("DELIVERY_BOT_EMAIL")
+            .unwrap_or_else(|| "waybill-delivery@users.noreply.github.com".to_owned());
+        for role in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{role}_NAME"), &name);
+            command.env(format!("GIT_{role}_EMAIL"), &email);
+        }
+        read(&mut command)
     }
 }

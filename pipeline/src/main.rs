@@ -14,6 +14,9 @@ mod lint;
 mod plan;
 mod process;
 mod publish;
+mod reference;
+mod registry;
+mod signature;
 mod tags;
 mod test;
 mod tools;
@@ -47,12 +50,18 @@ enum Step {
     Tags(tags::Tags),
     /// Push the built image to the registry
     Publish(publish::Publish),
+    /// Sign a published image, and attest where it comes from
+    Sign(signature::Sign),
+    /// Verify an image's signature and provenance
+    Verify(signature::Verify),
     /// Write an image's tag and digest back to an environment's values
     Deploy(deploy::Deploy),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().step {
+        // A write-back can also be held.
+        Step::Deploy(step) => return step.run().unwrap_or_else(|error| fail(&error)),
         Step::Lint(step) => step.run(),
         Step::Test(step) => step.run(),
         Step::Tools(step) => step.run(),
@@ -60,7 +69,8 @@ fn main() -> ExitCode {
         Step::Image(step) => step.run(),
         Step::Tags(step) => step.run(),
         Step::Publish(step) => step.run(),
-        Step::Deploy(step) => step.run(),
+        Step::Sign(step) => step.run(),
+        Step::Verify(step) => step.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,18 +1,20 @@
-//! The image goes to the registry as the bytes that were built: the digest there is the digest here.
+//! The image goes to the registry as the bytes that were built: the digest there is the digest here. It is built
+//! and pushed once; what comes after develop only adds tags to it.
 
 use crate::Outcome;
-use crate::auth::basic;
 use crate::forge::{self, Event};
 use crate::image::{Description, Folder};
-use crate::process::{cmd, read, run};
+use crate::process::{read, root, run};
+use crate::reference;
+use crate::registry::Registry;
+use crate::signature;
 use crate::tags::tags;
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use std::io::Write;
-use std::process::Command;
-use tempfile::NamedTempFile;
 
-/// Push the built image to the registry.
+/// Push the built image to the registry, or add tags to one that is there.
+///
+/// A run of `develop` pushes what `cargo pipeline image` built. A run of `main` or of a version tag builds nothing: it
+/// adds its tags to the digest that the values of prod, or of staging, pin at its commit.
 ///
 /// To REGISTRY (ghcr.io) under the repository's name, with the tags of `cargo pipeline tags`. Logs in as
 /// REGISTRY_USERNAME with REGISTRY_TOKEN. Sets the step's outputs `image`, `digest` and `tag`.
@@ -29,71 +31,76 @@ impl Publish {
         let tags = tags(&event)?;
         let tag = tags.last();
         let tag = tag.with_context(|| format!("{} publishes nothing", event.reference))?;
-        let built = Description::read(&self.folder)?;
-        ensure!(
-            built.revision == event.sha,
-            "the image was built from {}, but this run is for {}",
-            built.revision,
-            event.sha
-        );
-        let registry = forge::var("REGISTRY").unwrap_or_else(|| "ghcr.io".to_owned());
-        // Registries allow no capitals; forges do.
-        let repository = forge::require("GITHUB_REPOSITORY")?.to_ascii_lowercase();
-        let image = format!("{registry}/{repository}");
-        let login = login(&registry)?;
-        let skopeo = |args: &[&str]| -> Command {
-            let mut command = cmd("skopeo", args);
-            if let Some(file) = &login {
-                command.env("REGISTRY_AUTH_FILE", file.path());
+        let registry = Registry::from_env()?;
+        registry.must_log_in()?;
+        let image = registry.image();
+        let (from, digest) = match promoted_from(&event) {
+            None => {
+                let built = Description::read(&self.folder)?;
+                ensure!(
+                    built.revision == event.sha,
+                    "the image was built from {}, but this run is for {}",
+                    built.revision,
+                    event.sha
+                );
+                (self.folder.reference(), built.digest)
             }
-            command
+            Some(env) => {
+                let Some(digest) = pinned(env)? else {
+                    ensure!(
+                        event.branch().is_some(),
+                        "{env} has no image yet that {tag} could name: promote one first"
+                    );
+                    println!("{env} has no image yet: nothing to tag");
+                    return Ok(());
+                };
+                signature::verify(&registry, &digest)?;
+                (format!("docker://{image}@{digest}"), digest)
+            }
         };
         for tag in &tags {
-            let target = format!("docker://{image}:{tag}");
-            run(&mut skopeo(&[
-                "copy",
-                "--quiet",
-                "--preserve-digests",
-                &self.folder.reference(),
-                &target,
-            ]))
-            .with_context(|| format!("cannot push {image}:{tag}"))?;
-            let stored = read(&mut skopeo(&[
-                "inspect",
-                "--no-tags",
-                "--format={{.Digest}}",
-                &target,
-            ]))?;
-            ensure!(
-                stored == built.digest,
-                "the registry has {stored} under {image}:{tag}, not {}",
-                built.digest
-            );
-            println!("pushed {image}:{tag}");
+            copy(&registry, &from, tag, &digest)?;
         }
-        println!("digest {}", built.digest);
-        forge::output("image", &image)?;
-        forge::output("digest", &built.digest)?;
+        println!("digest {digest}");
+        forge::output("image", image)?;
+        forge::output("digest", &digest)?;
         forge::output("tag", tag)?;
-        forge::summary(&format!(
-            "**Published:** `{image}:{tag}` as `{}`",
-            built.digest
-        ))
+        forge::summary(&format!("**Published:** `{image}:{tag}` as `{digest}`"))
     }
 }
 
-/// The credentials as a file that only this user can read. Without a token the person's own login counts.
-fn login(registry: &str) -> Result<Option<NamedTempFile>> {
-    let Some(token) = forge::var("REGISTRY_TOKEN") else {
-        ensure!(
-            !forge::in_workflow(),
-            "the variable REGISTRY_TOKEN is not set"
-        );
+/// The environment whose image a run names anew, where it doesn't build one of its own.
+fn promoted_from(event: &Event) -> Option<&'static str> {
+    match event.branch() {
+        Some("main") => Some("prod"),
+        Some(_) => None,
+        None => Some("staging"),
+    }
+}
+
+/// The digest that an environment's values pin at the commit that is checked out.
+fn pinned(env: &str) -> Result<Option<String>> {
+    let path = format!("charts/waybill/values-{env}.yaml");
+    let file = root()?.join(&path);
+    if !file.exists() {
         return Ok(None);
-    };
-    let user = forge::require("REGISTRY_USERNAME")?;
-    let auths = json!({"auths": {registry: {"auth": basic(&user, &token)}}});
-    let mut file = NamedTempFile::new().context("cannot make a temporary file")?;
-    write!(file, "{auths}").context("cannot write the registry's credentials")?;
-    Ok(Some(file))
+    }
+    let values = std::fs::read_to_string(&file).with_context(|| format!("cannot read {path}"))?;
+    reference::pinned(&values).with_context(|| path)
+}
+
+/// Gives the image another tag, and looks that the registry has the same bytes under it.
+fn copy(registry: &Registry, from: &str, tag: &str, digest: &str) -> Outcome {
+    let name = format!("{}:{tag}", registry.image());
+    let target = format!("docker://{name}");
+    let copy = ["copy", "--quiet", "--preserve-digests", from, &target];
+    run(&mut registry.command("skopeo", &copy)).with_context(|| format!("cannot push {name}"))?;
+    let inspect = ["inspect", "--no-tags", "--format={{.Digest}}", &target];
+    let stored = read(&mut registry.command("skopeo", &inspect))?;
+    ensure!(
+        stored == digest,
+        "the registry has {stored} under {name}, not {digest}"
+    );
+    println!("pushed {name}");
+    Ok(())
 }

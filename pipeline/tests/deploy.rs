@@ -4,13 +4,13 @@
 
 mod common;
 
-use common::{commit, failed, git, pipeline, succeeded};
+use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::thread;
 use tempfile::TempDir;
 
@@ -86,17 +86,27 @@ impl Forge {
     }
 }
 
+/// The command, with everything signed and built from the clone's HEAD.
+fn command(clone: &Path, args: &[&str]) -> Command {
+    let mut command = pipeline(clone, &[&["deploy"], args].concat());
+    with_stand_ins(&mut command)
+        .env("GITHUB_REPOSITORY", "some/body")
+        .env("FAKE_COMMIT", git(clone, &["rev-parse", "HEAD"]));
+    command
+}
+
 fn deploy(clone: &Path, args: &[&str]) -> Output {
-    pipeline(clone, &[&["deploy"], args].concat())
-        .output()
-        .unwrap()
+    command(clone, args).output().unwrap()
 }
 
 /// What a run of the workflow would call for a commit.
 fn write_back(clone: &Path, commit: &str, number: usize) -> Output {
     let (tag, digest) = (format!("develop-{}", &commit[..7]), digest(number));
     let values = ["--tag", &tag, "--digest", &digest, "--commit", commit];
-    deploy(clone, &[&["--env", "dev"], &values[..]].concat())
+    command(clone, &[&["--env", "dev"], &values[..]].concat())
+        .env("FAKE_COMMIT", commit)
+        .output()
+        .unwrap()
 }
 
 #[test]
@@ -514,17 +524,8 @@ fn the_bots_token_goes_to_the_remote_and_into_no_message() {
         stream.write_all(answer.as_bytes()).unwrap();
         head
     });
-    let args = [
-        "deploy",
-        "--env",
-        "dev",
-        "--tag",
-        "v1",
-        "--digest",
-        &digest(7),
-    ];
-    let mut command = pipeline(&clone, &args);
-    let output = command
+    let args = ["--env", "dev", "--tag", "v1", "--digest", &digest(7)];
+    let output = command(&clone, &args)
         .env("DELIVERY_BOT_TOKEN", "s3cret-t0ken")
         .output()
         .unwrap();
@@ -542,7 +543,146 @@ fn the_bots_token_goes_to_the_remote_and_into_no_message() {
         "{said}"
     );
 
-    let mut without = pipeline(&clone, &args);
+    let mut without = command(&clone, &args);
     let said = failed(&without.env("GITHUB_ACTIONS", "true").output().unwrap());
     assert!(said.contains("DELIVERY_BOT_TOKEN is not set"), "{said}");
+}
+
+#[test]
+fn what_is_not_signed_or_is_of_another_commit_is_not_written() {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    let before = forge.read(&["rev-parse", "develop"]);
+    let args = ["--env", "dev", "--tag", "v1", "--digest", &digest(7)];
+    let other = "0123456789abcdef0123456789abcdef01234567";
+    for (name, value, reason) in [
+        (
+            "FAKE_UNSIGNED",
+            digest(7).as_str(),
+            "no signature that is trusted",
+        ),
+        ("FAKE_COMMIT", other, "was built from 0123456"),
+        ("FAKE_COMMIT", "HEAD", "names no commit"),
+    ] {
+        let said = failed(&command(&clone, &args).env(name, value).output().unwrap());
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(forge.read(&["rev-parse", "develop"]), before);
+    }
+    // A person who only edits a file asks nobody.
+    let edit = [&args[..], &["--no-commit"]].concat();
+    succeeded(
+        &command(&clone, &edit)
+            .env("FAKE_UNSIGNED", digest(7))
+            .output()
+            .unwrap(),
+    );
+}
+
+#[test]
+fn a_signature_is_trusted_from_one_workflow_or_one_key() {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    let log = forge.folder.path().join("log");
+    let args = [
+        "--env",
+        "dev",
+        "--dry-run",
+        "--tag",
+        "v1",
+        "--digest",
+        &digest(7),
+    ];
+    let mut run = |key: &str| {
+        let mut command = command(&clone, &args);
+        succeeded(
+            &command
+                .env("LOG", &log)
+                .env("COSIGN_PUBLIC_KEY", key)
+                .output()
+                .unwrap(),
+        );
+        let said = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        said
+    };
+    let image = format!("ghcr.io/some/body@{}", digest(7));
+    let identity = "--certificate-identity=https://github.com/some/body/.github/workflows/ci.yaml@refs/heads/develop";
+    let issuer = "--certificate-oidc-issuer=https://token.actions.githubusercontent.com";
+    assert_eq!(
+        run(""),
+        format!(
+            "cosign verify {identity} {issuer} {image}\n\
+             cosign verify-attestation {identity} {issuer} --type slsaprovenance1 {image}\n"
+        )
+    );
+    let key = "--key=env://COSIGN_PUBLIC_KEY --insecure-ignore-tlog=true";
+    assert!(
+        run("-----BEGIN PUBLIC KEY-----").starts_with(&format!("cosign verify {key} {image}\n"))
+    );
+}
+
+#[test]
+fn a_held_environment_stays_as_it_is() {
+    let forge = Forge::new();
+    let person = forge.clone("person");
+    let held = format!("{VALUES}hold:\n  reason: it leaks\n  by: ann\n  since: 2026-11-25\n");
+    let head = commit(&person, FILE, &held);
+    git(&person, &["push", "--quiet", "origin", "develop"]);
+
+    let clone = forge.clone("run");
+    let output = write_back(&clone, &head, 7);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("dev is held and stays as it is: it leaks (by ann, since 2026-11-25)"),
+        "{said}"
+    );
+    assert_eq!(forge.values(), held);
+
+    let lifted = commit(&person, FILE, VALUES);
+    git(&person, &["push", "--quiet", "origin", "develop"]);
+    git(&clone, &["pull", "--quiet"]);
+    succeeded(&write_back(&clone, &lifted, 7));
+}
+
+/// C15: the code in one repository, the manifests in another, whose histories have nothing in common.
+#[test]
+fn manifests_may_have_a_repository_of_their_own() {
+    let (code, manifests) = (Forge::new(), Forge::new());
+    let clone = code.clone("run");
+    let older = git(&clone, &["rev-parse", "HEAD"]);
+    let newer = commit(&clone, "code", "more");
+    let url = manifests.folder.path().join("forge.git");
+    let write = |commit: &str, number: usize| {
+        let args = [
+            "--env",
+            "dev",
+            "--repository",
+            url.to_str().unwrap(),
+            "--branch",
+            "develop",
+            "--tag",
+            &format!("v{number}"),
+            "--digest",
+            &digest(number),
+            "--commit",
+            commit,
+        ];
+        succeeded(
+            &command(&clone, &args)
+                .env("FAKE_COMMIT", commit)
+                .output()
+                .unwrap(),
+        )
+    };
+    let before = code.values();
+    write(&newer, 2);
+    let expected = VALUES
+        .replace("unreleased", "v2")
+        .replace(&digest(0), &digest(2));
+    assert_eq!(manifests.values(), expected);
+    assert!(manifests.read(&["log", "-1", "develop"]).contains(&newer));
+    assert!(write(&older, 1).contains("already has the newer commit"));
+    assert_eq!(manifests.values(), expected);
+    assert_eq!(code.values(), before);
 }

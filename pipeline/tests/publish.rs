@@ -9,7 +9,7 @@ use common::{commit, failed, git, pipeline, succeeded};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use tempfile::TempDir;
 
 const TOKEN: &str = "s3cret-t0ken";
@@ -58,6 +58,8 @@ impl Project {
         let folder = tempfile::tempdir().unwrap();
         program(&folder.path().join("bin/buildah"), BUILDAH);
         program(&folder.path().join("bin/skopeo"), SKOPEO);
+        let cosign = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-ins/cosign");
+        fs::copy(cosign, folder.path().join("bin/cosign")).unwrap();
         let clone = folder.path().join("clone");
         git(folder.path(), &["init", "--quiet", "clone"]);
         let commit = commit(&clone, "Dockerfile", "FROM scratch\n");
@@ -65,12 +67,17 @@ impl Project {
     }
 
     fn run(&self, step: &str, environment: &[(&str, &str)]) -> Output {
+        let mut command = self.command(&[step]);
+        command.envs(environment.iter().copied()).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let file = |name: &str| self.folder.path().join(name);
         let path = std::env::join_paths(
             std::iter::once(file("bin"))
                 .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
         );
-        let mut command = pipeline(&file("clone"), &[step]);
+        let mut command = pipeline(&file("clone"), args);
         command
             .env("PATH", path.unwrap())
             .env("FAKE", file(""))
@@ -84,8 +91,8 @@ impl Project {
             .env("REGISTRY", "registry.example.org")
             .env("REGISTRY_USERNAME", "robot")
             .env("REGISTRY_TOKEN", TOKEN)
-            .envs(environment.iter().copied());
-        command.output().unwrap()
+            .env("FAKE_COMMIT", &self.commit);
+        command
     }
 
     fn read(&self, name: &str) -> String {
@@ -244,6 +251,122 @@ fn other_bytes_in_the_registry_are_an_error() {
     let said = failed(&project.run("publish", &[("FAKE_STORED", "sha256:bbbb")]));
     assert!(said.contains("the registry has sha256:bbbb"), "{said}");
     assert_eq!(project.read("output"), "");
+}
+
+#[test]
+fn main_and_releases_add_tags_to_what_is_there() {
+    let values = |digest: &str| format!("image:\n  tag: x\n  digest: {digest}\n");
+    for (reference, env, tags) in [
+        ("refs/heads/main", "prod", vec!["main", "sha-SHORT"]),
+        (
+            "refs/tags/v1.2.3",
+            "staging",
+            vec!["sha-SHORT", "latest", "v1.2.3"],
+        ),
+        (
+            "refs/tags/v1.2.3-rc.1",
+            "staging",
+            vec!["sha-SHORT", "v1.2.3-rc.1"],
+        ),
+    ] {
+        let mut project = Project::new();
+        let clone = project.folder.path().join("clone");
+        let file = format!("charts/waybill/values-{env}.yaml");
+        project.commit = commit(&clone, &file, &values(DIGEST));
+        succeeded(&project.run("publish", &[("GITHUB_REF", reference)]));
+        let image = "registry.example.org/some/body";
+        let mut expected: Vec<String> = vec!["verify".into(), "verify-attestation".into()];
+        expected.extend(tags.iter().map(|tag| {
+            let tag = tag.replace("SHORT", &project.commit[..7]);
+            format!("docker://{image}@{DIGEST} docker://{image}:{tag}")
+        }));
+        let log = project.read("log");
+        let mut lines = log.lines().filter(|line| !line.contains("skopeo inspect"));
+        for expected in &expected {
+            let line = lines.next().unwrap_or_default();
+            assert!(
+                line.contains(expected.as_str()),
+                "{expected} is not in {line}"
+            );
+        }
+        assert_eq!(lines.next(), None);
+
+        // Nobody vouches for it: nothing is tagged.
+        let said = failed(&project.run(
+            "publish",
+            &[("GITHUB_REF", reference), ("FAKE_UNSIGNED", DIGEST)],
+        ));
+        assert!(said.contains("no signature that is trusted"), "{said}");
+    }
+}
+
+#[test]
+fn before_the_first_promotion_there_is_nothing_to_tag() {
+    let mut project = Project::new();
+    let clone = project.folder.path().join("clone");
+    let said = succeeded(&project.run("publish", &[("GITHUB_REF", "refs/heads/main")]));
+    assert_eq!(said, "prod has no image yet: nothing to tag\n");
+    let none = format!("image:\n  digest: sha256:{}\n", "0".repeat(64));
+    project.commit = commit(&clone, "charts/waybill/values-staging.yaml", &none);
+    let said = failed(&project.run("publish", &[("GITHUB_REF", "refs/tags/v1.0.0")]));
+    assert!(
+        said.contains("staging has no image yet that v1.0.0 could name"),
+        "{said}"
+    );
+    assert_eq!(project.read("log"), "");
+}
+
+#[test]
+fn an_image_is_signed_with_where_it_comes_from_and_what_is_in_it() {
+    let project = Project::new();
+    let sbom = project.folder.path().join("sbom.json");
+    fs::write(&sbom, "{}").unwrap();
+    let sign = |environment: &[(&str, &str)]| {
+        let mut command =
+            project.command(&["sign", "--digest", DIGEST, "--sbom", sbom.to_str().unwrap()]);
+        command.envs(environment.iter().copied()).output().unwrap()
+    };
+    let image = format!("registry.example.org/some/body@{DIGEST}");
+
+    succeeded(&sign(&[
+        ("COSIGN_PRIVATE_KEY", "k3y"),
+        ("COSIGN_PASSWORD", "passw0rd"),
+    ]));
+    let log = project.read("log");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for (line, expected) in
+        lines
+            .iter()
+            .zip(["cosign sign", "--type slsaprovenance1", "--type cyclonedx"])
+    {
+        assert!(line.contains(expected) && line.ends_with(&image), "{line}");
+        assert!(
+            line.contains("--key=env://COSIGN_PRIVATE_KEY --signing-config="),
+            "{line}"
+        );
+    }
+    assert!(!log.contains("k3y") && !log.contains("passw0rd"), "{log}");
+
+    fs::remove_file(project.folder.path().join("log")).unwrap();
+    succeeded(&sign(&[(
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "https://forge.example.org/token",
+    )]));
+    assert!(
+        project
+            .read("log")
+            .starts_with(&format!("cosign sign --yes {image}\n"))
+    );
+
+    fs::remove_file(project.folder.path().join("log")).unwrap();
+    assert!(failed(&sign(&[])).contains("nothing to sign with"));
+    let pull = [
+        ("GITHUB_EVENT_NAME", "pull_request"),
+        ("COSIGN_PRIVATE_KEY", "k3y"),
+    ];
+    assert!(failed(&sign(&pull)).contains("a pull request signs nothing"));
+    assert_eq!(project.read("log"), "");
 }
 
 #[test]

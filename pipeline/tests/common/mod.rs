@@ -53,6 +53,14 @@ pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Puts the programs of `stand-ins/` before all others.
+pub fn with_stand_ins(command: &mut Command) -> &mut Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-ins");
+    let path = std::env::var_os("PATH").unwrap();
+    let path = std::iter::once(folder).chain(std::env::split_paths(&path));
+    command.env("PATH", std::env::join_paths(path).unwrap())
+}
+
 /// What it printed, if it succeeded.
 pub fn succeeded(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);

@@ -1,0 +1,228 @@
+//! Signatures of images, by cosign: who built a digest, and from what. What isn't signed is not deployed.
+//!
+//! On GitHub the signer is the workflow itself (keyless: its identity is in a short-lived certificate and in a public
+//! log). Where there is no such authority, a key stands in: it proves that its holder signed, and nothing about when or how.
+
+use crate::Outcome;
+use crate::forge::{self, Event};
+use crate::process::{read, run};
+use crate::registry::Registry;
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::NamedTempFile;
+
+/// The workflow whose runs may sign, on the branch that images are built from.
+const WORKFLOW: &str = ".github/workflows/ci.yaml";
+const BRANCH: &str = "refs/heads/develop";
+/// GitHub's own issuer of identities for workflow runs.
+const ISSUER: &str = "https://token.actions.githubusercontent.com";
+const PRIVATE_KEY: &str = "COSIGN_PRIVATE_KEY";
+const PUBLIC_KEY: &str = "COSIGN_PUBLIC_KEY";
+/// SLSA's provenance, in its first version (<https://slsa.dev/spec/v1.0/provenance>).
+const PROVENANCE: &str = "slsaprovenance1";
+
+/// Sign a published image, and attest where it comes from and what is in it.
+///
+/// As the workflow itself where the forge vouches for it, else with COSIGN_PRIVATE_KEY and COSIGN_PASSWORD.
+#[derive(clap::Args)]
+pub(crate) struct Sign {
+    /// The digest of the image in the registry
+    #[arg(long, value_parser = crate::reference::parse_digest)]
+    digest: String,
+    /// A bill of materials (CycloneDX, JSON) to attest too
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
+}
+
+/// Verify an image's signature and provenance.
+///
+/// Signed by ci.yaml on `develop` of GITHUB_REPOSITORY, or with the key of COSIGN_PUBLIC_KEY where that is set.
+#[derive(clap::Args)]
+pub(crate) struct Verify {
+    /// The digest of the image in the registry
+    #[arg(long, value_parser = crate::reference::parse_digest)]
+    digest: String,
+    /// The commit that it must have been built from
+    #[arg(long, value_name = "SHA")]
+    commit: Option<String>,
+}
+
+impl Sign {
+    pub(crate) fn run(&self) -> Outcome {
+        let event = Event::from_env()?;
+        ensure!(!event.is_pull_request(), "a pull request signs nothing");
+        if let Some(sbom) = &self.sbom {
+            ensure!(sbom.is_file(), "there is no file {}", sbom.display());
+        }
+        let registry = Registry::from_env()?;
+        registry.must_log_in()?;
+        let signer = Signer::from_env()?;
+        let image = format!("{}@{}", registry.image(), self.digest);
+        let cosign = |verb: &str| {
+            let mut cosign = registry.command("cosign", &[verb, "--yes"]);
+            cosign.args(signer.arguments());
+            cosign
+        };
+        let attest = |kind: &str, predicate: &Path| {
+            let mut cosign = cosign("attest");
+            cosign.args(["--type", kind, "--predicate"]).arg(predicate);
+            run(cosign.arg(&image)).with_context(|| format!("cannot attest {kind} of {image}"))
+        };
+        run(cosign("sign").arg(&image)).with_context(|| format!("cannot sign {image}"))?;
+        let predicate = file(&provenance(&event)?)?;
+        attest(PROVENANCE, predicate.path())?;
+        if let Some(sbom) = &self.sbom {
+            attest("cyclonedx", sbom)?;
+        }
+        println!("signed {image}");
+        Ok(())
+    }
+}
+
+impl Verify {
+    pub(crate) fn run(&self) -> Outcome {
+        let registry = Registry::from_env()?;
+        let commit = verify(&registry, &self.digest)?;
+        if let Some(expected) = &self.commit {
+            built_from(&commit, expected)?;
+        }
+        println!(
+            "{}@{} is signed, and was built from {commit}",
+            registry.image(),
+            self.digest
+        );
+        Ok(())
+    }
+}
+
+/// Verifies signature and provenance of a digest, and returns the commit that the provenance names.
+pub(crate) fn verify(registry: &Registry, digest: &str) -> Result<String> {
+    let image = format!("{}@{digest}", registry.image());
+    let trusted = trusted()?;
+    let cosign = |verb: &str| -> Command {
+        let mut cosign = registry.command("cosign", &[verb]);
+        cosign.args(&trusted);
+        cosign
+    };
+    read(cosign("verify").arg(&image)).with_context(|| {
+        format!("{image} has no signature that is trusted here; nothing was changed")
+    })?;
+    let envelopes = read(cosign("verify-attestation").args(["--type", PROVENANCE, &image]))
+        .with_context(|| {
+            format!("{image} has no provenance that is trusted here; nothing was changed")
+        })?;
+    envelopes
+        .lines()
+        .find_map(|line| commit(line).ok())
+        .with_context(|| format!("the provenance of {image} names no commit"))
+}
+
+/// Refuses an image of another commit.
+pub(crate) fn built_from(commit: &str, expected: &str) -> Outcome {
+    ensure!(
+        commit == expected,
+        "the image's provenance says that it was built from {commit}, not {expected}; nothing was changed"
+    );
+    Ok(())
+}
+
+/// Who signs.
+enum Signer {
+    Workflow,
+    /// Without a transparency log: the file says that there is no service.
+    Key(NamedTempFile),
+}
+
+impl Signer {
+    fn from_env() -> Result<Self> {
+        if forge::var(PRIVATE_KEY).is_some() {
+            let none = json!({"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"});
+            return Ok(Self::Key(file(&none)?));
+        }
+        if forge::var("ACTIONS_ID_TOKEN_REQUEST_URL").is_none() {
+            bail!(
+                "nothing to sign with: the job has neither the permission `id-token: write` nor the secret {PRIVATE_KEY}"
+            );
+        }
+        Ok(Self::Workflow)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Workflow => Vec::new(),
+            Self::Key(services) => vec![
+                format!("--key=env://{PRIVATE_KEY}"),
+                format!("--signing-config={}", services.path().display()),
+            ],
+        }
+    }
+}
+
+/// What cosign is told to trust: one key, or one workflow on one branch.
+fn trusted() -> Result<Vec<String>> {
+    if forge::var(PUBLIC_KEY).is_some() {
+        return Ok(vec![
+            format!("--key=env://{PUBLIC_KEY}"),
+            "--insecure-ignore-tlog=true".to_owned(),
+        ]);
+    }
+    let repository = repository_url()?;
+    Ok(vec![
+        format!("--certificate-identity={repository}/{WORKFLOW}@{BRANCH}"),
+        format!("--certificate-oidc-issuer={ISSUER}"),
+    ])
+}
+
+fn repository_url() -> Result<String> {
+    let server = forge::var("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".into());
+    let repository = forge::require("GITHUB_REPOSITORY")?;
+    Ok(format!("{}/{repository}", server.trim_end_matches('/')))
+}
+
+/// The predicate that says which run built the image from which commit.
+fn provenance(event: &Event) -> Result<Value> {
+    let repository = repository_url()?;
+    let id = forge::var("GITHUB_RUN_ID").unwrap_or_default();
+    let attempt = forge::var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned());
+    Ok(json!({
+        "buildDefinition": {
+            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters": {
+                "workflow": {"repository": repository, "path": WORKFLOW, "ref": event.reference},
+            },
+            "internalParameters": {"github": {"event_name": event.name}},
+            "resolvedDependencies": [{
+                "uri": format!("git+{repository}@{}", event.reference),
+                "digest": {"gitCommit": event.sha},
+            }],
+        },
+        "runDetails": {
+            "builder": {"id": format!("{repository}/{WORKFLOW}@{}", event.reference)},
+            "metadata": {"invocationId": format!("{repository}/actions/runs/{id}/attempts/{attempt}")},
+        },
+    }))
+}
+
+/// The commit in a signed provenance, which cosign prints as a DSSE envelope
+/// (<https://github.com/secure-systems-lab/dsse>): a statement, in base64, with the predicate inside.
+fn commit(envelope: &str) -> Result<String> {
+    let envelope: Value = serde_json::from_str(envelope)?;
+    let payload = envelope["payload"].as_str().context("no payload")?;
+    let statement: Value = serde_json::from_slice(&STANDARD.decode(payload)?)?;
+    let sources = &statement["predicate"]["buildDefinition"]["resolvedDependencies"];
+    let commit = sources[0]["digest"]["gitCommit"]
+        .as_str()
+        .context("no commit")?;
+    ensure!(forge::is_commit(commit), "`{commit}` is not a commit id");
+    Ok(commit.to_owned())
+}
+
+fn file(content: &Value) -> Result<NamedTempFile> {
+    let file = NamedTempFile::new().context("cannot make a temporary file")?;
+    serde_json::to_writer(&file, content).context("cannot write a temporary file")?;
+    Ok(file)
+}
