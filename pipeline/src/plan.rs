@@ -1,5 +1,6 @@
-//! Whether an event needs an image. A commit that changes nothing but environment values deploys what is
-//! already built; building it again would write back, and the write-back would build again.
+//! What an event needs. A commit that changes nothing but environment values deploys what is already built; building
+//! it again would write back, and the write-back would build again. And an image is built on its way to `develop`, never
+//! after: staging and main run the same bytes.
 
 use crate::Outcome;
 use crate::forge::{self, Event};
@@ -8,9 +9,9 @@ use crate::process::root;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// Decide from the event whether an image has to be built.
+/// Decide from the event whether code has to be tested and an image built.
 ///
-/// Prints `build=true` or `build=false` with the reason, and sets the step's output `build`.
+/// Prints both with the reason, and sets the step's outputs `code` and `build`.
 #[derive(clap::Args)]
 pub(crate) struct Plan {}
 
@@ -19,8 +20,11 @@ impl Plan {
         let event = Event::from_env()?;
         let git = Git::new(&root()?);
         let decision = decide(&event, &payload()?, &git);
-        println!("build={}: {}", decision.build, decision.reason);
-        forge::output("build", &decision.build.to_string())
+        let Decision { code, reason } = &decision;
+        let build = *code && builds(&event);
+        println!("code={code} build={build}: {reason}");
+        forge::output("code", &code.to_string())?;
+        forge::output("build", &build.to_string())
     }
 }
 
@@ -34,19 +38,21 @@ fn payload() -> Result<Value> {
 }
 
 struct Decision {
-    build: bool,
+    code: bool,
     reason: String,
 }
 
-/// In doubt, build: a needless build costs a minute, a missing one an outage.
+/// Whether an image of this event may ever run, or at least has to be proven to build.
+fn builds(event: &Event) -> bool {
+    !matches!(event.branch(), Some("main" | "staging"))
+}
+
+/// In doubt, it is code: a needless build costs a minute, a missing one an outage.
 fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
-    let build = |reason: String| Decision {
-        build: true,
-        reason,
-    };
+    let code = |reason: String| Decision { code: true, reason };
     let base = match base(event, payload, git) {
         Ok(base) => base,
-        Err(reason) => return build(format!("{reason:#}")),
+        Err(reason) => return code(format!("{reason:#}")),
     };
     // Without rename detection a values file that became something else is one of both names.
     let range = [
@@ -59,7 +65,7 @@ fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
     ];
     let changed = match git.read(&range) {
         Ok(changed) => changed,
-        Err(error) => return build(format!("{error:#}")),
+        Err(error) => return code(format!("{error:#}")),
     };
     let files: Vec<&str> = changed
         .split('\0')
@@ -67,11 +73,11 @@ fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
         .collect();
     let since = forge::short(&base);
     match files.iter().find(|file| !is_values(file)) {
-        Some(file) => build(format!("{file} changed since {since}")),
+        Some(file) => code(format!("{file} changed since {since}")),
         // People push an empty commit to ask for a run.
-        None if files.is_empty() => build(format!("nothing changed since {since}")),
+        None if files.is_empty() => code(format!("nothing changed since {since}")),
         None => Decision {
-            build: false,
+            code: false,
             reason: format!("only environment values changed since {since}"),
         },
     }

@@ -133,15 +133,23 @@ pub(crate) fn built_from(commit: &str, expected: &str) -> Outcome {
 /// Who signs.
 enum Signer {
     Workflow,
-    /// Without a transparency log: the file says that there is no service.
-    Key(NamedTempFile),
+    /// Without certificates or a log: the files say that there is no service to ask and no authority to trust.
+    Key {
+        services: NamedTempFile,
+        authorities: NamedTempFile,
+    },
 }
 
 impl Signer {
     fn from_env() -> Result<Self> {
         if forge::var(PRIVATE_KEY).is_some() {
-            let none = json!({"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"});
-            return Ok(Self::Key(file(&none)?));
+            let none = |kind: &str| {
+                file(&json!({"mediaType": format!("application/vnd.dev.sigstore.{kind}")}))
+            };
+            return Ok(Self::Key {
+                services: none("signingconfig.v0.2+json")?,
+                authorities: none("trustedroot+json;version=0.1")?,
+            });
         }
         if forge::var("ACTIONS_ID_TOKEN_REQUEST_URL").is_none() {
             bail!(
@@ -154,9 +162,13 @@ impl Signer {
     fn arguments(&self) -> Vec<String> {
         match self {
             Self::Workflow => Vec::new(),
-            Self::Key(services) => vec![
+            Self::Key {
+                services,
+                authorities,
+            } => vec![
                 format!("--key=env://{PRIVATE_KEY}"),
                 format!("--signing-config={}", services.path().display()),
+                format!("--trusted-root={}", authorities.path().display()),
             ],
         }
     }

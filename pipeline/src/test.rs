@@ -20,6 +20,18 @@ pub(crate) struct Test {
     /// Run only this stage (can be repeated)
     #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "skip")]
     only: Vec<Stage>,
+    /// Run the integration tests on one kind of database [default: each on both]
+    #[arg(long, value_enum)]
+    database: Option<Database>,
+}
+
+/// What the service can keep its ledger in.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Database {
+    /// With the tests that know no database
+    Sqlite,
+    /// Only what depends on it
+    Postgresql,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -48,6 +60,14 @@ const INTEGRATION: [Check; 1] = [Check {
     name: "integration",
     run: integration,
 }];
+const ON_SQLITE: [Check; 1] = [Check {
+    name: "integration (SQLite)",
+    run: on_sqlite,
+}];
+const ON_POSTGRESQL: [Check; 1] = [Check {
+    name: "integration (PostgreSQL)",
+    run: on_postgresql,
+}];
 const NIX: [Check; 1] = [Check {
     name: "nix",
     run: nix,
@@ -58,13 +78,17 @@ const LAB: [Check; 1] = [Check {
 }];
 
 impl Stage {
-    fn checks(self) -> &'static [Check] {
+    fn checks(self, database: Option<Database>) -> &'static [Check] {
         match self {
             Self::Lint => &lint::CODE,
             Self::Chart => &lint::CHARTS,
             Self::Workflows => &lint::WORKFLOWS,
             Self::Unit => &UNIT,
-            Self::Integration => &INTEGRATION,
+            Self::Integration => match database {
+                None => &INTEGRATION,
+                Some(Database::Sqlite) => &ON_SQLITE,
+                Some(Database::Postgresql) => &ON_POSTGRESQL,
+            },
             Self::Nix => &NIX,
             Self::Lab => &LAB,
         }
@@ -94,7 +118,8 @@ impl Test {
         if let Err(error) = tools::install(&needs) {
             report.fail("tools", error);
         }
-        for check in stages.iter().flat_map(|stage| stage.checks()) {
+        let checks = stages.iter().flat_map(|stage| stage.checks(self.database));
+        for check in checks {
             report.run(check, &root);
         }
         let (passed, failed) = (report.passed(), report.failed());
@@ -131,8 +156,20 @@ fn unit(root: &Path) -> Result<Ran> {
     )
 }
 
+const ALL: [&str; 5] = ["test", "--workspace", "--locked", "--test", "*"];
+
 fn integration(root: &Path) -> Result<Ran> {
-    cargo(root, &["test", "--workspace", "--locked", "--test", "*"])
+    cargo(root, &ALL)
+}
+
+/// A test that runs on both has the database in its name.
+fn on_sqlite(root: &Path) -> Result<Ran> {
+    cargo(root, &[&ALL[..], &["--", "--skip", "Postgres"]].concat())
+}
+
+fn on_postgresql(root: &Path) -> Result<Ran> {
+    let words = ["test", "--package", "waybill", "--locked", "--test", "api"];
+    cargo(root, &[&words[..], &["--", "Postgres"]].concat())
 }
 
 /// They stand apart because only they want Nix: where it isn't, the other tests run all the same.

@@ -62,13 +62,16 @@ impl Clone {
             .env("GITHUB_EVENT_PATH", event_file)
             .env("GITHUB_OUTPUT", &output);
         let said = succeeded(&plan.output().unwrap());
-        let build = match fs::read_to_string(output).unwrap().as_str() {
-            "build=true\n" => true,
-            "build=false\n" => false,
-            other => panic!("the output is {other:?}"),
-        };
-        assert!(said.starts_with(&format!("build={build}: ")), "{said}");
-        (build, said)
+        let code = said.starts_with("code=true");
+        // After develop nothing is built any more.
+        let build = code && !matches!(reference, "refs/heads/staging" | "refs/heads/main");
+        let outputs = fs::read_to_string(output).unwrap();
+        assert_eq!(outputs, format!("code={code}\nbuild={build}\n"));
+        assert!(
+            said.starts_with(&format!("code={code} build={build}: ")),
+            "{said}"
+        );
+        (code, said)
     }
 
     fn push(&self, branch: &str, before: &str) -> (bool, String) {
@@ -175,6 +178,17 @@ fn a_pull_request_is_compared_with_its_merge_base() {
     clone.commit("README.md", "two");
     assert!(clone.pull_request("develop").0);
     assert!(clone.pull_request("no-such-branch").0);
+}
+
+#[test]
+fn what_is_promoted_is_tested_and_not_built_again() {
+    for branch in ["staging", "main"] {
+        let clone = Clone::new();
+        let before = clone.head();
+        clone.commit("src/main.rs", "two");
+        let (code, said) = clone.push(branch, &before);
+        assert!(code && said.contains("build=false"), "{said}");
+    }
 }
 
 #[test]
