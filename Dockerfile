@@ -7,6 +7,9 @@ FROM ${RUST_IMAGE} AS build
 ARG TARGET=x86_64-unknown-linux-musl
 # Nothing happens where these are there already, so that it also builds without a network.
 RUN command -v musl-gcc || { apt-get update && apt-get install --yes --no-install-recommends musl-tools; }
+# Lists the crates in the binary itself, where scanners find them.
+ARG AUDITABLE=0.7.7
+RUN command -v cargo-auditable || cargo install --locked --root /usr/local --version "$AUDITABLE" cargo-auditable
 RUN [ -d "$(rustc --print target-libdir --target "$TARGET")" ] || rustup target add "$TARGET"
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
@@ -23,7 +26,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo=cargo" \
     WAYBILL_COMMIT="$WAYBILL_COMMIT" WAYBILL_BUILT_AT="$WAYBILL_BUILT_AT" \
-    cargo build --release --locked --package waybill --target "$TARGET" \
+    cargo auditable build --release --locked --package waybill --target "$TARGET" \
     && install -D "target/$TARGET/release/waybill" /image/waybill \
     && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
 

@@ -42,6 +42,44 @@ impl Run {
         Ok(Self { jobs })
     }
 
+    /// Waits until a job of the run fails, and returns its log. What becomes of the other jobs doesn't matter.
+    ///
+    /// # Errors
+    /// When the job ends in another way, or not in time.
+    pub fn wait_red(
+        forge: &Forge,
+        event: &str,
+        commit: &str,
+        job: &str,
+        limit: Duration,
+    ) -> Result<String> {
+        let what = format!("job {job} fails for {}", short(commit));
+        eventually(&what, limit, || {
+            let Some(run) = Self::find(forge, event, commit)? else {
+                return Ok(Verdict::Pending("no run has started".into()));
+            };
+            let jobs = jobs(forge, &run)?;
+            let states: Vec<String> = jobs
+                .iter()
+                .filter(|candidate| is(candidate, job))
+                .map(|job| format!("{} {}", job["status"], job["conclusion"]))
+                .collect();
+            if let Some(red) = jobs
+                .iter()
+                .find(|candidate| is(candidate, job) && candidate["conclusion"] == "failure")
+            {
+                return Ok(Verdict::Met(log(forge, red)));
+            }
+            Ok(match run["conclusion"].as_str() {
+                None | Some("") => Verdict::Pending(states.join(", ")),
+                Some(conclusion) => Verdict::Failed(format!(
+                    "the run ended as {conclusion}, and the job as {}",
+                    states.join(", ")
+                )),
+            })
+        })
+    }
+
     /// The run that an event caused at a commit, where there is one.
     ///
     /// # Errors
@@ -76,13 +114,17 @@ impl Run {
             .context("no job says when it started")
     }
 
-    /// When a job ended.
+    /// When a job ended; of a matrix, the last of its jobs.
     ///
     /// # Errors
     /// When there is no such job.
     pub fn job_ended(&self, name: &str) -> Result<Timestamp> {
-        time(&self.job(name)?["completed_at"])
-            .with_context(|| format!("job {name} does not say when it ended"))
+        self.jobs
+            .iter()
+            .filter(|job| is(job, name))
+            .filter_map(|job| time(&job["completed_at"]))
+            .max()
+            .with_context(|| format!("no job {name} says when it ended"))
     }
 
     /// When a step of a job ended, by a part of its name.
@@ -116,9 +158,16 @@ impl Run {
     fn job(&self, name: &str) -> Result<&Value> {
         self.jobs
             .iter()
-            .find(|job| job["name"] == name)
+            .find(|job| is(job, name))
             .with_context(|| format!("the run has no job {name}"))
     }
+}
+
+/// Whether a job has a name, or is of the matrix of that name: `integration (sqlite)`.
+fn is(job: &Value, name: &str) -> bool {
+    job["name"]
+        .as_str()
+        .is_some_and(|found| found.split(" (").next() == Some(name))
 }
 
 fn jobs(forge: &Forge, run: &Value) -> Result<Vec<Value>> {
@@ -127,14 +176,19 @@ fn jobs(forge: &Forge, run: &Value) -> Result<Vec<Value>> {
     Ok(jobs["jobs"].as_array().cloned().unwrap_or_default())
 }
 
-fn explain(forge: &Forge, job: &Value) -> String {
-    let name = job["name"].as_str().unwrap_or("?");
+fn log(forge: &Forge, job: &Value) -> String {
     let log = job["id"].as_i64().and_then(|id| {
         forge
             .repository("GET", &format!("/actions/jobs/{id}/logs"), None)
             .ok()
     });
-    let log = log.as_ref().and_then(Value::as_str).unwrap_or("(no log)");
+    let log = log.as_ref().and_then(Value::as_str);
+    log.unwrap_or("(no log)").to_owned()
+}
+
+fn explain(forge: &Forge, job: &Value) -> String {
+    let name = job["name"].as_str().unwrap_or("?");
+    let log = log(forge, job);
     let lines: Vec<&str> = log.lines().collect();
     format!(
         "job {name} failed:\n{}",

@@ -46,6 +46,8 @@ pub struct Credentials {
     pub webhook: String,
     /// Password of the service's database user.
     pub database: String,
+    /// What the signing key is encrypted with.
+    signing: String,
     forge_secret: String,
     forge_token: String,
 }
@@ -65,8 +67,8 @@ impl Credentials {
             person: random()?,
             bot: random()?,
             webhook: random()?,
-
             database: random()?,
+            signing: random()?,
             forge_secret: random()?,
             forge_token: random()?,
         };
@@ -81,8 +83,11 @@ impl Credentials {
     }
 }
 
-/// 192 random bits from the kernel.
-fn random() -> Result<String> {
+/// 192 random bits from the kernel, in hexadecimal digits.
+///
+/// # Errors
+/// When the kernel gives none.
+pub fn random() -> Result<String> {
     use std::io::Read;
     let mut bytes = [0; 24];
     fs::File::open("/dev/urandom")
@@ -165,6 +170,36 @@ impl Forge {
         git
     }
 
+    /// The commit that is checked out in a folder.
+    ///
+    /// # Errors
+    /// When it is no repository, or an empty one.
+    pub fn head(&self, checkout: &Path) -> Result<String> {
+        let commit = self.git(checkout).args(["rev-parse", "HEAD"]).read()?;
+        Ok(commit.trim().to_owned())
+    }
+
+    /// The tags of our image in the registry, without those that cosign keeps signatures under.
+    ///
+    /// # Errors
+    /// When the forge can't be asked.
+    pub fn image_tags(&self) -> Result<BTreeSet<String>> {
+        let (owner, name) = owner_and_name()?;
+        let mut tags = BTreeSet::new();
+        for page in 1.. {
+            let path = format!("/packages/{owner}?type=container&limit=50&page={page}");
+            let answer = self.request("GET", &path, None)?;
+            let entries = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            let ours = entries.iter().filter(|entry| entry["name"] == name);
+            tags.extend(ours.filter_map(|entry| entry["version"].as_str().map(str::to_owned)));
+            if entries.len() < 50 {
+                break;
+            }
+        }
+        tags.retain(|tag| !tag.starts_with("sha256"));
+        Ok(tags)
+    }
+
     /// The address that git clones the repository from.
     pub fn url() -> String {
         format!("https://{FORGE}/{REPOSITORY}.git")
@@ -182,6 +217,12 @@ impl Forge {
     }
 }
 
+fn owner_and_name() -> Result<(&'static str, &'static str)> {
+    REPOSITORY
+        .split_once('/')
+        .context("the repository's name has no owner")
+}
+
 /// Starts Gitea and sets it up: people, repository, secrets, actions, runner.
 ///
 /// # Errors
@@ -194,7 +235,7 @@ pub fn ensure(layout: &Layout, host: &Host, checkout: &Path) -> Result<()> {
         people(host, &credentials)?;
         let forge = Forge::new(layout)?;
         publish_actions(&forge, layout, checkout)?;
-        repository(&forge, layout)?;
+        repository(&forge, layout, host)?;
         fs::write(folder.join("ready"), "")?;
     } else {
         publish_actions(&Forge::new(layout)?, layout, checkout)?;
@@ -340,10 +381,8 @@ fn said(error: &anyhow::Error) -> String {
         .join("\n")
 }
 
-fn repository(forge: &Forge, layout: &Layout) -> Result<()> {
-    let (owner, name) = REPOSITORY
-        .split_once('/')
-        .context("the repository's name has no owner")?;
+fn repository(forge: &Forge, layout: &Layout, host: &Host) -> Result<()> {
+    let (owner, name) = owner_and_name()?;
     forge.ensure("/orgs", &json!({"username": owner, "visibility": "public"}))?;
     forge.ensure(
         &format!("/orgs/{owner}/repos"),
@@ -376,20 +415,58 @@ fn repository(forge: &Forge, layout: &Layout) -> Result<()> {
         &["write:repository"],
     )?;
     let registry = registry_token(forge)?;
-    for (secret, value) in [("DELIVERY_BOT_TOKEN", &bot), ("REGISTRY_TOKEN", &registry)] {
+    let keys = Keys::ensure(layout, host, &forge.credentials)?;
+    for (secret, value) in [
+        ("DELIVERY_BOT_TOKEN", &bot),
+        ("REGISTRY_TOKEN", &registry),
+        ("COSIGN_PRIVATE_KEY", &keys.private),
+        ("COSIGN_PASSWORD", &forge.credentials.signing),
+    ] {
         forge.repository(
             "PUT",
             &format!("/actions/secrets/{secret}"),
             Some(&json!({"data": value})),
         )?;
     }
-    for (variable, value) in [("REGISTRY", FORGE), ("REGISTRY_USERNAME", PERSON)] {
+    for (variable, value) in [
+        ("REGISTRY", FORGE),
+        ("REGISTRY_USERNAME", PERSON),
+        ("COSIGN_PUBLIC_KEY", &keys.public),
+    ] {
         forge.ensure(
             &format!("/repos/{REPOSITORY}/actions/variables/{variable}"),
             &json!({"value": value}),
         )?;
     }
     Ok(())
+}
+
+/// What images are signed with here, where no authority vouches for a workflow.
+struct Keys {
+    private: String,
+    public: String,
+}
+
+impl Keys {
+    fn ensure(layout: &Layout, host: &Host, credentials: &Credentials) -> Result<Self> {
+        let folder = layout.state("signing");
+        fs::create_dir_all(&folder)?;
+        if !folder.join("cosign.pub").exists() {
+            command("cosign", ["generate-key-pair"])
+                .current_dir(&folder)
+                .env("PATH", host.search_path())
+                .env("COSIGN_PASSWORD", &credentials.signing)
+                .run()?;
+        }
+        let read = |file: &str| {
+            fs::read_to_string(folder.join(file))
+                .with_context(|| format!("could not read the lab's {file}"))
+        };
+        Ok(Self {
+            private: read("cosign.key")?,
+            public: read("cosign.pub")?,
+        })
+    }
 }
 
 fn bot_token(
@@ -438,13 +515,15 @@ fn publish_actions(forge: &Forge, layout: &Layout, checkout: &Path) -> Result<()
         let source = checkout.join("lab/actions").join(&action);
         if !source.is_dir() {
             bail!(
-                "the workflows use {action}, for which the lab has no stand-in; add {}",
-                source.join("action.yml").display()
+                "the workflows use {action}, for which the lab has no stand-in; add one as {}",
+                source.display()
             );
         }
-        let text = fs::read_to_string(source.join("action.yml"))
-            .with_context(|| format!("{} has no action.yml", source.display()))?;
-        let key = images::key([text.as_str(), commit.as_str()]);
+        let files = command("tar", ["--create", "--sort=name", "--mtime=@0", "."])
+            .current_dir(&source)
+            .read()
+            .with_context(|| format!("could not read {}", source.display()))?;
+        let key = images::key([files.as_str(), commit.as_str()]);
         let done = layout.state(format!("forge/action-{owner}-{name}-{key}"));
         if done.exists() {
             continue;
@@ -590,14 +669,24 @@ fn job_environment(host: &Host) -> Vec<(String, String)> {
     );
     add("IMAGE_BUILD_ARGS", format!("RUST_IMAGE={}", images::RUST));
     add("LAB_CACHE_DIR", format!("{INSIDE_CACHE}/jobs"));
+    // The database of vulnerabilities is only on the network.
+    add("SCAN_DATABASE", "none".into());
+    if let Some(advisories) = &host.advisories {
+        add("ADVISORY_DB", advisories.display().to_string());
+    }
+    // Scanners take long to build; where a scenario wants them, they are there.
+    add("PIPELINE_MAY_SKIP", tools::SCANNERS.join(" "));
     environment
 }
 
 /// Lets jobs build images: storage that outlives the lab, the machine's toolchain and crates in
 /// every build, and the stand-in for the Rust image.
 fn containers(layout: &Layout, host: &Host) -> Result<()> {
+    let auditable = host.program("cargo-auditable")?;
+    let auditable = auditable.parent().unwrap_or(Path::new("/"));
     let volumes = [
         format!("{}:/usr/local/toolchain:ro", host.sysroot.display()),
+        format!("{}:/usr/local/auditable:ro", auditable.display()),
         format!("{INSIDE}/cargo/registry/index:/usr/local/cargo/registry/index"),
         format!("{INSIDE}/cargo/registry/cache:/usr/local/cargo/registry/cache"),
     ];

@@ -26,6 +26,8 @@ pub struct Host {
     pub sysroot: PathBuf,
     /// Folders with programs, first match first.
     pub path: Vec<PathBuf>,
+    /// RustSec's advisories as a folder, where there is one: jobs have no network to fetch them from.
+    pub advisories: Option<PathBuf>,
     /// The control group of the lab's pods.
     pub control_group: String,
 }
@@ -40,6 +42,17 @@ impl Host {
         let text = fs::read_to_string(&path)
             .with_context(|| format!("could not read {}; run `cargo lab up`", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("could not read {}", path.display()))
+    }
+
+    /// Where a program is that is run inside.
+    ///
+    /// # Errors
+    /// When it is nowhere on `PATH`.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        std::env::split_paths(&self.search_path())
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_file())
+            .with_context(|| format!("{name} is not on the PATH inside"))
     }
 
     /// `PATH` for everything that runs inside.

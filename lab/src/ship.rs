@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::progress::Progress;
 
 /// The user's bound on a run of the pipeline is 5 minutes; a first run compiles everything.
-const CI_LIMIT: Duration = Duration::from_secs(25 * 60);
+pub const CI_LIMIT: Duration = Duration::from_secs(25 * 60);
 
 const SERVING_LIMIT: Duration = Duration::from_secs(180);
 
@@ -29,12 +29,7 @@ const SERVING_LIMIT: Duration = Duration::from_secs(180);
 /// When any hop fails; with the reason.
 pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Journey> {
     let forge = Forge::new(layout)?;
-    let commit = forge
-        .git(checkout)
-        .args(["rev-parse", "HEAD"])
-        .read()?
-        .trim()
-        .to_owned();
+    let commit = forge.head(checkout)?;
     let saved = layout.state("journey.json");
     if let Ok(text) = std::fs::read_to_string(&saved) {
         let journey: Journey = serde_json::from_str(&text)?;
@@ -149,42 +144,40 @@ fn protect(forge: &Forge, branch: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Opens a pull request for HEAD of a checkout, waits until its checks pass, merges it, and returns
-/// the merge commit.
+/// A pull request as it was pushed.
+pub struct Proposal {
+    /// Its number on the forge.
+    pub number: i64,
+    /// The commit at its head.
+    pub commit: String,
+}
+
+/// Opens a pull request for HEAD of a checkout, or renews the one of the same topic.
+///
+/// Gitea makes it from a reference alone (AGit), with the rights of a fork's: the commit is checked once, not once as a
+/// branch and once as a pull request.
 ///
 /// # Errors
-/// When a check fails or the forge does not merge.
-pub fn merge(
+/// When the forge refuses.
+pub fn propose(
     forge: &Forge,
     checkout: &Path,
     base: &str,
+    topic: &str,
     title: &str,
-    clock: &mut Clock,
-) -> Result<String> {
-    let commit = forge
-        .git(checkout)
-        .args(["rev-parse", "HEAD"])
-        .read()?
-        .trim()
-        .to_owned();
-    // Gitea makes the pull request from this reference itself (AGit): the commit is checked once,
-    // not once as a branch and once as a pull request.
+) -> Result<Proposal> {
+    let commit = forge.head(checkout)?;
+    let options = [
+        format!("topic={topic}"),
+        format!("title={title}"),
+        "force-push=true".to_owned(),
+    ];
     forge
         .git(checkout)
-        .args([
-            "push",
-            "--quiet",
-            &Forge::url(),
-            &format!("HEAD:refs/for/{base}"),
-        ])
-        .args([
-            "-o",
-            &format!("topic=ship-{}", short(&commit)),
-            "-o",
-            &format!("title={title}"),
-        ])
+        .args(["push", "--quiet", &Forge::url()])
+        .arg(format!("HEAD:refs/for/{base}"))
+        .args(options.iter().flat_map(|option| ["-o", option]))
         .run()?;
-    clock.reached("pushed");
     let pulls = forge.repository(
         "GET",
         &format!("/pulls?state=open&base_branch={base}&limit=50"),
@@ -197,6 +190,23 @@ pub fn merge(
         .find(|pull| pull["head"]["sha"] == commit.as_str())
         .and_then(|pull| pull["number"].as_i64())
         .with_context(|| format!("the push of {} opened no pull request", short(&commit)))?;
+    Ok(Proposal { number, commit })
+}
+
+/// Proposes HEAD of a checkout, waits until its checks pass, merges it, and returns the merge commit.
+///
+/// # Errors
+/// When a check fails or the forge does not merge.
+pub fn merge(
+    forge: &Forge,
+    checkout: &Path,
+    base: &str,
+    title: &str,
+    clock: &mut Clock,
+) -> Result<String> {
+    let topic = format!("ship-{}", short(&forge.head(checkout)?));
+    let Proposal { number, commit } = propose(forge, checkout, base, &topic, title)?;
+    clock.reached("pushed");
     let run = Run::wait(forge, "pull_request", &commit, CI_LIMIT)?;
     clock.reached_at("CI started", run.started()?);
     clock.reached("checked");
@@ -244,9 +254,21 @@ pub fn follow(
     )?;
     let ended = |job: &str| run.job_ended(job);
     clock.reached_at("CI started", run.started()?);
-    clock.reached_at("tested", ended("lint")?.max(ended("test")?));
-    clock.reached_at("image built", ended("image")?);
-    clock.reached_at("image published", run.step_ended("deliver", "publish")?);
+    // They run beside each other, and either may end first.
+    let mut tested = run.started()?;
+    for job in ["lint", "unit", "integration", "security"] {
+        tested = tested.max(ended(job)?);
+    }
+    let mut ends = [("tested", tested), ("image built", ended("image")?)];
+    ends.sort_by_key(|(_, end)| *end);
+    for (hop, end) in ends {
+        clock.reached_at(hop, end);
+    }
+    clock.reached_at(
+        "image published",
+        run.step_ended("deliver", "pipeline publish")?,
+    );
+    clock.reached_at("signed", run.step_ended("deliver", "pipeline sign")?);
     let (revision, written) = write_back(forge, commit)?;
     clock.reached_at("written back", written);
 

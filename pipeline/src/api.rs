@@ -81,6 +81,26 @@ impl Api {
         self.success(method, path, status, value)
     }
 
+    /// Takes what is at a path away.
+    pub(crate) fn delete(&self, path: &str) -> Result<()> {
+        let (status, value) = self.exchange("DELETE", path, None)?;
+        self.success("DELETE", path, status, value).map(drop)
+    }
+
+    /// Sends a file to an address that the forge named.
+    pub(crate) fn upload(&self, url: &str, content: &[u8]) -> Result<()> {
+        let request = self
+            .request("POST", url)
+            .header("Content-Type", "application/octet-stream");
+        let mut answer = self
+            .agent
+            .run(request.body(content)?)
+            .with_context(|| format!("cannot reach {url}"))?;
+        let (status, text) = (answer.status(), answer.body_mut().read_to_string()?);
+        anyhow::ensure!(status.is_success(), "POST {url} answered {status}: {text}");
+        Ok(())
+    }
+
     fn success(&self, method: &str, path: &str, status: u16, value: Value) -> Result<Value> {
         if (200..300).contains(&status) {
             return Ok(value);
@@ -92,9 +112,23 @@ impl Api {
 
     fn exchange(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
         let url = format!("{}{path}", self.base);
+        let request = self
+            .request(method, &url)
+            .header("Content-Type", "application/json");
+        let answer = match body {
+            Some(body) => self.agent.run(request.body(body.to_string())?),
+            None => self.agent.run(request.body(())?),
+        };
+        let mut answer = answer.with_context(|| format!("cannot reach {url}"))?;
+        let text = answer.body_mut().read_to_string()?;
+        let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok((answer.status().as_u16(), value))
+    }
+
+    fn request(&self, method: &str, url: &str) -> ureq::http::request::Builder {
         let mut request = ureq::http::Request::builder()
             .method(method)
-            .uri(&url)
+            .uri(url)
             .header("Accept", "application/json")
             .header("User-Agent", "waybill-pipeline");
         if self.kind() == Kind::GitHub {
@@ -104,15 +138,7 @@ impl Api {
             // Gitea takes GitHub's scheme too.
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        let request = request.header("Content-Type", "application/json");
-        let answer = match body {
-            Some(body) => self.agent.run(request.body(body.to_string())?),
-            None => self.agent.run(request.body(())?),
-        };
-        let mut answer = answer.with_context(|| format!("cannot reach {url}"))?;
-        let text = answer.body_mut().read_to_string()?;
-        let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok((answer.status().as_u16(), value))
+        request
     }
 }
 

@@ -16,6 +16,7 @@ mod process;
 mod publish;
 mod reference;
 mod registry;
+mod release;
 mod signature;
 mod tags;
 mod test;
@@ -50,6 +51,8 @@ enum Step {
     Tags(tags::Tags),
     /// Push the built image to the registry
     Publish(publish::Publish),
+    /// Write the release of a version tag on the forge
+    Release(release::Release),
     /// Sign a published image, and attest where it comes from
     Sign(signature::Sign),
     /// Verify an image's signature and provenance
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Step::Image(step) => step.run(),
         Step::Tags(step) => step.run(),
         Step::Publish(step) => step.run(),
+        Step::Release(step) => step.run(),
         Step::Sign(step) => step.run(),
         Step::Verify(step) => step.run(),
     };

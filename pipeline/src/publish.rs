@@ -3,10 +3,12 @@
 
 use crate::Outcome;
 use crate::forge::{self, Event};
+use crate::git::Git;
 use crate::image::{Description, Folder};
 use crate::process::{read, root, run};
 use crate::reference;
 use crate::registry::Registry;
+use crate::release;
 use crate::signature;
 use crate::tags::tags;
 use anyhow::{Context, Result, ensure};
@@ -46,6 +48,9 @@ impl Publish {
                 (self.folder.reference(), built.digest)
             }
             Some(env) => {
+                if event.branch().is_none() {
+                    release::on_staging(&Git::new(&root()?), &event.sha)?;
+                }
                 let Some(digest) = pinned(env)? else {
                     ensure!(
                         event.branch().is_some(),
@@ -79,7 +84,7 @@ fn promoted_from(event: &Event) -> Option<&'static str> {
 }
 
 /// The digest that an environment's values pin at the commit that is checked out.
-fn pinned(env: &str) -> Result<Option<String>> {
+pub(crate) fn pinned(env: &str) -> Result<Option<String>> {
     let path = format!("charts/waybill/values-{env}.yaml");
     let file = root()?.join(&path);
     if !file.exists() {

@@ -102,7 +102,7 @@ impl Verify {
 /// Verifies signature and provenance of a digest, and returns the commit that the provenance names.
 pub(crate) fn verify(registry: &Registry, digest: &str) -> Result<String> {
     let image = format!("{}@{digest}", registry.image());
-    let trusted = trusted()?;
+    let trusted = trust_arguments()?;
     let cosign = |verb: &str| -> Command {
         let mut cosign = registry.command("cosign", &[verb]);
         cosign.args(&trusted);
@@ -119,6 +119,20 @@ pub(crate) fn verify(registry: &Registry, digest: &str) -> Result<String> {
         .lines()
         .find_map(|line| commit(line).ok())
         .with_context(|| format!("the provenance of {image} names no commit"))
+}
+
+/// The bill of materials that was attested of a digest, verified.
+pub(crate) fn sbom(registry: &Registry, digest: &str) -> Result<Vec<u8>> {
+    let image = format!("{}@{digest}", registry.image());
+    let mut cosign = registry.command("cosign", &["verify-attestation"]);
+    cosign
+        .args(trust_arguments()?)
+        .args(["--type", "cyclonedx", &image]);
+    let envelopes = read(&mut cosign)
+        .with_context(|| format!("{image} has no bill of materials that is trusted here"))?;
+    let statement = envelopes.lines().find_map(|line| statement(line).ok());
+    let statement = statement.with_context(|| format!("the bill of {image} can't be read"))?;
+    serde_json::to_vec_pretty(&statement["predicate"]).context("cannot write JSON")
 }
 
 /// Refuses an image of another commit.
@@ -175,7 +189,7 @@ impl Signer {
 }
 
 /// What cosign is told to trust: one key, or one workflow on one branch.
-fn trusted() -> Result<Vec<String>> {
+pub(crate) fn trust_arguments() -> Result<Vec<String>> {
     if forge::var(PUBLIC_KEY).is_some() {
         return Ok(vec![
             format!("--key=env://{PUBLIC_KEY}"),
@@ -219,12 +233,16 @@ fn provenance(event: &Event) -> Result<Value> {
     }))
 }
 
-/// The commit in a signed provenance, which cosign prints as a DSSE envelope
-/// (<https://github.com/secure-systems-lab/dsse>): a statement, in base64, with the predicate inside.
-fn commit(envelope: &str) -> Result<String> {
+/// What an attestation says. Cosign prints it in an envelope (<https://github.com/secure-systems-lab/dsse>), in base64.
+fn statement(envelope: &str) -> Result<Value> {
     let envelope: Value = serde_json::from_str(envelope)?;
     let payload = envelope["payload"].as_str().context("no payload")?;
-    let statement: Value = serde_json::from_slice(&STANDARD.decode(payload)?)?;
+    Ok(serde_json::from_slice(&STANDARD.decode(payload)?)?)
+}
+
+/// The commit in a provenance.
+fn commit(envelope: &str) -> Result<String> {
+    let statement = statement(envelope)?;
     let sources = &statement["predicate"]["buildDefinition"]["resolvedDependencies"];
     let commit = sources[0]["digest"]["gitCommit"]
         .as_str()

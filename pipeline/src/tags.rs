@@ -43,6 +43,11 @@ pub(crate) fn tags(event: &Event) -> Result<Vec<String>> {
     }
 }
 
+/// Whether a version tag is of a pre-release.
+pub(crate) fn is_preview(tag: &str) -> Result<bool> {
+    Ok(release(tag)? == Release::Preview)
+}
+
 #[derive(Debug, PartialEq)]
 enum Release {
     Final,

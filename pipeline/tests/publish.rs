@@ -273,6 +273,10 @@ fn main_and_releases_add_tags_to_what_is_there() {
         let clone = project.folder.path().join("clone");
         let file = format!("charts/waybill/values-{env}.yaml");
         project.commit = commit(&clone, &file, &values(DIGEST));
+        git(
+            &clone,
+            &["update-ref", "refs/remotes/origin/staging", "HEAD"],
+        );
         succeeded(&project.run("publish", &[("GITHUB_REF", reference)]));
         let image = "registry.example.org/some/body";
         let mut expected: Vec<String> = vec!["verify".into(), "verify-attestation".into()];
@@ -307,7 +311,18 @@ fn before_the_first_promotion_there_is_nothing_to_tag() {
     let said = succeeded(&project.run("publish", &[("GITHUB_REF", "refs/heads/main")]));
     assert_eq!(said, "prod has no image yet: nothing to tag\n");
     let none = format!("image:\n  digest: sha256:{}\n", "0".repeat(64));
+    let before = project.commit.clone();
     project.commit = commit(&clone, "charts/waybill/values-staging.yaml", &none);
+    let staging = |commit: &str| {
+        git(
+            &clone,
+            &["update-ref", "refs/remotes/origin/staging", commit],
+        )
+    };
+    staging(&before);
+    let said = failed(&project.run("publish", &[("GITHUB_REF", "refs/tags/v1.0.0")]));
+    assert!(said.contains("is not on staging"), "{said}");
+    staging(&project.commit);
     let said = failed(&project.run("publish", &[("GITHUB_REF", "refs/tags/v1.0.0")]));
     assert!(
         said.contains("staging has no image yet that v1.0.0 could name"),

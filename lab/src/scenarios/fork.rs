@@ -1,0 +1,72 @@
+//! C11, C13. Whoever may not push forks, and may then put into the workflow whatever they like. It runs, and finds no
+//! secret, a token that may only read, and nothing to publish with.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::World;
+use crate::ci::Run;
+use crate::command::Run as _;
+use crate::forge::{Forge, PERSON};
+use crate::machine::FORGE;
+
+/// What a thief would write: it passes where nothing is to be had.
+const THIEF: &str = "name: ci
+on: pull_request
+jobs:
+  required:
+    runs-on: ubuntu-latest
+    permissions: write-all
+    steps:
+      - env:
+          FOUND: ${{ secrets.DELIVERY_BOT_TOKEN }}${{ secrets.REGISTRY_TOKEN }}${{ secrets.COSIGN_PRIVATE_KEY }}${{ secrets.COSIGN_PASSWORD }}
+        run: test -z \"$FOUND\"
+      - env:
+          TOKEN: ${{ github.token }}
+        run: |
+          answer() { curl --silent --output /dev/null --write-out '%{http_code}' --header \"Authorization: Bearer $TOKEN\" \"$@\"; }
+          test \"$(answer \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY\")\" = 200
+          test \"$(answer --request POST --json '{\"body\": \"mine\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/issues/1/comments\")\" = 403
+          test \"$(answer --request POST --json '{\"new_branch_name\": \"mine\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/branches\")\" = 403
+";
+
+pub(super) fn run(world: &World) -> Result<()> {
+    // Given a fork with a workflow that looks for what it can get,
+    let forge = &world.forge;
+    let tags = forge.image_tags()?;
+    if forge.request("GET", &format!("/repos/{PERSON}/waybill"), None).is_err() {
+        forge.repository("POST", "/forks", Some(&json!({})))?;
+    }
+    let clone = world.clone("fork", "develop")?;
+    fs::write(clone.join(".github/workflows/ci.yaml"), THIEF).context("could not write")?;
+    world.commit(&clone, "Look for secrets")?;
+    let commit = forge.head(&clone)?;
+    forge
+        .git(&clone)
+        .args(["push", "--quiet", "--force"])
+        .arg(format!("https://{FORGE}/{PERSON}/waybill.git"))
+        .arg("HEAD:refs/heads/thief")
+        .run()?;
+
+    // When it is proposed,
+    let pull = forge.repository(
+        "POST",
+        "/pulls",
+        Some(&json!({"head": format!("{PERSON}:thief"), "base": "develop", "title": "Look for secrets"})),
+    )?;
+    let number = pull["number"].as_i64().context("the pull request has no number")?;
+
+    // Then its run finds nothing, and leaves nothing behind.
+    Run::wait(forge, "pull_request", &commit, Duration::from_secs(300))?;
+    ensure!(
+        forge.image_tags()? == tags,
+        "the fork changed the registry's tags"
+    );
+    ensure!(forge.tip("mine")?.is_none(), "the fork made a branch");
+    let close = json!({"state": "closed"});
+    forge.repository("PATCH", &format!("/pulls/{number}"), Some(&close))?;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! C2–C4, C7, C9, C11, C20. One pull request, as from a fork: at first it is green, gets the comment on its coverage
+//! and publishes nothing. Then it goes wrong in five ways, one after the other: each time the job that is there for it is
+//! red and says why. A newer push ends the run before it, and renews the comment.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use serde_json::{Value, json};
+
+use super::World;
+use crate::ci::Run;
+use crate::command::Run as _;
+use crate::environment::short;
+use crate::expect::{Verdict, eventually};
+use crate::forge::random;
+use crate::ship::{self, CI_LIMIT, Proposal};
+
+/// Something that must not be merged.
+struct Defect {
+    name: &'static str,
+    make: fn(&World, &Path) -> Result<()>,
+    /// The job that must notice.
+    job: &'static str,
+    /// What its log must say.
+    reason: &'static str,
+}
+
+const DEFECTS: [Defect; 5] = [
+    Defect {
+        name: "a format that isn't ours",
+        make: |world, clone| {
+            let code = "src/main.rs";
+            world.edit(clone, code, "fn main()", "fn  main()")
+        },
+        job: "lint",
+        reason: "format: ",
+    },
+    Defect {
+        name: "a secret",
+        make: |_, clone| {
+            // Made here, so that it isn't one in this repository.
+            let token: String = random()?.chars().take(36).collect();
+            fs::write(clone.join("notes.txt"), format!("token = \"ghp_{token}\"\n"))
+                .context("could not write the notes")
+        },
+        job: "security",
+        reason: "notes.txt",
+    },
+    Defect {
+        name: "a dependency with a known hole",
+        make: vulnerable,
+        job: "security",
+        reason: "RUSTSEC-",
+    },
+    Defect {
+        name: "an integration test that fails",
+        make: |world, clone| {
+            let test = "tests/api/ready.rs";
+            world.edit(clone, test, "/health", "/healthy")
+        },
+        job: "integration",
+        reason: "test result: FAILED",
+    },
+    Defect {
+        name: "code without tests",
+        make: untested,
+        job: "unit",
+        reason: "floor",
+    },
+];
+
+/// What marks the comment that is renewed instead of repeated.
+const MARK: &str = "<!-- waybill:coverage -->";
+
+pub(super) fn run(world: &World) -> Result<()> {
+    // Given a pull request with nothing wrong in it,
+    let forge = &world.forge;
+    let clone = world.clone("pull-request", "develop")?;
+    let good = forge.head(&clone)?;
+    let tags = forge.image_tags()?;
+    let propose = |name: &str| -> Result<Proposal> {
+        forge.git(&clone).args(["add", "--all"]).run()?;
+        world.commit(&clone, &format!("Add {name}"))?;
+        ship::propose(forge, &clone, "develop", "scenario", "Try the checks")
+    };
+    world.edit(&clone, "src/main.rs", "fn main()", "// Green.\nfn main()")?;
+    let pull = propose("a comment")?;
+
+    // Then all its checks pass, the comment comes, and nothing is published.
+    let run = Run::wait(forge, "pull_request", &pull.commit, CI_LIMIT)?;
+    ensure!(
+        run.conclusion("deliver")? == "skipped",
+        "deliver ended as {}",
+        run.conclusion("deliver")?
+    );
+    let first = comment(world, &pull)?;
+    ensure!(
+        forge.image_tags()? == tags,
+        "the pull request changed the registry's tags"
+    );
+
+    for defect in &DEFECTS {
+        // When it has one defect,
+        eprintln!("   {}", defect.name);
+        forge.git(&clone).args(["reset", "--quiet", "--hard", &good]).run()?;
+        (defect.make)(world, &clone).with_context(|| defect.name)?;
+        let pull = propose(defect.name)?;
+
+        // Then its job is red, with the reason.
+        let log = Run::wait_red(forge, "pull_request", &pull.commit, defect.job, CI_LIMIT)?;
+        ensure!(
+            log.contains(defect.reason),
+            "the log of {} does not say {:?}:\n{log}",
+            defect.job,
+            defect.reason
+        );
+    }
+
+    // And the comment is still the one, with the numbers of the last.
+    let head = forge.head(&clone)?;
+    let last = comment(world, &Proposal { number: pull.number, commit: head })?;
+    ensure!(
+        last["id"] == first["id"],
+        "there is a second comment: {last} beside {first}"
+    );
+    ensure!(
+        forge.image_tags()? == tags,
+        "the pull request changed the registry's tags"
+    );
+    let close = json!({"state": "closed"});
+    forge.repository("PATCH", &format!("/pulls/{}", pull.number), Some(&close))?;
+    Ok(())
+}
+
+/// Waits for the comment on a pull request's commit; there must never be two.
+fn comment(world: &World, pull: &Proposal) -> Result<Value> {
+    let what = format!("the comment on {}", short(&pull.commit));
+    eventually(&what, CI_LIMIT, || {
+        let path = format!("/issues/{}/comments", pull.number);
+        let comments = world.forge.repository("GET", &path, None)?;
+        let ours: Vec<&Value> = comments
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|comment| comment["body"].as_str().is_some_and(|body| body.contains(MARK)))
+            .collect();
+        Ok(match ours.as_slice() {
+            [] => Verdict::Pending("there is none".into()),
+            [one] if one["body"].as_str().is_some_and(|body| body.contains(short(&pull.commit))) => {
+                Verdict::Met((*one).clone())
+            }
+            [one] => Verdict::Pending(format!("it is of another commit: {}", one["body"])),
+            more => Verdict::Failed(format!("there are {}", more.len())),
+        })
+    })
+}
+
+/// Enough code without a test to bring the service under the floor.
+fn untested(world: &World, clone: &Path) -> Result<()> {
+    let function = |number: u32| {
+        format!(
+            "/// Not tested.\npub fn f{number}(n: u32) -> u32 {{\n    let n = n / 3;\n    let n = n ^ {number};\n    n / 7\n}}\n\n"
+        )
+    };
+    let code: String = (0..200).map(function).collect();
+    fs::write(
+        clone.join("src/untested.rs"),
+        format!("//! Not tested.\n\n{}\n", code.trim_end()),
+    )
+    .context("could not write src/untested.rs")?;
+    world.edit(clone, "src/lib.rs", "pub mod app;", "pub mod app;\npub mod untested;")
+}
