@@ -104,6 +104,11 @@ pub(crate) fn annotate_error(message: &str) {
     annotate("error", message);
 }
 
+/// Shows a message on the run's page as something to look into, without making it red.
+pub(crate) fn annotate_warning(message: &str) {
+    annotate("warning", message);
+}
+
 /// Shows a message on the run's page without making it red.
 pub(crate) fn annotate_notice(message: &str) {
     annotate("notice", message);

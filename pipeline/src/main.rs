@@ -11,6 +11,7 @@ mod git;
 mod house;
 mod image;
 mod lint;
+mod notify;
 mod plan;
 mod process;
 mod publish;
@@ -59,6 +60,8 @@ enum Step {
     Verify(signature::Verify),
     /// Write an image's tag and digest back to an environment's values
     Deploy(deploy::Deploy),
+    /// Tell chats and webhooks how a run ended, where that is news
+    Notify(notify::Notify),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Step::Release(step) => step.run(),
         Step::Sign(step) => step.run(),
         Step::Verify(step) => step.run(),
+        Step::Notify(step) => step.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
