@@ -37,7 +37,10 @@ pub(super) fn run(world: &World) -> Result<()> {
     // Given a fork with a workflow that looks for what it can get,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
-    if forge.request("GET", &format!("/repos/{PERSON}/waybill"), None).is_err() {
+    if forge
+        .request("GET", &format!("/repos/{PERSON}/waybill"), None)
+        .is_err()
+    {
         forge.repository("POST", "/forks", Some(&json!({})))?;
     }
     let clone = world.clone("fork", "develop")?;
@@ -57,7 +60,9 @@ pub(super) fn run(world: &World) -> Result<()> {
         "/pulls",
         Some(&json!({"head": format!("{PERSON}:thief"), "base": "develop", "title": "Look for secrets"})),
     )?;
-    let number = pull["number"].as_i64().context("the pull request has no number")?;
+    let number = pull["number"]
+        .as_i64()
+        .context("the pull request has no number")?;
 
     // Then its run finds nothing, and leaves nothing behind.
     Run::wait(forge, "pull_request", &commit, Duration::from_secs(300))?;

@@ -4,8 +4,10 @@
 mod config;
 mod deploy;
 mod egress;
+mod fork;
 mod leftovers;
 mod no_loop;
+mod pull_request;
 
 use std::fs;
 use std::path::PathBuf;
@@ -63,6 +65,18 @@ static SCENARIOS: &[Scenario] = &[
         id: "T1",
         title: "a code change travels from push to serving",
         run: Where::Inside(deploy::run),
+    },
+    Scenario {
+        name: "fork",
+        id: "C11",
+        title: "a fork's pull request finds no secret and publishes nothing",
+        run: Where::Inside(fork::run),
+    },
+    Scenario {
+        name: "pull-request",
+        id: "C4",
+        title: "a pull request is checked; each kind of mistake is red at its job",
+        run: Where::Inside(pull_request::run),
     },
     Scenario {
         name: "leftovers",

@@ -42,8 +42,11 @@ const DEFECTS: [Defect; 5] = [
         make: |_, clone| {
             // Made here, so that it isn't one in this repository.
             let token: String = random()?.chars().take(36).collect();
-            fs::write(clone.join("notes.txt"), format!("token = \"ghp_{token}\"\n"))
-                .context("could not write the notes")
+            fs::write(
+                clone.join("notes.txt"),
+                format!("token = \"ghp_{token}\"\n"),
+            )
+            .context("could not write the notes")
         },
         job: "security",
         reason: "notes.txt",
@@ -104,7 +107,10 @@ pub(super) fn run(world: &World) -> Result<()> {
     for defect in &DEFECTS {
         // When it has one defect,
         eprintln!("   {}", defect.name);
-        forge.git(&clone).args(["reset", "--quiet", "--hard", &good]).run()?;
+        forge
+            .git(&clone)
+            .args(["reset", "--quiet", "--hard", &good])
+            .run()?;
         (defect.make)(world, &clone).with_context(|| defect.name)?;
         let pull = propose(defect.name)?;
 
@@ -120,7 +126,13 @@ pub(super) fn run(world: &World) -> Result<()> {
 
     // And the comment is still the one, with the numbers of the last.
     let head = forge.head(&clone)?;
-    let last = comment(world, &Proposal { number: pull.number, commit: head })?;
+    let last = comment(
+        world,
+        &Proposal {
+            number: pull.number,
+            commit: head,
+        },
+    )?;
     ensure!(
         last["id"] == first["id"],
         "there is a second comment: {last} beside {first}"
@@ -144,17 +156,30 @@ fn comment(world: &World, pull: &Proposal) -> Result<Value> {
             .as_array()
             .into_iter()
             .flatten()
-            .filter(|comment| comment["body"].as_str().is_some_and(|body| body.contains(MARK)))
+            .filter(|comment| {
+                comment["body"]
+                    .as_str()
+                    .is_some_and(|body| body.contains(MARK))
+            })
             .collect();
         Ok(match ours.as_slice() {
             [] => Verdict::Pending("there is none".into()),
-            [one] if one["body"].as_str().is_some_and(|body| body.contains(short(&pull.commit))) => {
+            [one]
+                if one["body"]
+                    .as_str()
+                    .is_some_and(|body| body.contains(short(&pull.commit))) =>
+            {
                 Verdict::Met((*one).clone())
             }
             [one] => Verdict::Pending(format!("it is of another commit: {}", one["body"])),
             more => Verdict::Failed(format!("there are {}", more.len())),
         })
     })
+}
+
+/// TODO
+fn vulnerable(_world: &World, _clone: &Path) -> Result<()> {
+    Ok(())
 }
 
 /// Enough code without a test to bring the service under the floor.
@@ -170,5 +195,10 @@ fn untested(world: &World, clone: &Path) -> Result<()> {
         format!("//! Not tested.\n\n{}\n", code.trim_end()),
     )
     .context("could not write src/untested.rs")?;
-    world.edit(clone, "src/lib.rs", "pub mod app;", "pub mod app;\npub mod untested;")
+    world.edit(
+        clone,
+        "src/lib.rs",
+        "pub mod app;",
+        "pub mod app;\npub mod untested;",
+    )
 }
