@@ -25,6 +25,8 @@ pub struct Tool {
     /// Whether C code is linked in.
     cgo: bool,
     tags: &'static str,
+    /// Variables that the build wants.
+    environment: &'static [(&'static str, &'static str)],
     /// Linker variables; `VERSION` stands for the pinned version of the module.
     variables: &'static [&'static str],
     /// Files of the module that are needed at run time.
@@ -60,6 +62,7 @@ pub static TOOLS: &[Tool] = &[
         ],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &["k8s.io/component-base/version.gitVersion=VERSION"],
         files: &["build/pause/linux/pause.c"],
         minutes: 9.0,
@@ -69,15 +72,28 @@ pub static TOOLS: &[Tool] = &[
         programs: &[("argocd", "github.com/argoproj/argo-cd/v3/cmd")],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &["github.com/argoproj/argo-cd/v3/common.version=VERSION"],
         files: &["manifests/install.yaml", "entrypoint.sh", "hack/gpg-wrapper.sh", "hack/git-verify-wrapper.sh"],
         minutes: 7.0,
+    ),
+    pinned!("trivy",
+        module: "github.com/aquasecurity/trivy",
+        programs: &[("trivy", "github.com/aquasecurity/trivy/cmd/trivy")],
+        cgo: false,
+        tags: "",
+        // Its sources use a package that Go 1.26 only has when asked.
+        environment: &[("GOEXPERIMENT", "jsonv2")],
+        variables: &["github.com/aquasecurity/trivy/pkg/version/app.ver=VERSION"],
+        files: &[],
+        minutes: 5.5,
     ),
     pinned!("gitea",
         module: "code.gitea.io/gitea",
         programs: &[("gitea", "code.gitea.io/gitea")],
         cgo: true,
         tags: "sqlite,sqlite_unlock_notify",
+        environment: &[],
         variables: &["main.Version=VERSION"],
         files: &["templates", "options", "public"],
         minutes: 4.0,
@@ -87,24 +103,47 @@ pub static TOOLS: &[Tool] = &[
         programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &["helm.sh/helm/v4/internal/version.version=VERSION"],
         files: &[],
         minutes: 3.0,
+    ),
+    pinned!("cosign",
+        module: "github.com/sigstore/cosign/v3",
+        programs: &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")],
+        cgo: false,
+        tags: "",
+        environment: &[],
+        variables: &["sigs.k8s.io/release-utils/version.gitVersion=VERSION"],
+        files: &[],
+        minutes: 2.5,
     ),
     pinned!("coredns",
         module: "github.com/coredns/coredns",
         programs: &[("coredns", "github.com/coredns/coredns")],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &[],
         files: &[],
         minutes: 2.0,
+    ),
+    pinned!("gitleaks",
+        module: "github.com/zricethezav/gitleaks/v8",
+        programs: &[("gitleaks", "github.com/zricethezav/gitleaks/v8")],
+        cgo: false,
+        tags: "",
+        environment: &[],
+        variables: &["github.com/zricethezav/gitleaks/v8/version.Version=VERSION"],
+        files: &[],
+        minutes: 0.4,
     ),
     pinned!("runner",
         module: "gitea.com/gitea/runner",
         programs: &[("gitea-runner", "gitea.com/gitea/runner")],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &[],
         files: &[],
         minutes: 0.5,
@@ -114,6 +153,7 @@ pub static TOOLS: &[Tool] = &[
         programs: &[("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &[],
         files: &[],
         minutes: 0.3,
@@ -123,6 +163,7 @@ pub static TOOLS: &[Tool] = &[
         programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
         cgo: false,
         tags: "",
+        environment: &[],
         variables: &[],
         files: &[],
         minutes: 0.4,
@@ -130,7 +171,7 @@ pub static TOOLS: &[Tool] = &[
 ];
 
 /// Free space a build of everything wants at its peak: sources, build cache and results.
-const DISK_GIB: u64 = 25;
+const DISK_GIB: u64 = 34;
 
 /// Memory that two builds at once want when both link.
 const TWO_BUILDS_GIB: u64 = 8;
@@ -159,6 +200,10 @@ impl Tool {
         }
         for part in self.variables.iter().chain(self.files) {
             hash.update(part);
+            hash.update([0]);
+        }
+        for (name, value) in self.environment {
+            hash.update(format!("{name}={value}"));
             hash.update([0]);
         }
         let key = hex::encode(&hash.finalize()[..6]);
@@ -248,7 +293,8 @@ impl Tool {
             // Where a module wants a newer Go than is installed, Go fetches it by checksum.
             .env("GOTOOLCHAIN", "auto")
             // Module caches are read-only by default, which makes them hard to delete.
-            .env("GOFLAGS", "-modcacherw");
+            .env("GOFLAGS", "-modcacherw")
+            .envs(self.environment.iter().copied());
         go
     }
 }
