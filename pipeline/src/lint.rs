@@ -5,7 +5,8 @@ use crate::checks::{Check, Ran, Report};
 use crate::forge;
 use crate::git::Git;
 use crate::house;
-use crate::process::{cmd, find, line, root, run};
+use crate::process::{line, root, run};
+use crate::tools::{self, Step};
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Write;
 use std::path::Path;
@@ -14,12 +15,12 @@ use std::process::{Command, Stdio};
 /// Where kubeconform finds schemas. By default it would ask the network, which a check must not depend on.
 pub(crate) const SCHEMAS: &str = "KUBECONFORM_SCHEMA_LOCATION";
 
-const CHART: &str = "charts/waybill";
+pub(crate) const CHART: &str = "charts/waybill";
 
 /// Run every static check and report all failures.
 ///
-/// Optional, and said when left out: hadolint and zizmor if they aren't on PATH, kubeconform unless
-/// KUBECONFORM_SCHEMA_LOCATION names schemas.
+/// Said when left out: kubeconform unless KUBECONFORM_SCHEMA_LOCATION names schemas, and programs that
+/// PIPELINE_MAY_SKIP allows to be missing.
 #[derive(clap::Args)]
 pub(crate) struct Lint {}
 
@@ -84,19 +85,8 @@ impl Lint {
     }
 }
 
-/// A command in the project's folder; its absence is an error that says where to get it.
 fn tool(root: &Path, program: &str, args: &[&str]) -> Result<Command> {
-    ensure!(
-        find(program).is_some(),
-        "{program} is not on PATH: `cargo pipeline tools lint` gets it"
-    );
-    let mut command = cmd(program, args);
-    command.current_dir(root);
-    Ok(command)
-}
-
-fn absent(program: &str) -> Result<Ran> {
-    Ok(Ran::Skipped(format!("{program} is not on PATH (optional)")))
+    tools::command(root, Step::Lint, program, args)
 }
 
 fn format(root: &Path) -> Result<Ran> {
@@ -118,8 +108,8 @@ fn clippy(root: &Path) -> Result<Ran> {
 }
 
 fn dockerfile(root: &Path) -> Result<Ran> {
-    if find("hadolint").is_none() {
-        return absent("hadolint");
+    if let Some(skipped) = tools::skipped("hadolint") {
+        return Ok(skipped);
     }
     run(&mut tool(root, "hadolint", &["Dockerfile"])?)?;
     Ok(Ran::Done)
@@ -157,7 +147,7 @@ fn house_rules(root: &Path) -> Result<Ran> {
 }
 
 /// Each set of values with which the chart must work: our environments', and those in `ci/`.
-fn variants(root: &Path) -> Result<Vec<String>> {
+pub(crate) fn variants(root: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for (folder, prefix) in [(CHART.to_owned(), "values-"), (format!("{CHART}/ci"), "")] {
         let Ok(entries) = std::fs::read_dir(root.join(&folder)) else {
@@ -228,8 +218,8 @@ fn workflows(root: &Path) -> Result<Ran> {
 }
 
 fn zizmor(root: &Path) -> Result<Ran> {
-    if find("zizmor").is_none() {
-        return absent("zizmor");
+    if let Some(skipped) = tools::skipped("zizmor") {
+        return Ok(skipped);
     }
     run(&mut tool(
         root,
