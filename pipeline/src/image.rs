@@ -34,12 +34,17 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    fn layout(&self) -> PathBuf {
+    pub(crate) fn layout(&self) -> PathBuf {
         self.path.join("layout")
     }
 
     fn description(&self) -> PathBuf {
         self.path.join("image.json")
+    }
+
+    /// What is in the image, as CycloneDX.
+    pub(crate) fn bill(&self) -> PathBuf {
+        self.path.join("sbom.cdx.json")
     }
 
     /// The layout as skopeo and buildah name it.
@@ -278,6 +283,8 @@ impl Built {
 pub(crate) struct Description {
     pub(crate) digest: String,
     pub(crate) revision: String,
+    /// The time of that commit.
+    pub(crate) created: String,
 }
 
 impl Description {
@@ -294,6 +301,7 @@ impl Description {
         Ok(Self {
             digest,
             revision: text(&value, "revision")?.to_owned(),
+            created: text(&value, "created")?.to_owned(),
         })
     }
 }

@@ -19,10 +19,13 @@ mod publish;
 mod reference;
 mod registry;
 mod release;
+mod scan;
+mod security;
 mod signature;
 mod tags;
 mod test;
 mod tools;
+mod trivy;
 mod yaml;
 
 use anyhow::Result;
@@ -47,8 +50,12 @@ enum Step {
     Tools(tools::Tools),
     /// Decide from the event whether an image has to be built
     Plan(plan::Plan),
+    /// Look for known vulnerabilities, secrets and unsafe configuration in the project
+    Security(security::Security),
     /// Build the OCI image of a commit
     Image(image::Image),
+    /// Scan the built image, and write down what is in it
+    Scan(scan::Scan),
     /// Print the tags that an image of this event carries, one a line
     Tags(tags::Tags),
     /// Push the built image to the registry
@@ -73,7 +80,9 @@ fn main() -> ExitCode {
         Step::Test(step) => step.run(),
         Step::Tools(step) => step.run(),
         Step::Plan(step) => step.run(),
+        Step::Security(step) => step.run(),
         Step::Image(step) => step.run(),
+        Step::Scan(step) => step.run(),
         Step::Tags(step) => step.run(),
         Step::Publish(step) => step.run(),
         Step::Release(step) => step.run(),
