@@ -19,7 +19,7 @@
         inherit (source) version;
         src = source.rust;
         strictDeps = true;
-        nativeBuildInputs = [pkgs.buildPackages.perl];
+        nativeBuildInputs = [pkgs.buildPackages.cargo-auditable pkgs.buildPackages.perl];
         cargoExtraArgs = "--locked ${scope}";
       }
       // settings;
@@ -34,6 +34,8 @@
       # `/version` answers with these.
       WAYBILL_COMMIT = source.commit;
       WAYBILL_BUILT_AT = source.builtAt;
+      # With a list of the crates in the binary, for scanners.
+      cargoBuildCommand = "cargo auditable build --profile release";
       doCheck = false; # the tests are a check of their own
       doInstallCheck = true;
       installCheckPhase = "$out/bin/waybill check-config";

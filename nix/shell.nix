@@ -8,12 +8,30 @@
   inherit (pkgs) lib;
   inherit (pkgs.stdenv.hostPlatform) isLinux;
 
+  # A tool of the lab as the lab's own build of it lies there: `bin`, and beside it the files that the programs need at
+  # run time, in `share`. Both are of one version, whichever nixpkgs has.
+  withFiles = name: package: files:
+    pkgs.linkFarm "waybill-lab-${name}" {
+      bin = "${package}/bin";
+      share = files;
+    };
+
+  # The lab puts these into images that have no Nix store, so nothing may be linked at run time.
+  static = package:
+    package.overrideAttrs (old: {
+      env = old.env // {CGO_ENABLED = "0";};
+      doCheck = false; # nixpkgs has checked it already
+    });
+
   everywhere = {
     # `cargo pipeline lint` and `test`
     inherit (pkgs) actionlint hadolint kubeconform shellcheck zizmor git perl;
     helm = pkgs.kubernetes-helm;
     make = pkgs.gnumake;
     initdb = pkgs.postgresql;
+    # What else is looked for in the code, its dependencies and the image
+    inherit (pkgs) cargo-auditable cargo-deny cargo-machete cosign gitleaks trivy;
+    inherit (pkgs.python3Packages) lizard;
     # Nix
     inherit (pkgs) alejandra deadnix statix;
     # By hand
@@ -22,20 +40,28 @@
     inherit (pkgs) go;
   };
 
+  kubernetes = withFiles "kubernetes" pkgs.kubernetes pkgs.kubernetes.src;
+
   onLinux = {
     # `cargo pipeline image`
     inherit (pkgs) buildah;
+    # Coverage: nixpkgs has the profiler only here
+    inherit (pkgs) cargo-llvm-cov;
     # `cargo lab`
-    inherit (pkgs) argocd containerd coredns debootstrap etcd gitea runc tini;
+    inherit (pkgs) containerd debootstrap etcd runc tini;
+    argocd = withFiles "argocd" (static pkgs.argocd) pkgs.argocd.src;
+    coredns = static pkgs.coredns;
+    gitea = withFiles "gitea" pkgs.gitea pkgs.gitea.data;
+    helm = static pkgs.kubernetes-helm;
     bridge = pkgs.cni-plugins;
     conntrack = pkgs.conntrack-tools;
     gitea-runner = pkgs.gitea-actions-runner;
     ip = pkgs.iproute2;
-    kube-apiserver = pkgs.kubernetes;
-    kube-controller-manager = pkgs.kubernetes;
-    kube-proxy = pkgs.kubernetes;
-    kube-scheduler = pkgs.kubernetes;
-    kubelet = pkgs.kubernetes;
+    kube-apiserver = kubernetes;
+    kube-controller-manager = kubernetes;
+    kube-proxy = kubernetes;
+    kube-scheduler = kubernetes;
+    kubelet = kubernetes;
     musl-gcc = pkgs.musl.dev;
     nft = pkgs.nftables;
     postgres = pkgs.postgresql;
@@ -50,10 +76,7 @@ in
       passthru = {inherit programs;};
     }
     // lib.optionalAttrs isLinux {
-      # The files that these programs need at run time, in the versions of the programs.
-      WAYBILL_LAB_SHARE = pkgs.linkFarm "waybill-lab-share" {
-        argocd = pkgs.argocd.src;
-        gitea = pkgs.gitea.data;
-        kubernetes = pkgs.kubernetes.src;
-      };
+      # cargo-llvm-cov takes rustup's unless it is told.
+      LLVM_COV = "${pkgs.rustc.llvmPackages.llvm}/bin/llvm-cov";
+      LLVM_PROFDATA = "${pkgs.rustc.llvmPackages.llvm}/bin/llvm-profdata";
     })

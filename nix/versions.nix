@@ -8,6 +8,7 @@
 
   argocd = {
     lab = "3.6.1";
+    shell = "as in nixpkgs, with the manifests of that version";
     vm = {
       # The chart of argo-helm, the Argo CD in it, and the chart's hash, which is the digest in argo-helm's index.
       chart = "10.1.1";
@@ -19,6 +20,7 @@
 
   kubernetes = {
     lab = "1.34.4";
+    shell = "as in nixpkgs";
     vm = "K3s 1.35";
     reason = "the lab can't build K3s; the chart wants 1.29 or newer and uses what both know";
   };
@@ -32,7 +34,7 @@
   gitea = {
     lab = "1.26.0";
     shell = "as in nixpkgs";
-    reason = "the lab takes its templates from the pinned module, so it builds Gitea wherever it runs";
+    reason = "the workflows run on either; the shell has the templates of its own version";
   };
 
   coredns = {

@@ -210,10 +210,14 @@ impl Tool {
         layout.cache(format!("tools/{}-{}-{key}", self.name, self.version()))
     }
 
-    /// Whether `PATH` has every program, so that nothing needs to be built (as in `nix develop`).
-    /// Files that come with a module can't be found that way.
-    fn on_path(&self) -> bool {
-        self.files.is_empty() && self.programs.iter().all(|(program, _)| on_path(program))
+    /// The folders of the programs where `PATH` has every one, so that nothing needs to be built (as
+    /// in `nix develop`). What comes with a module must lie there as it does in a build: in `share`,
+    /// beside the folder of a program.
+    fn on_path(&self) -> Option<Vec<PathBuf>> {
+        let folders = self.programs.iter().map(|(program, _)| folder_of(program));
+        let folders = folders.collect::<Option<Vec<_>>>()?;
+        let is_there = |file: &&str| folders.iter().any(|bin| beside(bin, file).exists());
+        self.files.iter().all(is_there).then_some(folders)
     }
 
     fn build(&self, layout: &Layout, log: &Path) -> Result<()> {
@@ -299,6 +303,17 @@ impl Tool {
     }
 }
 
+/// The folder on `PATH` that has a program.
+fn folder_of(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|folder| folder.join(program).is_file())
+}
+
+/// A file that comes with the programs in a `bin` folder.
+fn beside(bin: &Path, file: &str) -> PathBuf {
+    bin.with_file_name("share").join(file)
+}
+
 fn append(log: &Path) -> Result<Stdio> {
     let file = fs::OpenOptions::new()
         .create(true)
@@ -328,13 +343,19 @@ pub fn named(names: &[impl AsRef<str>]) -> Result<Vec<&'static Tool>> {
         .collect()
 }
 
-/// The folders that must be on `PATH` for these tools.
+/// The folders with the programs of these tools: those of `PATH` where they are there, those of the
+/// builds otherwise.
 pub fn bin_folders(layout: &Layout, tools: &[&Tool]) -> Vec<PathBuf> {
-    tools
-        .iter()
-        .filter(|tool| !tool.on_path())
-        .map(|tool| tool.folder(layout).join("bin"))
-        .collect()
+    let mut folders = Vec::new();
+    for tool in tools {
+        let own = || vec![tool.folder(layout).join("bin")];
+        for folder in tool.on_path().unwrap_or_else(own) {
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+    }
+    folders
 }
 
 /// Where a program of a tool is.
@@ -342,27 +363,23 @@ pub fn bin_folders(layout: &Layout, tools: &[&Tool]) -> Vec<PathBuf> {
 /// # Errors
 /// When there is no such tool, or it is neither built nor on `PATH`.
 pub fn program(layout: &Layout, tool: &str, program: &str) -> Result<PathBuf> {
-    let tools = named(&[tool])?;
-    let built = tools[0].folder(layout).join("bin").join(program);
-    if built.is_file() {
-        return Ok(built);
-    }
-    std::env::var_os("PATH")
-        .and_then(|path| {
-            std::env::split_paths(&path)
-                .map(|folder| folder.join(program))
-                .find(|file| file.is_file())
-        })
+    let folders = bin_folders(layout, &named(&[tool])?);
+    let mut files = folders.iter().map(|folder| folder.join(program));
+    files
+        .find(|file| file.is_file())
         .with_context(|| format!("{program} is not there; run `cargo lab tools {tool}`"))
 }
 
 /// A file of a tool's module that is needed at run time.
 ///
 /// # Errors
-/// When there is no such tool.
+/// When there is no such tool, or it is neither built nor on `PATH`.
 pub fn shared_file(layout: &Layout, tool: &str, file: &str) -> Result<PathBuf> {
-    let tools = named(&[tool])?;
-    Ok(tools[0].folder(layout).join("share").join(file))
+    let folders = bin_folders(layout, &named(&[tool])?);
+    let mut files = folders.iter().map(|folder| beside(folder, file));
+    files
+        .find(|file| file.exists())
+        .with_context(|| format!("{tool}'s {file} is not there; run `cargo lab tools {tool}`"))
 }
 
 /// Makes sure that the tools are there, building what is missing, two at a time where memory allows.
@@ -373,7 +390,7 @@ pub fn ensure(layout: &Layout, wanted: &[&'static Tool], progress: &Progress) ->
     let missing: Vec<&'static Tool> = wanted
         .iter()
         .copied()
-        .filter(|tool| !tool.on_path() && !tool.folder(layout).exists())
+        .filter(|tool| tool.on_path().is_none() && !tool.folder(layout).exists())
         .collect();
     if missing.is_empty() {
         return Ok(());

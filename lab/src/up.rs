@@ -215,14 +215,17 @@ fn begin(layout: &Layout, wanted: &[&tools::Tool], progress: Progress) -> Result
         let rustup_home = folder_of("RUSTUP_HOME", ".rustup")
             .ok()
             .filter(|folder| folder.is_dir());
+        let own: Vec<PathBuf> =
+            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+                .filter(|folder| folder.is_absolute())
+                .collect();
+        // What is on PATH keeps its place there: before it only comes what it lacks.
         let mut path: Vec<PathBuf> = tools::bin_folders(layout, wanted)
             .iter()
+            .filter(|folder| !own.contains(folder))
             .map(|folder| inside_cache(layout, folder))
             .collect();
-        path.extend(
-            std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-                .filter(|folder| folder.is_absolute()),
-        );
+        path.extend(own);
         let host = Host {
             cargo_home: cargo_home.clone(),
             rustup_home,

@@ -209,6 +209,22 @@ fn the_lock_is_what_nix_would_write() {
     assert!(refusal.contains("nixos-25.11"), "{refusal}");
 }
 
+/// The outputs that have a row in the table of docs/nix.md; `a.{b,c}` are two.
+fn documented() -> BTreeSet<String> {
+    let text = read("docs/nix.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let cells = rows.filter_map(|row| row.split('`').next());
+    cells
+        .flat_map(|cell| match cell.split_once(".{") {
+            None => vec![cell.to_owned()],
+            Some((output, names)) => {
+                let names = names.trim_end_matches('}').split(',');
+                names.map(|name| format!("{output}.{name}")).collect()
+            }
+        })
+        .collect()
+}
+
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_outputs_have_their_names_and_types() {
@@ -285,6 +301,16 @@ fn the_outputs_have_their_names_and_types() {
         assert_eq!(kind, "nixos-configuration", "{name}");
     }
     assert_eq!(shown["nixosModules"]["default"]["type"], "nixos-module");
+
+    // This one is there once its images are listed.
+    let mut outputs = BTreeSet::from(["formatter", "checks.argocd"].map(str::to_owned));
+    outputs.extend(["nixosModules.default", "nixosConfigurations.*"].map(str::to_owned));
+    for output in ["packages", "apps", "checks", "devShells"] {
+        for name in keys(&shown[output]["x86_64-linux"]) {
+            outputs.insert(format!("{output}.{name}"));
+        }
+    }
+    assert_eq!(documented(), outputs, "docs/nix.md has a row for each");
 }
 
 #[test]
@@ -301,6 +327,7 @@ fn every_output_evaluates_and_a_slip_is_noticed() {
             " kubeconfrom ",
             "kubeconfrom",
         ),
+        ("nix/shell.nix", "doCheck =", "doChek =", "doChek"),
         (
             "nix/image.nix",
             "extraCommands =",
@@ -604,9 +631,10 @@ fn quoted<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
-    let programs = Flake::copy().eval("devShells.x86_64-linux.default.programs");
-    // These come with the shell itself.
-    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc", "gcc"]);
+    let flake = Flake::copy();
+    let programs = flake.eval("devShells.x86_64-linux.default.programs");
+    // These come with the shell itself, and nobody is in it without Nix.
+    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc", "gcc", "nix"]);
     there.extend(keys(&programs));
 
     let pipeline = read("pipeline/src/tools.rs").replace("tool(\n        \"", "tool(\"");
@@ -632,6 +660,25 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     );
     let missing: Vec<_> = wanted.difference(&there).collect();
     assert!(missing.is_empty(), "nix/shell.nix lacks {missing:?}");
+
+    // A tool whose programs need files lies there as the lab looks for it: `bin`, and `share` beside it.
+    let mut with_files = 0;
+    for tool in lab.split("pinned!(\"").skip(1) {
+        let (_, files) = tool.split_once("files: &[").expect("every tool has files");
+        if files.starts_with(']') {
+            continue;
+        }
+        let program = quoted(tool, "(\"").next();
+        let program = program.expect("every tool has a program");
+        let farm = format!("devShells.x86_64-linux.default.programs.{program}.arguments.entries");
+        assert_eq!(
+            keys(&flake.eval(&farm)),
+            BTreeSet::from(["bin", "share"]),
+            "{program}"
+        );
+        with_files += 1;
+    }
+    assert!(with_files >= 3, "Kubernetes, Argo CD and Gitea");
 }
 
 #[test]

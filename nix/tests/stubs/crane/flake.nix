@@ -57,7 +57,7 @@
         // {inherit arguments meta;};
     in {
       buildDepsOnly = function "deps" ["buildPhaseCargoCommand" "dummySrc"];
-      buildPackage = function "package" ["installPhaseCommand"];
+      buildPackage = function "package" ["cargoBuildCommand" "installPhaseCommand"];
       cargoClippy = function "clippy" ["cargoClippyExtraArgs"];
       cargoDoc = function "doc" ["cargoDocExtraArgs"];
       cargoFmt = function "fmt" ["rustFmtExtraArgs"];
@@ -68,11 +68,12 @@
         inputsFrom ? [],
         packages ? [],
         passthru ? {},
-        WAYBILL_LAB_SHARE ? "",
+        LLVM_COV ? "",
+        LLVM_PROFDATA ? "",
       }:
         runCommand {
           name = "nix-shell";
-          inherit WAYBILL_LAB_SHARE packages;
+          inherit LLVM_COV LLVM_PROFDATA packages;
           inputsFrom = builtins.attrValues checks ++ inputsFrom;
         }
         // {nativeBuildInputs = packages;}

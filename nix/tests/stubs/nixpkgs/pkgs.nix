@@ -25,6 +25,24 @@
     }
     // {inherit meta arguments;}
     // passthru;
+  # A Go program: it can be built in another way.
+  goPackage = name: attributes:
+    package name (attributes
+      // {
+        overrideAttrs = change: let
+          old = {env = {CGO_ENABLED = "1";};};
+          changed = change old;
+          unknown = lib.filter (key: ! elem key ["doCheck" "env"]) (lib.attrNames changed);
+        in
+          if unknown != []
+          then throw "overrideAttrs: a Go program has no `${lib.head unknown}'"
+          else
+            make (changed
+              // {
+                inherit name;
+                meta.mainProgram = name;
+              });
+      });
   flatten = value: builtins.toJSON value;
 
   package = name: attributes:
@@ -38,16 +56,20 @@
     "actionlint"
     "alejandra"
     "cacert"
+    "cargo-auditable"
+    "cargo-deny"
+    "cargo-machete"
+    "cosign"
     "curl"
     "deadnix"
     "git"
+    "gitleaks"
     "gnumake"
     "go"
     "hadolint"
     "jq"
     "kubeconform"
     "kubectl"
-    "kubernetes-helm"
     "openssl"
     "perl"
     "postgresql"
@@ -55,14 +77,15 @@
     "shellcheck"
     "skopeo"
     "statix"
+    "trivy"
     "zizmor"
   ];
   onLinux = [
     "buildah"
+    "cargo-llvm-cov"
     "cni-plugins"
     "conntrack-tools"
     "containerd"
-    "coredns"
     "debootstrap"
     "etcd"
     "gitea-actions-runner"
@@ -91,7 +114,12 @@
     // {
       inherit lib;
       buildPackages = packages;
-      rustc = package "rustc" {version = "1.95.0";};
+      kubernetes-helm = goPackage "helm" {};
+      python3Packages.lizard = package "lizard" {};
+      rustc = package "rustc" {
+        version = "1.95.0";
+        llvmPackages.llvm = package "llvm" {};
+      };
       stdenv = {
         hostPlatform = platform;
         buildPlatform = platform // {canExecute = other: other.system == system;};
@@ -175,7 +203,8 @@
       };
 
       # Outputs and sources that are used by themselves.
-      argocd = package "argocd" {src = package "argocd-source" {};};
+      argocd = goPackage "argocd" {src = package "argocd-source" {};};
+      coredns = goPackage "coredns" {};
       gitea = package "gitea" {data = package "gitea-data" {};};
       kubernetes = package "kubernetes" {src = package "kubernetes-source" {};};
       musl = package "musl" {dev = package "musl-dev" {};};
