@@ -2,13 +2,14 @@
 //! building it again gives the same digest.
 
 use crate::Outcome;
+use crate::builder::Builder;
 use crate::forge;
 use crate::git::Git;
-use crate::process::{cmd, find, root, run};
-use anyhow::{Context, Result, bail, ensure};
+use crate::process::{cmd, root, run};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Requirement C5, in bytes as the registry stores them.
 const LIMIT: u64 = 200_000_000;
@@ -17,12 +18,21 @@ const ENTRYPOINT: &str = "/waybill";
 
 /// Build the OCI image of a commit.
 ///
-/// Writes an OCI layout and image.json, which describes it. IMAGE_BUILD_ARGS adds build arguments, as
-/// `KEY=VALUE` separated by spaces.
+/// Writes an OCI layout and image.json, which describes it. IMAGE_BUILD_ARGS adds build arguments to the
+/// Dockerfile's, as `KEY=VALUE` separated by spaces.
 #[derive(clap::Args)]
 pub(crate) struct Image {
     #[command(flatten)]
     folder: Folder,
+    /// What builds it [default: IMAGE_BUILDER, or else dockerfile]
+    #[arg(long, value_enum)]
+    builder: Option<Builder>,
+    /// Build the image that is there once more, with nothing of this project's cached, and compare
+    #[arg(long, conflicts_with_all = ["builder", "test"])]
+    reproduce: bool,
+    /// Run the service's tests on the binary of the image that is there
+    #[arg(long, conflicts_with = "builder")]
+    test: bool,
 }
 
 /// Where a built image is.
@@ -56,42 +66,115 @@ impl Folder {
 impl Image {
     pub(crate) fn run(&self) -> Outcome {
         let root = root()?;
-        let source = Source::read(&Git::new(&root))?;
         let folder = Folder {
             path: root.join(&self.folder.path),
         };
-        if folder.path.exists() {
-            std::fs::remove_dir_all(&folder.path)
-                .with_context(|| format!("cannot empty {}", folder.path.display()))?;
+        if self.test {
+            test(&root, &folder)
+        } else if self.reproduce {
+            reproduce(&root, &folder)
+        } else {
+            make(&root, &folder, self.builder()?)
         }
-        std::fs::create_dir_all(&folder.path)
-            .with_context(|| format!("cannot make {}", folder.path.display()))?;
-        build(&root, &source, &folder)?;
+    }
 
-        let built = Built::inspect(&folder.layout())?;
-        built.check(&source)?;
-        let description = built.describe(&source);
-        std::fs::write(folder.description(), format!("{description:#}\n"))
-            .with_context(|| format!("cannot write {}", folder.description().display()))?;
-        let megabytes = built.size as f64 / 1e6;
-        println!(
-            "image {} of commit {}: {megabytes:.1} MB compressed",
-            built.digest, source.commit
-        );
-        forge::output("digest", &built.digest)?;
-        forge::summary(&format!(
-            "**Image:** `{}`, {megabytes:.1} MB compressed",
-            built.digest
-        ))
+    fn builder(&self) -> Result<Builder> {
+        match (self.builder, forge::var("IMAGE_BUILDER")) {
+            (Some(builder), _) => Ok(builder),
+            (None, Some(name)) => named(&name).context("IMAGE_BUILDER names no builder"),
+            (None, None) => Ok(Builder::Dockerfile),
+        }
     }
 }
 
+fn named(builder: &str) -> Result<Builder> {
+    Builder::from_str(builder, false)
+        .map_err(|_| anyhow!("`{builder}` is neither `nix` nor `dockerfile`"))
+}
+
+fn make(root: &Path, folder: &Folder, builder: Builder) -> Outcome {
+    let source = Source::read(&Git::new(root))?;
+    if folder.path.exists() {
+        std::fs::remove_dir_all(&folder.path)
+            .with_context(|| format!("cannot empty {}", folder.path.display()))?;
+    }
+    std::fs::create_dir_all(&folder.path)
+        .with_context(|| format!("cannot make {}", folder.path.display()))?;
+    builder.build(root, &source, folder)?;
+
+    let built = Built::inspect(&folder.layout())?;
+    built.check(&builder.labels(&source))?;
+    let description = built.describe(&source, builder)?;
+    std::fs::write(folder.description(), format!("{description:#}\n"))
+        .with_context(|| format!("cannot write {}", folder.description().display()))?;
+    let megabytes = built.size as f64 / 1e6;
+    println!(
+        "image {} of commit {}: {megabytes:.1} MB compressed",
+        built.digest, source.commit
+    );
+    forge::output("digest", &built.digest)?;
+    forge::summary(&format!(
+        "**Image:** `{}`, {megabytes:.1} MB compressed",
+        built.digest
+    ))
+}
+
+/// The same commit by the same builder must give the same bytes.
+fn reproduce(root: &Path, folder: &Folder) -> Outcome {
+    let first = Description::read(folder)?;
+    let source = Source::read(&Git::new(root))?;
+    ensure!(
+        first.revision == source.commit,
+        "the image was built from {}, but {} is checked out: build it anew with `cargo pipeline image`",
+        first.revision,
+        source.commit
+    );
+    let place = tempfile::tempdir_in(&folder.path).context("cannot make a temporary folder")?;
+    let again = Folder {
+        path: place.path().to_owned(),
+    };
+    named(&first.builder)?.rebuild(root, &source, &again)?;
+    let second = Built::inspect(&again.layout())?.digest;
+    ensure!(
+        second == first.digest,
+        "building {} again gave {second}, not {}: something that is not in the commit goes into the image",
+        source.commit,
+        first.digest
+    );
+    println!("built twice by {}: both are {second}", first.builder);
+    forge::summary(&format!("**Reproduced:** `{second}`"))
+}
+
+/// The tests are compiled with what the image was built from, so `/version` must answer with it.
+fn test(root: &Path, folder: &Folder) -> Outcome {
+    let image = Description::read(folder)?;
+    let built = Built::inspect(&folder.layout())?;
+    let files = tempfile::tempdir().context("cannot make a temporary folder")?;
+    for layer in &built.layers {
+        let mut tar = cmd("tar", ["--extract", "--no-same-owner", "--file"]);
+        run(tar.arg(layer).arg("--directory").arg(files.path()))?;
+    }
+    let binary = files.path().join(ENTRYPOINT.trim_start_matches('/'));
+    ensure!(binary.is_file(), "the image has no {ENTRYPOINT}");
+    let mut tests = cmd(
+        "cargo",
+        ["test", "--package", "waybill", "--locked", "--test", "api"],
+    );
+    run(tests
+        .current_dir(root)
+        .env("WAYBILL_TEST_BINARY", binary)
+        .env("WAYBILL_COMMIT", &image.revision)
+        .env("WAYBILL_BUILT_AT", &image.created))?;
+    println!("the tests pass on {}", image.digest);
+    Ok(())
+}
+
 /// What a build is made from.
-struct Source {
-    commit: String,
+pub(crate) struct Source {
+    pub(crate) commit: String,
     /// The commit's time, in seconds and as RFC 3339.
-    epoch: String,
-    created: String,
+    pub(crate) epoch: String,
+    pub(crate) created: String,
 }
 
 impl Source {
@@ -121,7 +204,7 @@ impl Source {
     }
 
     /// The OCI annotations that this crate vouches for; the Dockerfile adds the timeless ones.
-    fn labels(&self) -> Vec<(String, String)> {
+    pub(crate) fn labels(&self) -> Vec<(String, String)> {
         let source = forge::var("GITHUB_SERVER_URL").zip(forge::var("GITHUB_REPOSITORY"));
         let source =
             source.map(|(server, name)| format!("{}/{name}", server.trim_end_matches('/')));
@@ -143,79 +226,12 @@ impl Source {
     }
 }
 
-/// With buildah, which needs no daemon; with docker's buildx where that is what there is.
-fn build(root: &Path, source: &Source, folder: &Folder) -> Result<()> {
-    let inputs = |command: &mut Command| -> Result<()> {
-        let own = [
-            ("WAYBILL_COMMIT", &source.commit),
-            ("WAYBILL_BUILT_AT", &source.created),
-        ];
-        for (key, value) in own {
-            command.arg(format!("--build-arg={key}={value}"));
-        }
-        for extra in forge::var("IMAGE_BUILD_ARGS")
-            .unwrap_or_default()
-            .split_whitespace()
-        {
-            ensure!(
-                extra.contains('='),
-                "IMAGE_BUILD_ARGS has `{extra}`, which is not KEY=VALUE"
-            );
-            command.arg(format!("--build-arg={extra}"));
-        }
-        for (name, value) in source.labels() {
-            command.arg(format!("--label={name}={value}"));
-        }
-        command.arg(root);
-        Ok(())
-    };
-    if find("buildah").is_some() {
-        let name = format!("localhost/waybill:{}", source.commit);
-        let mut bud = cmd(
-            "buildah",
-            ["bud", "--layers", "--format=oci", "--identity-label=false"],
-        );
-        bud.args([
-            format!("--timestamp={}", source.epoch),
-            format!("--tag={name}"),
-        ]);
-        inputs(&mut bud)?;
-        run(&mut bud)?;
-        run(&mut cmd(
-            "buildah",
-            ["push", "--quiet", &name, &folder.reference()],
-        ))
-    } else if find("docker").is_some() {
-        let layout = folder.layout();
-        let output = format!(
-            "--output=type=oci,tar=false,rewrite-timestamp=true,dest={}",
-            layout.display()
-        );
-        let mut build = cmd(
-            "docker",
-            [
-                "buildx",
-                "build",
-                "--provenance=false",
-                "--sbom=false",
-                &output,
-            ],
-        );
-        build.arg(format!("--build-arg=SOURCE_DATE_EPOCH={}", source.epoch));
-        inputs(&mut build)?;
-        run(&mut build)
-    } else {
-        bail!(
-            "neither buildah nor docker is on PATH: `cargo pipeline tools image` installs buildah"
-        )
-    }
-}
-
 /// What was built, as its layout says.
 struct Built {
     digest: String,
     size: u64,
     config: Value,
+    layers: Vec<PathBuf>,
 }
 
 impl Built {
@@ -225,7 +241,7 @@ impl Built {
         let [descriptor] = manifests.map(Vec::as_slice).unwrap_or_default() else {
             bail!("{} doesn't hold exactly one image", layout.display());
         };
-        let manifest = blob(layout, descriptor)?;
+        let manifest = read_json(&blob(layout, descriptor)?)?;
         let config = manifest
             .get("config")
             .context("the manifest has no configuration")?;
@@ -235,12 +251,16 @@ impl Built {
         Ok(Self {
             digest: text(descriptor, "digest")?.to_owned(),
             size: parts.filter_map(|part| part.get("size")?.as_u64()).sum(),
-            config: blob(layout, config)?,
+            config: read_json(&blob(layout, config)?)?,
+            layers: layers
+                .iter()
+                .map(|layer| blob(layout, layer))
+                .collect::<Result<_>>()?,
         })
     }
 
-    /// What everybody downstream relies on; a Dockerfile that broke it must not get any further.
-    fn check(&self, source: &Source) -> Result<()> {
+    /// What everybody downstream relies on; an image that broke it must not get any further.
+    fn check(&self, labels: &[(String, String)]) -> Result<()> {
         ensure!(
             self.size <= LIMIT,
             "the image has {} bytes compressed, more than the {LIMIT} allowed",
@@ -257,10 +277,10 @@ impl Built {
         };
         has("User", json!(USER))?;
         has("Entrypoint", json!([ENTRYPOINT]))?;
-        for (name, value) in source.labels() {
-            let found = config.get("Labels").and_then(|labels| labels.get(&name));
+        for (name, value) in labels {
+            let found = config.get("Labels").and_then(|labels| labels.get(name));
             ensure!(
-                found.and_then(Value::as_str) == Some(&value),
+                found.and_then(Value::as_str) == Some(value),
                 "the image's label {name} is {}, not \"{value}\"",
                 found.unwrap_or(&Value::Null)
             );
@@ -268,14 +288,16 @@ impl Built {
         Ok(())
     }
 
-    fn describe(&self, source: &Source) -> Value {
-        json!({
+    fn describe(&self, source: &Source, builder: Builder) -> Result<Value> {
+        let builder = builder.to_possible_value();
+        Ok(json!({
             "digest": self.digest,
             "size": self.size,
             "revision": source.commit,
             "created": source.created,
             "version": env!("CARGO_PKG_VERSION"),
-        })
+            "builder": builder.context("a builder without a name")?.get_name(),
+        }))
     }
 }
 
@@ -285,6 +307,7 @@ pub(crate) struct Description {
     pub(crate) revision: String,
     /// The time of that commit.
     pub(crate) created: String,
+    builder: String,
 }
 
 impl Description {
@@ -302,13 +325,14 @@ impl Description {
             digest,
             revision: text(&value, "revision")?.to_owned(),
             created: text(&value, "created")?.to_owned(),
+            builder: text(&value, "builder")?.to_owned(),
         })
     }
 }
 
-fn blob(layout: &Path, descriptor: &Value) -> Result<Value> {
+fn blob(layout: &Path, descriptor: &Value) -> Result<PathBuf> {
     let digest = text(descriptor, "digest")?;
-    read_json(&layout.join("blobs").join(digest.replace(':', "/")))
+    Ok(layout.join("blobs").join(digest.replace(':', "/")))
 }
 
 fn read_json(file: &Path) -> Result<Value> {

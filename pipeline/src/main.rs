@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod builder;
 mod cache;
 mod checks;
 mod deploy;

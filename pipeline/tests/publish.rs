@@ -1,4 +1,4 @@
-//! `cargo pipeline image` and `publish` from outside. buildah and skopeo are stand-ins here, so that a broken
+//! `cargo pipeline image` and `publish` from outside. The builders and skopeo are stand-ins here, so that a broken
 //! image can be had for the asking; the scenario `deploy` uses the real ones.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -15,30 +15,66 @@ use tempfile::TempDir;
 const TOKEN: &str = "s3cret-t0ken";
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-/// Writes the layout of an image with the labels it is given, and the user, entrypoint and size of $FAKE_*.
-const BUILDAH: &str = r#"#!/bin/sh
+/// Writes the layout of an image with the labels that are in a file, the user, entrypoint and size of $FAKE_*, and a
+/// program in its layer. The first image has the digest of a's, a second that of $FAKE_AGAIN, if that is set.
+const LAYOUT: &str = r#"#!/bin/sh
 set -eu
-echo "buildah $*" >> "$LOG"
-if [ "$1" = bud ]; then
-  for arg; do case "$arg" in --label=*) label=${arg#--label=}; printf '%s"%s":"%s"' "${comma-}" "${label%%=*}" "${label#*=}"; comma=,; esac; done > "$FAKE/labels"
-  exit
-fi
 for target; do :; done
 layout=${target#oci:}; layout=${layout%:*}; blobs=$layout/blobs/sha256
 mkdir -p "$blobs"
 manifest=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+if [ -e "$FAKE/before" ]; then manifest=${FAKE_AGAIN-$manifest}; fi
+touch "$FAKE/before"
 echo "{\"manifests\":[{\"digest\":\"sha256:$manifest\",\"size\":100}]}" > "$layout/index.json"
 echo "{\"config\":{\"digest\":\"sha256:config\",\"size\":50},\"layers\":[{\"digest\":\"sha256:l\",\"size\":${FAKE_SIZE-1000}}]}" > "$blobs/$manifest"
 echo "{\"config\":{\"User\":\"${FAKE_USER-65532:65532}\",\"Entrypoint\":[\"/waybill\"],\"Labels\":{$(cat "$FAKE/labels")${FAKE_LABEL-}}}}" > "$blobs/config"
+echo "the image's program" > "$FAKE/${FAKE_PROGRAM-waybill}"
+tar -czf "$blobs/l" -C "$FAKE" "${FAKE_PROGRAM-waybill}"
 "#;
 
-/// Notes its arguments and the credentials it finds; `inspect` answers with the digest that was pushed.
+/// Notes the labels it is given; `push` writes them into a layout.
+const BUILDAH: &str = r#"#!/bin/sh
+set -eu
+echo "buildah $*" >> "$LOG"
+echo "$TMPDIR" >> "$FAKE/temporary"
+if [ "$1" = bud ]; then
+  for arg; do case "$arg" in --label=*) label=${arg#--label=}; printf '%s"%s":"%s"' "${comma-}" "${label%%=*}" "${label#*=}"; comma=,; esac; done > "$FAKE/labels"
+  exit
+fi
+exec layout "$@"
+"#;
+
+/// Notes its arguments. `build` gives a script, as the flake's image is one, and takes the labels from git.
+const NIX: &str = r#"#!/bin/sh
+set -eu
+echo "nix $*" >> "$LOG"
+case "$*" in *--rebuild*) exit "${FAKE_REBUILD-0}"; esac
+show() { TZ=UTC git show --no-patch --date=format-local:%Y-%m-%dT%H:%M:%SZ "--format=$1"; }
+name=org.opencontainers.image
+printf '"%s":"%s",' $name.title waybill $name.version VERSION $name.revision "$(show %H)" > "$FAKE/labels"
+printf '"%s":"%s"' $name.created "$(show %cd)" >> "$FAKE/labels"
+printf '#!/bin/sh\necho "the image as a tar"; exit %s\n' "${FAKE_STREAM-0}" > "$FAKE/stream"
+chmod +x "$FAKE/stream"
+echo "$FAKE/stream"
+"#;
+
+/// Notes its arguments and the credentials it finds; `inspect` answers with the digest that was pushed, and a copy of
+/// an archive is a layout.
 const SKOPEO: &str = r#"#!/bin/sh
 set -eu
 echo "skopeo $*" >> "$LOG"
+case "$*" in *docker-archive:/dev/stdin*) cat > "$FAKE/archive"; exec layout "$@"; esac
 cat "$REGISTRY_AUTH_FILE" > "$FAKE/auth"
 stat --format=%a "$REGISTRY_AUTH_FILE" > "$FAKE/mode"
 if [ "$1" = inspect ]; then echo "${FAKE_STORED-sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}"; fi
+"#;
+
+/// Notes its arguments, what it is to test with, and the program's bytes.
+const CARGO: &str = r#"#!/bin/sh
+set -eu
+echo "cargo $* of $WAYBILL_COMMIT" >> "$LOG"
+cat "$WAYBILL_TEST_BINARY" >> "$LOG"
+exit "${FAKE_TESTS-0}"
 "#;
 
 /// An executable file.
@@ -56,8 +92,16 @@ struct Project {
 impl Project {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        program(&folder.path().join("bin/buildah"), BUILDAH);
-        program(&folder.path().join("bin/skopeo"), SKOPEO);
+        let nix = NIX.replace("VERSION", env!("CARGO_PKG_VERSION"));
+        for (name, text) in [
+            ("layout", LAYOUT),
+            ("buildah", BUILDAH),
+            ("skopeo", SKOPEO),
+            ("nix", &nix),
+            ("cargo", CARGO),
+        ] {
+            program(&folder.path().join("bin").join(name), text);
+        }
         let cosign = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-ins/cosign");
         fs::copy(cosign, folder.path().join("bin/cosign")).unwrap();
         let clone = folder.path().join("clone");
@@ -67,7 +111,11 @@ impl Project {
     }
 
     fn run(&self, step: &str, environment: &[(&str, &str)]) -> Output {
-        let mut command = self.command(&[step]);
+        self.run_with(&[step], environment)
+    }
+
+    fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = self.command(args);
         command.envs(environment.iter().copied()).output().unwrap()
     }
 
@@ -80,6 +128,7 @@ impl Project {
         let mut command = pipeline(&file("clone"), args);
         command
             .env("PATH", path.unwrap())
+            .env("TMPDIR", self.folder.path())
             .env("FAKE", file(""))
             .env("LOG", file("log"))
             .env("GITHUB_OUTPUT", file("output"))
@@ -165,12 +214,137 @@ fn an_image_that_is_not_as_promised_is_refused() {
             "the image's label org.opencontainers.image.revision is \"x\"",
         ),
         ("IMAGE_BUILD_ARGS", "RUST_IMAGE", "not KEY=VALUE"),
+        ("IMAGE_BUILDER", "nixos", "neither `nix` nor `dockerfile`"),
     ] {
         let project = Project::new();
         let said = failed(&project.run("image", &[(name, value)]));
         assert!(said.contains(reason), "{name}: {said}");
         assert!(!project.description().exists(), "{name}");
         assert!(failed(&project.run("publish", &[])).contains("there is no built image"));
+    }
+}
+
+#[test]
+fn nix_builds_the_image_where_it_is_asked_to() {
+    for (args, environment) in [
+        (&["image", "--builder", "nix"][..], &[][..]),
+        (&["image"], &[("IMAGE_BUILDER", "nix")]),
+    ] {
+        let project = Project::new();
+        let said = succeeded(&project.run_with(args, environment));
+        assert!(said.contains(DIGEST), "{said}");
+        let log = project.read("log");
+        assert!(!log.contains("buildah"), "{log}");
+        assert!(log.contains("--print-out-paths .#image\n"), "{log}");
+        assert_eq!(project.read("archive"), "the image as a tar\n");
+        let description = fs::read_to_string(project.description()).unwrap();
+        assert!(
+            description.contains("\"builder\": \"nix\""),
+            "{description}"
+        );
+    }
+    let project = Project::new();
+    let args = ["image", "--builder", "dockerfile"];
+    succeeded(&project.run_with(&args, &[("IMAGE_BUILDER", "nix")]));
+    assert!(!project.read("log").contains("nix "), "the option counts");
+}
+
+#[test]
+fn half_an_image_from_nix_is_none() {
+    let project = Project::new();
+    let said = failed(&project.run_with(&["image", "--builder", "nix"], &[("FAKE_STREAM", "3")]));
+    assert!(said.contains("/stream` failed"), "{said}");
+    assert!(!project.description().exists());
+}
+
+#[test]
+fn the_same_image_again_is_what_reproducing_means() {
+    for builder in ["dockerfile", "nix"] {
+        let project = Project::new();
+        succeeded(&project.run_with(&["image", "--builder", builder], &[]));
+        let description = fs::read_to_string(project.description()).unwrap();
+        fs::remove_file(project.folder.path().join("log")).unwrap();
+        let said = succeeded(&project.run_with(&["image", "--reproduce"], &[]));
+        assert!(
+            said.contains("built twice") && said.contains(DIGEST),
+            "{said}"
+        );
+        assert_eq!(
+            fs::read_to_string(project.description()).unwrap(),
+            description
+        );
+
+        // Nothing that the first build compiled is used.
+        let log = project.read("log");
+        if builder == "nix" {
+            assert!(log.contains("--rebuild --keep-failed .#static\n"), "{log}");
+        } else {
+            assert!(log.contains(" --no-cache "), "{log}");
+            let temporary = project.read("temporary");
+            let folders: Vec<_> = temporary.lines().collect();
+            assert_ne!(folders[0], folders[2], "a new place for cache mounts");
+            assert!(!Path::new(folders[2]).exists(), "which is gone");
+        }
+
+        let other = "b".repeat(64);
+        let said =
+            failed(&project.run_with(&["image", "--reproduce"], &[("FAKE_AGAIN", other.as_str())]));
+        let both = format!("gave sha256:{other}, not {DIGEST}");
+        assert!(said.contains(&both), "{builder}: {said}");
+    }
+}
+
+#[test]
+fn a_binary_that_nix_builds_differently_is_an_error() {
+    let project = Project::new();
+    succeeded(&project.run_with(&["image", "--builder", "nix"], &[]));
+    let said = failed(&project.run_with(&["image", "--reproduce"], &[("FAKE_REBUILD", "1")]));
+    assert!(said.contains("--rebuild"), "{said}");
+}
+
+#[test]
+fn another_commit_reproduces_nothing() {
+    let project = Project::built();
+    let newer = commit(&project.folder.path().join("clone"), "file", "text");
+    let said = failed(&project.run_with(&["image", "--reproduce"], &[]));
+    assert!(
+        said.contains(&project.commit) && said.contains(&newer),
+        "{said}"
+    );
+    assert_eq!(project.read("log"), "", "nothing was built");
+}
+
+#[test]
+fn the_tests_run_on_the_images_own_program() {
+    let project = Project::built();
+    let said = succeeded(&project.run_with(&["image", "--test"], &[]));
+    assert!(
+        said.contains("the tests pass on") && said.contains(DIGEST),
+        "{said}"
+    );
+    let expected = format!(
+        "cargo test --package waybill --locked --test api of {}\nthe image's program\n",
+        project.commit
+    );
+    assert_eq!(project.read("log"), expected);
+
+    failed(&project.run_with(&["image", "--test"], &[("FAKE_TESTS", "101")]));
+}
+
+#[test]
+fn an_image_without_the_program_has_nothing_to_test() {
+    let project = Project::new();
+    succeeded(&project.run_with(&["image"], &[("FAKE_PROGRAM", "wabyill")]));
+    let said = failed(&project.run_with(&["image", "--test"], &[]));
+    assert!(said.contains("the image has no /waybill"), "{said}");
+    assert!(!project.read("log").contains("cargo"), "nothing was tested");
+}
+
+#[test]
+fn without_an_image_there_is_nothing_to_reproduce_or_test() {
+    for option in ["--reproduce", "--test"] {
+        let said = failed(&Project::new().run_with(&["image", option], &[]));
+        assert!(said.contains("there is no built image"), "{option}: {said}");
     }
 }
 

@@ -84,9 +84,11 @@ impl Database {
     }
 }
 
-/// The program, without the settings of whoever runs the tests.
+/// The program, without the settings of whoever runs the tests. It is cargo's, or the one that
+/// `WAYBILL_TEST_BINARY` names (`cargo pipeline image --test` takes it out of the image).
 pub(crate) fn command(mode: &str, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_waybill"));
+    let given = std::env::var_os("WAYBILL_TEST_BINARY");
+    let mut command = Command::new(given.unwrap_or_else(|| env!("CARGO_BIN_EXE_waybill").into()));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("WAYBILL_") || name.starts_with("PG") {
