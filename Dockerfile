@@ -21,11 +21,12 @@ COPY src src
 COPY migrations migrations
 ARG WAYBILL_COMMIT=unknown
 ARG WAYBILL_BUILT_AT=unknown
-# Paths of the builder are of no use in the binary, and would differ between builders.
+# Paths of the builder are of no use in the binary, and would differ between builders. OpenSSL notes when it was built;
+# as it may be built once for many commits, the time is none of theirs.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo=cargo" \
-    WAYBILL_COMMIT="$WAYBILL_COMMIT" WAYBILL_BUILT_AT="$WAYBILL_BUILT_AT" \
+    SOURCE_DATE_EPOCH=1 WAYBILL_COMMIT="$WAYBILL_COMMIT" WAYBILL_BUILT_AT="$WAYBILL_BUILT_AT" \
     cargo auditable build --release --locked --package waybill --target "$TARGET" \
     && install -D "target/$TARGET/release/waybill" /image/waybill \
     && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
