@@ -46,6 +46,21 @@ impl Api {
         }
     }
 
+    /// Whether there is a token.
+    pub(crate) fn logged_in(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The address of a path below the repository's.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// What to say when the forge knows no such repository: it also says so to who may not see it.
+    pub(crate) fn nothing_there(&self) -> String {
+        format!("{} is not there, or the token may not see it", self.base)
+    }
+
     /// What is at a path below the repository's; `None` where there is nothing.
     pub(crate) fn get(&self, path: &str) -> Result<Option<Value>> {
         let (status, value) = self.exchange("GET", path, None)?;
@@ -107,11 +122,11 @@ impl Api {
         }
         let words = value["message"].as_str().map(str::to_owned);
         let words = words.unwrap_or_else(|| value.to_string());
-        bail!("{method} {}{path} answered {status}: {words}", self.base)
+        bail!("{method} {} answered {status}: {words}", self.url(path))
     }
 
     fn exchange(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
-        let url = format!("{}{path}", self.base);
+        let url = self.url(path);
         let request = self
             .request(method, &url)
             .header("Content-Type", "application/json");

@@ -16,6 +16,7 @@ mod lint;
 mod notify;
 mod plan;
 mod process;
+mod protect;
 mod publish;
 mod reference;
 mod registry;
@@ -71,6 +72,8 @@ enum Step {
     Deploy(deploy::Deploy),
     /// Tell chats and webhooks how a run ended, where that is news
     Notify(notify::Notify),
+    /// Make the forge protect branches, tags and environments as the rules file says
+    Protect(protect::Protect),
 }
 
 fn main() -> ExitCode {
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Step::Sign(step) => step.run(),
         Step::Verify(step) => step.run(),
         Step::Notify(step) => step.run(),
+        Step::Protect(step) => step.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

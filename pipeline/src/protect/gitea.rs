@@ -1,0 +1,156 @@
+//! The rules in Gitea's words: a protection for each branch, one for tags, and settings of the repository.
+
+use super::rules::{Branch, Check, Rules, Tags};
+use super::{Difference, Request, fields};
+use crate::api::Api;
+use crate::forge;
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+/// The user that write-backs are pushed as.
+const BOT: &str = "BOT_USER";
+
+pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
+    let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {
+        true => Some(forge::require(BOT)?),
+        false => None,
+    };
+    let repository = api.get("")?.with_context(|| api.nothing_there())?;
+    let mut differences: Vec<Difference> = settings(&repository).into_iter().collect();
+
+    // Neither list comes in pages.
+    let protections = api.get("/branch_protections")?.unwrap_or_default();
+    for branch in &rules.branches {
+        let bot = bot.as_deref().filter(|_| branch.bot_may_push);
+        let have = find(&protections, "rule_name", &branch.name);
+        differences.extend(protection(branch, &rules.check, bot, have));
+        if have.is_some() {
+            differences.extend(overruled(api, &branch.name)?);
+        }
+    }
+
+    let protections = api.get("/tag_protections")?.unwrap_or_default();
+    let mut others: Vec<&Value> = protections.as_array().into_iter().flatten().collect();
+    for tags in &rules.tags {
+        others.retain(|other| other["name_pattern"] != tags.pattern);
+        let have = find(&protections, "name_pattern", &tags.pattern);
+        differences.extend(tag_protection(tags, have));
+    }
+    // Who is allowed by one protection is not stopped by another that names the tag too.
+    differences.extend(others.into_iter().map(|other| {
+        Difference::beyond(format!(
+            "tags {}: a protection that the rules don't know, and that may allow more; remove it or add it there",
+            other["name_pattern"]
+        ))
+    }));
+    Ok(differences)
+}
+
+fn find<'a>(list: &'a Value, key: &str, name: &str) -> Option<&'a Value> {
+    let mut list = list.as_array()?.iter();
+    list.find(|entry| entry[key] == name)
+}
+
+/// Merge commits only: a promotion has to bring the very commits that were tested.
+fn settings(repository: &Value) -> Option<Difference> {
+    let want = json!({
+        "allow_merge_commits": true,
+        "allow_rebase": false,
+        "allow_rebase_explicit": false,
+        "allow_squash_merge": false,
+        "allow_fast_forward_only_merge": false,
+        "allow_manual_merge": false,
+        "default_merge_style": "merge",
+    });
+    let request = Request {
+        method: "PATCH",
+        path: String::new(),
+        body: want.clone(),
+    };
+    Difference::between("repository", &fields(want), Some(repository), request)
+}
+
+fn protection(
+    branch: &Branch,
+    check: &Check,
+    bot: Option<&str>,
+    have: Option<&Value>,
+) -> Option<Difference> {
+    let name = &branch.name;
+    let mut body = json!({
+        // With pushes on, only who is in the list may; without, nobody, and pull requests are the only way.
+        "enable_push": bot.is_some(),
+        "enable_push_whitelist": bot.is_some(),
+        "push_whitelist_usernames": Vec::from_iter(bot),
+        "push_whitelist_teams": [],
+        "push_whitelist_deploy_keys": false,
+        "enable_force_push": false,
+        // Files that may be pushed to directly.
+        "unprotected_file_patterns": "",
+        "enable_merge_whitelist": false,
+        "enable_status_check": true,
+        "status_check_contexts": [format!("{} / {} (pull_request)", check.workflow, check.job)],
+        "required_approvals": branch.approvals,
+        // Such a list could let people count who may only read. Nobody can approve their own anyway.
+        "enable_approvals_whitelist": false,
+        "block_on_rejected_reviews": true,
+        "dismiss_stale_approvals": branch.dismiss_stale_approvals,
+        "block_on_outdated_branch": branch.up_to_date,
+        "block_admin_merge_override": true,
+    });
+    let want = fields(body.clone());
+    let request = match have {
+        Some(_) => Request {
+            method: "PATCH",
+            path: format!("/branch_protections/{name}"),
+            body,
+        },
+        None => {
+            body["rule_name"] = json!(name);
+            Request {
+                method: "POST",
+                path: "/branch_protections".into(),
+                body,
+            }
+        }
+    };
+    Difference::between(&format!("branch {name}"), &want, have, request)
+}
+
+/// Only the first protection that matches a branch is in force, and others can be put before ours.
+fn overruled(api: &Api, branch: &str) -> Result<Option<Difference>> {
+    let Some(found) = api.get(&format!("/branches/{branch}"))? else {
+        return Ok(None);
+    };
+    let first = &found["effective_branch_protection_name"];
+    Ok((first != branch).then(|| {
+        Difference::beyond(format!(
+            "branch {branch}: the protection {first} comes first, so the branch's own is not in force; move it down"
+        ))
+    }))
+}
+
+fn tag_protection(tags: &Tags, have: Option<&Value>) -> Option<Difference> {
+    let want = json!({
+        "whitelist_usernames": [],
+        "whitelist_teams": tags.creators,
+    });
+    let mut body = want.clone();
+    let request = match have {
+        Some(have) => Request {
+            method: "PATCH",
+            path: format!("/tag_protections/{}", have["id"]),
+            body,
+        },
+        None => {
+            body["name_pattern"] = json!(tags.pattern);
+            Request {
+                method: "POST",
+                path: "/tag_protections".into(),
+                body,
+            }
+        }
+    };
+    let what = format!("tags {}", tags.pattern);
+    Difference::between(&what, &fields(want), have, request)
+}
