@@ -26,11 +26,11 @@ use crate::tools;
 /// Owner and name of the repository, the same as on GitHub.
 pub const REPOSITORY: &str = "waybill/waybill";
 
-/// The check that branch protection asks for.
-pub const REQUIRED_CHECK: &str = "ci / required (pull_request)";
-
 /// The person of the lab: administrator of the forge, and the one who opens and merges.
 pub const PERSON: &str = "lab";
+
+/// The team that makes version tags.
+const MAINTAINERS: &str = "maintainers";
 
 /// The delivery bot: writes tags back, and nothing else.
 pub const BOT: &str = "waybill-bot";
@@ -200,6 +200,22 @@ impl Forge {
         Ok(tags)
     }
 
+    /// `cargo pipeline` in a folder, with what it has to know of the forge and the rights of [`PERSON`].
+    ///
+    /// # Errors
+    /// When the forge makes no token.
+    pub fn pipeline(&self, folder: &Path) -> Result<Command> {
+        let token = token(&self.api, PERSON, "pipeline", &["write:repository"])?;
+        let mut pipeline = command(&format!("{INSIDE}/waybill-pipeline"), [] as [&str; 0]);
+        pipeline
+            .current_dir(folder)
+            .env("GITHUB_API_URL", format!("https://{FORGE}/api/v1"))
+            .env("GITHUB_REPOSITORY", REPOSITORY)
+            .env("PROTECT_TOKEN", token)
+            .env("BOT_USER", BOT);
+        Ok(pipeline)
+    }
+
     /// The address that git clones the repository from.
     pub fn url() -> String {
         format!("https://{FORGE}/{REPOSITORY}.git")
@@ -240,6 +256,7 @@ pub fn ensure(layout: &Layout, host: &Host, checkout: &Path) -> Result<()> {
     } else {
         publish_actions(&Forge::new(layout)?, layout, checkout)?;
     }
+    maintainers(&Forge::new(layout)?)?;
     drop(gitea);
     runner(layout, host)
 }
@@ -388,20 +405,8 @@ fn repository(forge: &Forge, layout: &Layout, host: &Host) -> Result<()> {
         &format!("/orgs/{owner}/repos"),
         &json!({"name": name, "default_branch": "main", "auto_init": false}),
     )?;
-    // Merge commits only: a promotion must name the very commits that were tested. Actions come on
-    // when there is something to ship.
-    forge.repository(
-        "PATCH",
-        "",
-        Some(&json!({
-            "has_actions": false,
-            "allow_squash_merge": false,
-            "allow_rebase": false,
-            "allow_rebase_explicit": false,
-            "allow_fast_forward_only_merge": false,
-            "default_merge_style": "merge",
-        })),
-    )?;
+    // Actions come on when there is something to ship.
+    forge.repository("PATCH", "", Some(&json!({"has_actions": false})))?;
     forge.repository(
         "PUT",
         &format!("/collaborators/{BOT}"),
@@ -467,6 +472,32 @@ impl Keys {
             public: read("cosign.pub")?,
         })
     }
+}
+
+/// The team that the rules of protection name, with [`PERSON`] in it.
+fn maintainers(forge: &Forge) -> Result<()> {
+    let (owner, _) = owner_and_name()?;
+    let teams = format!("/orgs/{owner}/teams");
+    forge.ensure(
+        &teams,
+        &json!({
+            "name": MAINTAINERS,
+            "permission": "write",
+            "includes_all_repositories": true,
+            "units": ["repo.code", "repo.pulls"],
+        }),
+    )?;
+    let listed = forge.request("GET", &teams, None)?;
+    let id = listed
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|team| team["name"] == MAINTAINERS)
+        .and_then(|team| team["id"].as_i64())
+        .with_context(|| format!("the forge has no team {MAINTAINERS}"))?;
+    forge
+        .request("PUT", &format!("/teams/{id}/members/{PERSON}"), None)
+        .map(drop)
 }
 
 fn bot_token(

@@ -13,7 +13,7 @@ use crate::cluster::Kubernetes;
 use crate::command::Run as _;
 use crate::environment::{Deployed, Environment, ImageValues, short};
 use crate::expect::{Verdict, eventually};
-use crate::forge::{BOT, Forge, REQUIRED_CHECK};
+use crate::forge::Forge;
 use crate::hops::{Clock, Journey};
 use crate::layout::Layout;
 use crate::progress::Progress;
@@ -49,6 +49,7 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Jour
         first_push(&forge, layout, checkout, &mut clock)?;
         commit.clone()
     } else {
+        protect(&forge, checkout)?;
         let merged = progress.run(
             format!("Checking {} in a pull request", short(&commit)),
             || {
@@ -119,29 +120,12 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
     *clock = Clock::start();
     push("develop")?;
     clock.reached("pushed");
-    for branch in ["develop", "staging", "main"] {
-        protect(forge, branch)?;
-    }
-    Ok(())
+    protect(forge, checkout)
 }
 
-fn protect(forge: &Forge, branch: &str) -> Result<()> {
-    let pushed_by_bot = branch == "develop";
-    forge
-        .repository(
-            "POST",
-            "/branch_protections",
-            Some(&json!({
-                "rule_name": branch,
-                "enable_push": pushed_by_bot,
-                "enable_push_whitelist": pushed_by_bot,
-                "push_whitelist_usernames": if pushed_by_bot { vec![BOT] } else { vec![] },
-                "enable_status_check": true,
-                "status_check_contexts": [REQUIRED_CHECK],
-                "block_admin_merge_override": true,
-            })),
-        )
-        .map(drop)
+/// Protects the branches as the checkout's rules say; what is so already stays.
+fn protect(forge: &Forge, checkout: &Path) -> Result<()> {
+    forge.pipeline(checkout)?.arg("protect").run()
 }
 
 /// A pull request as it was pushed.

@@ -8,7 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::{self, Kubernetes};
 use crate::command::{Run, command, on_path};
@@ -78,12 +78,13 @@ pub fn up(
     tools::ensure(layout, &wanted, &progress)?;
     images::ensure(layout, progress)?;
     crates(&checkout, progress)?;
+    let pipeline = progress.run("Building the pipeline's program", || pipeline(&checkout))?;
 
     let init = match namespaces::find(layout) {
         Some(init) if layout.state("prepared").exists() => init,
         _ => begin(layout, &wanted, progress)?,
     };
-    copy_in(layout, &checkout)?;
+    copy_in(layout, &checkout, &pipeline)?;
     let mut inside = enter(layout, init, &["up"])?;
     if let Some(part) = only.and_then(|part| part.to_possible_value()) {
         inside.args(["--only", part.get_name()]);
@@ -135,16 +136,36 @@ fn checkout() -> Result<PathBuf> {
     Ok(top)
 }
 
-/// Brings what the inside needs from the host: this program, and the checkout's HEAD. The places they
-/// are in may be hidden inside, and what is not committed must not be shipped.
-fn copy_in(layout: &Layout, checkout: &Path) -> Result<()> {
+/// Builds `cargo pipeline`'s program, and says where it is.
+fn pipeline(checkout: &Path) -> Result<PathBuf> {
+    let messages = command("cargo", ["build", "--quiet", "--locked"])
+        .args([
+            "--package",
+            "waybill-pipeline",
+            "--message-format=json-render-diagnostics",
+        ])
+        .current_dir(checkout)
+        .read()?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo built waybill-pipeline and does not say where")
+}
+
+/// Brings what the inside needs from the host: this program and the pipeline's, and the checkout's HEAD. The
+/// places they are in may be hidden inside, and what is not committed must not be shipped.
+fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> {
     let own = std::env::current_exe().context("could not find this program")?;
-    let (target, part) = (
-        layout.state("waybill-lab"),
-        layout.state("waybill-lab.part"),
-    );
-    fs::copy(&own, &part).with_context(|| format!("could not copy {}", own.display()))?;
-    fs::rename(part, target)?;
+    for (program, name) in [
+        (own.as_path(), "waybill-lab"),
+        (pipeline, "waybill-pipeline"),
+    ] {
+        let part = layout.state(format!("{name}.part"));
+        fs::copy(program, &part)
+            .with_context(|| format!("could not copy {}", program.display()))?;
+        fs::rename(part, layout.state(name))?;
+    }
 
     let dirty = command("git", ["status", "--porcelain"])
         .current_dir(checkout)
