@@ -81,6 +81,10 @@ impl Api {
                 answer = answer[field].take();
             }
             let Value::Array(entries) = answer else { break };
+            // Some of Gitea's lists have no pages: each time they come whole.
+            if page > 1 && entries.first() == all.first() {
+                break;
+            }
             let full = entries.len() >= PAGE;
             all.extend(entries);
             if !full {
