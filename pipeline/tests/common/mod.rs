@@ -45,7 +45,8 @@ pub fn commit(folder: &Path, file: &str, text: &str) -> String {
 pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waybill-pipeline"));
     command.args(args).current_dir(folder).env_clear();
-    for name in ["PATH", "HOME", "TMPDIR"] {
+    // The last one is where a program that is built for it leaves what it covered.
+    for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
