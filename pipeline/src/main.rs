@@ -7,6 +7,8 @@ mod auth;
 mod builder;
 mod cache;
 mod checks;
+mod comment;
+mod coverage;
 mod deploy;
 mod forge;
 mod git;
@@ -48,6 +50,10 @@ enum Step {
     Lint(lint::Lint),
     /// Run the checks of the whole project, the lab's scenarios included
     Test(test::Test),
+    /// Measure the lines that the tests run
+    Coverage(coverage::Coverage),
+    /// Tell the forge the coverage that `coverage` measured
+    Comment(comment::Comment),
     /// Install what the checks need
     Tools(tools::Tools),
     /// Decide from the event whether an image has to be built
@@ -82,6 +88,8 @@ fn main() -> ExitCode {
         Step::Deploy(step) => return step.run().unwrap_or_else(|error| fail(&error)),
         Step::Lint(step) => step.run(),
         Step::Test(step) => step.run(),
+        Step::Coverage(step) => step.run(),
+        Step::Comment(step) => step.run(),
         Step::Tools(step) => step.run(),
         Step::Plan(step) => step.run(),
         Step::Security(step) => step.run(),

@@ -28,7 +28,8 @@ impl Plan {
     }
 }
 
-fn payload() -> Result<Value> {
+/// What the forge says about the event; nothing outside a workflow.
+pub(crate) fn payload() -> Result<Value> {
     let Some(file) = forge::var("GITHUB_EVENT_PATH") else {
         return Ok(Value::Null);
     };
