@@ -12,9 +12,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The version that the error names where it is missing.
-const VERSION: &str = "0.9.1";
-
 /// Where this step leaves its figures.
 pub(crate) const FIGURES: &str = "target/coverage/coverage.json";
 
@@ -122,8 +119,7 @@ fn parse_floor(text: &str) -> Result<f64> {
 fn measure(root: &Path) -> Result<()> {
     ensure!(
         find("cargo-llvm-cov").is_some(),
-        "cargo-llvm-cov is not on PATH: `cargo install --locked cargo-llvm-cov --version {VERSION}`, \
-         and `rustup component add llvm-tools`"
+        "cargo-llvm-cov is not on PATH: `cargo pipeline tools coverage` gets it"
     );
     let target = target(root)?;
     let llvm_cov = |words: &[&str]| {
@@ -142,7 +138,13 @@ fn measure(root: &Path) -> Result<()> {
     forget(root, &target, &llvm_cov)?;
     tests(&["--lib", "--bins"]).context("unit tests must pass")?;
     tests(&["--ignore-run-fail", "--test", "*"])?;
-    run(&mut llvm_cov(&["report", "--lcov", "--output-path", LCOV]))
+    run(&mut llvm_cov(&[
+        "report",
+        "--workspace",
+        "--lcov",
+        "--output-path",
+        LCOV,
+    ]))
 }
 
 /// The folder that the measured programs are built in.

@@ -432,7 +432,7 @@ fn unit_tests_must_pass_and_integration_tests_are_only_measured() {
     for words in [
         "llvm-cov --no-report --workspace --locked --lib --bins\n",
         "llvm-cov --no-report --workspace --locked --ignore-run-fail --test *\n",
-        "llvm-cov report --lcov --output-path target/coverage/lcov.info\n",
+        "llvm-cov report --workspace --lcov --output-path target/coverage/lcov.info\n",
     ] {
         assert!(log.contains(words), "{words} is not in {log}");
     }
@@ -516,12 +516,12 @@ fn a_floor_that_is_none_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn where_the_tool_is_missing_its_version_is_said() {
+fn where_to_get_a_missing_tool_is_said() {
     let project = Project::new();
     fs::remove_file(project.path("bin/cargo-llvm-cov")).unwrap();
     let said = failed(&project.coverage(""));
     assert!(
-        said.contains("cargo install --locked cargo-llvm-cov --version 0.9.1"),
+        said.contains("`cargo pipeline tools coverage` gets it"),
         "{said}"
     );
     assert_eq!(project.read("log"), "");
