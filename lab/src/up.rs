@@ -31,6 +31,12 @@ const TOOLS: &[&str] = &[
     "runner",
     "kubeconform",
     "actionlint",
+    "cosign",
+];
+
+/// What the workflows' jobs run: they have no network to install it from.
+const STEPS: &[&str] = &[
+    "lint", "quality", "coverage", "test", "security", "image", "scan", "publish", "deploy",
 ];
 
 /// How much of the lab to bring up.
@@ -80,9 +86,11 @@ pub fn up(
     crates(&checkout, progress)?;
     let pipeline = progress.run("Building the pipeline's program", || pipeline(&checkout))?;
 
+    let steps = step_tools(&pipeline, &checkout, STEPS, tools::SCANNERS)?;
+
     let init = match namespaces::find(layout) {
         Some(init) if layout.state("prepared").exists() => init,
-        _ => begin(layout, &wanted, progress)?,
+        _ => begin(layout, &wanted, steps, progress)?,
     };
     copy_in(layout, &checkout, &pipeline)?;
     let mut inside = enter(layout, init, &["up"])?;
@@ -151,6 +159,58 @@ fn pipeline(checkout: &Path) -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .context("cargo built waybill-pipeline and does not say where")
+}
+
+/// Makes sure that the programs of the pipeline's steps are there, but for those that may be missing, and says in
+/// which folders, where `PATH` doesn't have them.
+fn step_tools(
+    pipeline: &Path,
+    checkout: &Path,
+    steps: &[&str],
+    but: &[&str],
+) -> Result<Vec<PathBuf>> {
+    let mut tools = Command::new(pipeline);
+    tools
+        .args(["tools", "--path"])
+        .args(steps)
+        .current_dir(checkout)
+        .env("PIPELINE_MAY_SKIP", but.join(" "))
+        .stderr(std::process::Stdio::inherit());
+    let output = tools.output().context("could not start the pipeline")?;
+    if !output.status.success() {
+        bail!("the pipeline's tools could not be installed; see above");
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    let path = said.lines().last().unwrap_or_default();
+    Ok(std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .collect())
+}
+
+/// Brings the scanners to a lab, also to one that is up already.
+///
+/// # Errors
+/// When one can't be built.
+pub fn bring_scanners(layout: &Layout, progress: Progress) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let checkout = checkout()?;
+    let pipeline = pipeline(&checkout)?;
+    let folders = progress.run("Scanners", || {
+        step_tools(&pipeline, &checkout, &["security", "scan"], &[])
+    })?;
+    let bin = layout.state("bin");
+    fs::create_dir_all(&bin)?;
+    for program in tools::SCANNERS {
+        let folder = folders.iter().find(|folder| folder.join(program).is_file());
+        let Some(folder) = folder else {
+            continue; // on PATH already, inside too
+        };
+        let target = inside_cache(layout, folder).join(program);
+        let wrapper = bin.join(program);
+        fs::write(&wrapper, format!("#!/bin/sh\nexec {:?} \"$@\"\n", target))?;
+        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 /// Brings what the inside needs from the host: this program and the pipeline's, and the checkout's HEAD. The
@@ -225,7 +285,12 @@ fn crates(checkout: &Path, progress: Progress) -> Result<()> {
 }
 
 /// Begins the namespaces, after taking away what an earlier lab left.
-fn begin(layout: &Layout, wanted: &[&tools::Tool], progress: Progress) -> Result<i32> {
+fn begin(
+    layout: &Layout,
+    wanted: &[&tools::Tool],
+    steps: Vec<PathBuf>,
+    progress: Progress,
+) -> Result<i32> {
     namespaces::stop(layout).context("an earlier lab could not be cleaned up")?;
     progress.run("Making namespaces without a way out", || {
         fs::create_dir_all(&layout.state)
@@ -241,17 +306,25 @@ fn begin(layout: &Layout, wanted: &[&tools::Tool], progress: Progress) -> Result
                 .filter(|folder| folder.is_absolute())
                 .collect();
         // What is on PATH keeps its place there: before it only comes what it lacks.
-        let mut path: Vec<PathBuf> = tools::bin_folders(layout, wanted)
-            .iter()
-            .filter(|folder| !own.contains(folder))
-            .map(|folder| inside_cache(layout, folder))
-            .collect();
+        let mut path = vec![Layout::inside().state("bin")];
+        let mut built = tools::bin_folders(layout, wanted);
+        built.extend(steps);
+        for folder in built.iter().filter(|folder| !own.contains(folder)) {
+            let folder = inside_cache(layout, folder);
+            if !path.contains(&folder) {
+                path.push(folder);
+            }
+        }
         path.extend(own);
         let host = Host {
             cargo_home: cargo_home.clone(),
             rustup_home,
             sysroot: sysroot.trim().into(),
             path,
+            advisories: std::env::var_os("ADVISORY_DB")
+                .map(fs::canonicalize)
+                .transpose()
+                .context("ADVISORY_DB names no folder")?,
             control_group: layout.id(),
         };
         fs::write(layout.state("host.json"), serde_json::to_vec_pretty(&host)?)?;

@@ -307,7 +307,7 @@ pub(crate) struct Description {
     pub(crate) revision: String,
     /// The time of that commit.
     pub(crate) created: String,
-    builder: String,
+    pub(crate) builder: String,
 }
 
 impl Description {

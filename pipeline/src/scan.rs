@@ -174,6 +174,7 @@ mod tests {
             digest: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             revision: REVISION.to_owned(),
             created: "2026-01-02T03:04:05Z".to_owned(),
+            builder: "dockerfile".to_owned(),
         }
     }
 

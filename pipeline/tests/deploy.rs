@@ -592,7 +592,7 @@ fn a_signature_is_trusted_from_one_workflow_or_one_key() {
         "--digest",
         &digest(7),
     ];
-    let mut run = |key: &str| {
+    let run = |key: &str| {
         let mut command = command(&clone, &args);
         succeeded(
             &command

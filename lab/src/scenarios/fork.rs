@@ -10,7 +10,7 @@ use serde_json::json;
 use super::World;
 use crate::ci::Run;
 use crate::command::Run as _;
-use crate::forge::{Forge, PERSON};
+use crate::forge::PERSON;
 use crate::machine::FORGE;
 
 /// What a thief would write: it passes where nothing is to be had.

@@ -31,6 +31,8 @@ struct Scenario {
     /// The requirement it proves.
     id: &'static str,
     title: &'static str,
+    /// What has to be done on the host before, where there is a network.
+    prepare: Option<fn(&Layout, Progress) -> Result<()>>,
     run: Where,
 }
 
@@ -46,42 +48,49 @@ static SCENARIOS: &[Scenario] = &[
         name: "egress",
         id: "B1",
         title: "no packet can leave the lab",
+        prepare: None,
         run: Where::Inside(egress::run),
     },
     Scenario {
         name: "no-loop",
         id: "C14",
         title: "a push that changes only values builds nothing",
+        prepare: None,
         run: Where::Inside(no_loop::run),
     },
     Scenario {
         name: "config",
         id: "T3",
         title: "a configuration change travels from git into the running pods",
+        prepare: None,
         run: Where::Inside(config::run),
     },
     Scenario {
         name: "deploy",
         id: "T1",
         title: "a code change travels from push to serving",
+        prepare: None,
         run: Where::Inside(deploy::run),
     },
     Scenario {
         name: "fork",
         id: "C11",
         title: "a fork's pull request finds no secret and publishes nothing",
+        prepare: None,
         run: Where::Inside(fork::run),
     },
     Scenario {
         name: "pull-request",
         id: "C4",
         title: "a pull request is checked; each kind of mistake is red at its job",
+        prepare: Some(pull_request::prepare),
         run: Where::Inside(pull_request::run),
     },
     Scenario {
         name: "leftovers",
         id: "B1",
         title: "down leaves nothing, even of a lab that was killed",
+        prepare: None,
         run: Where::Host(leftovers::run),
     },
 ];
@@ -152,6 +161,9 @@ pub fn run(layout: &Layout, names: &[String], list: bool, progress: Progress) ->
         return Ok(ExitCode::SUCCESS);
     }
     let was_up = namespaces::find(layout).is_some();
+    for prepare in chosen.iter().filter_map(|scenario| scenario.prepare) {
+        prepare(layout, progress)?;
+    }
     up::up(layout, None, None, progress)?;
     let init = namespaces::find(layout).context("the lab has ended")?;
     let mut failed = 0;

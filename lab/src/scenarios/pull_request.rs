@@ -11,11 +11,15 @@ use serde_json::{Value, json};
 
 use super::World;
 use crate::ci::Run;
-use crate::command::Run as _;
+use crate::command::{Run as _, command};
 use crate::environment::short;
 use crate::expect::{Verdict, eventually};
 use crate::forge::random;
+use crate::layout::Layout;
+use crate::machine::Host;
+use crate::progress::Progress;
 use crate::ship::{self, CI_LIMIT, Proposal};
+use crate::up;
 
 /// Something that must not be merged.
 struct Defect {
@@ -177,9 +181,47 @@ fn comment(world: &World, pull: &Proposal) -> Result<Value> {
     })
 }
 
-/// TODO
-fn vulnerable(_world: &World, _clone: &Path) -> Result<()> {
-    Ok(())
+/// Scanners, and a crate with a known hole: inside there is no network to get them from.
+pub(super) fn prepare(layout: &Layout, progress: Progress) -> Result<()> {
+    up::bring_scanners(layout, progress)?;
+    let folder = std::env::temp_dir().join(format!("waybill-{}", random()?));
+    let fetched = fetch(&folder);
+    let _ = fs::remove_dir_all(&folder);
+    fetched
+}
+
+fn fetch(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder.join("src"))?;
+    fs::write(folder.join("src/lib.rs"), "")?;
+    fs::write(
+        folder.join("Cargo.toml"),
+        format!("[package]\nname = \"hole\"\nedition = \"2024\"\n\n[dependencies]\n{VULNERABLE}\n"),
+    )?;
+    command("cargo", ["fetch", "--quiet"])
+        .current_dir(folder)
+        .run()
+}
+
+/// RUSTSEC-2019-0013, in a crate without dependencies.
+const VULNERABLE: &str = "spin = \"=0.5.1\"";
+
+fn vulnerable(world: &World, clone: &Path) -> Result<()> {
+    let section = "[dependencies]\n";
+    world.edit(
+        clone,
+        "Cargo.toml",
+        section,
+        &format!("{section}{VULNERABLE}\n"),
+    )?;
+    let host = Host::read(&world.layout)?;
+    let mut update = command("cargo", ["update", "--workspace", "--offline", "--quiet"]);
+    update
+        .current_dir(clone)
+        .env("CARGO_HOME", world.layout.state("cargo"));
+    if let Some(rustup) = host.rustup_home {
+        update.env("RUSTUP_HOME", rustup);
+    }
+    update.run()
 }
 
 /// Enough code without a test to bring the service under the floor.
