@@ -36,7 +36,7 @@ const TOOLS: &[&str] = &[
 
 /// What the workflows' jobs run: they have no network to install it from.
 const STEPS: &[&str] = &[
-    "lint", "quality", "coverage", "test", "security", "image", "scan", "publish", "deploy",
+    "lint", "coverage", "test", "security", "image", "scan", "publish", "deploy",
 ];
 
 /// How much of the lab to bring up.
