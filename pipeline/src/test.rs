@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::checks::{Check, Ran, Report};
 use crate::lint;
 use crate::process::{cmd, root, run};
+use crate::security;
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -42,6 +43,8 @@ enum Stage {
     Chart,
     /// The workflows
     Workflows,
+    /// Dependencies, secrets, configuration
+    Security,
     /// Tests inside the crates
     Unit,
     /// Tests of the programs from outside, with real databases and repositories
@@ -83,6 +86,7 @@ impl Stage {
             Self::Lint => &lint::CODE,
             Self::Chart => &lint::CHARTS,
             Self::Workflows => &lint::WORKFLOWS,
+            Self::Security => &security::CHECKS,
             Self::Unit => &UNIT,
             Self::Integration => match database {
                 None => &INTEGRATION,
@@ -98,6 +102,7 @@ impl Stage {
         match self {
             Self::Lint | Self::Chart | Self::Workflows => &[Step::Lint],
             Self::Unit | Self::Integration => &[Step::Test],
+            Self::Security => &[Step::Security],
             Self::Nix => &[Step::Nix],
             // The lab brings its own.
             Self::Lab => &[],
