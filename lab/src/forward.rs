@@ -62,7 +62,7 @@ pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Res
     fs::write(&path, serde_json::to_vec(targets)?)?;
     let _ = fs::remove_file(layout.state("doors.json"));
     let log = File::create(layout.state("log/forward.log"))?;
-    let own = std::env::current_exe().context("could not find this program")?;
+    let own = crate::up::own_program()?;
     let mut child = command("setsid", [own.as_os_str()])
         .args(["--state".as_ref(), layout.state.as_os_str()])
         .args(["forward", &init.to_string()])

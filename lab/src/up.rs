@@ -144,6 +144,18 @@ fn checkout() -> Result<PathBuf> {
     Ok(top)
 }
 
+/// This program's file. Cargo may have put the same program there anew since it was started.
+///
+/// # Errors
+/// When it can't be told.
+pub fn own_program() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("could not find this program")?;
+    let name = own.to_string_lossy();
+    Ok(name
+        .strip_suffix(" (deleted)")
+        .map_or(own.clone(), PathBuf::from))
+}
+
 /// Builds `cargo pipeline`'s program, and says where it is.
 fn pipeline(checkout: &Path) -> Result<PathBuf> {
     let messages = command("cargo", ["build", "--quiet", "--locked"])
@@ -216,7 +228,7 @@ pub fn bring_scanners(layout: &Layout, progress: Progress) -> Result<()> {
 /// Brings what the inside needs from the host: this program and the pipeline's, and the checkout's HEAD. The
 /// places they are in may be hidden inside, and what is not committed must not be shipped.
 fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> {
-    let own = std::env::current_exe().context("could not find this program")?;
+    let own = own_program()?;
     for (program, name) in [
         (own.as_path(), "waybill-lab"),
         (pipeline, "waybill-pipeline"),
@@ -328,7 +340,7 @@ fn begin(
             control_group: layout.id(),
         };
         fs::write(layout.state("host.json"), serde_json::to_vec_pretty(&host)?)?;
-        let own = std::env::current_exe().context("could not find this program")?;
+        let own = own_program()?;
         // /run/lab is not there yet.
         let mut prepare = command("nsenter", [format!("--target={init}")]);
         prepare

@@ -20,7 +20,7 @@ pub(super) fn run(layout: &Layout) -> Result<()> {
         cache: layout.cache.clone(),
     };
     let before = Traces::of_machine()?;
-    let own = std::env::current_exe().context("could not find this program")?;
+    let own = crate::up::own_program()?;
     let lab = |action: &[&str]| {
         let mut lab = command(&own.to_string_lossy(), ["--state"]);
         lab.arg(&second.state).args(action);
