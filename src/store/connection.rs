@@ -123,6 +123,9 @@ impl Manager {
                 Ok(Database::Sqlite(connection))
             }
             DatabaseUrl::Postgres(url) => {
+                // Before libpq does: otherwise OpenSSL tidies up when the process exits, under the pool's threads,
+                // which are never waited for.
+                openssl_sys::init();
                 let mut connection =
                     PgConnection::establish(&with_network_timeouts(url, self.timeout))?;
                 connection
