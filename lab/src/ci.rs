@@ -80,7 +80,7 @@ impl Run {
         })
     }
 
-    /// The run that an event caused at a commit, where there is one.
+    /// The run of `ci.yaml` that an event caused at a commit, where there is one.
     ///
     /// # Errors
     /// When the forge can't be asked.
@@ -95,7 +95,10 @@ impl Run {
             .into_iter()
             .flatten()
             .find(|run| {
-                run["head_sha"] == commit
+                // The forge writes `ci.yaml@refs/…`; other workflows answer the same event.
+                let path = run["path"].as_str().unwrap_or_default();
+                path.starts_with("ci.yaml@")
+                    && run["head_sha"] == commit
                     && run["event"] == event
                     && (event != "push" || run["head_branch"] == "develop")
             })
