@@ -245,7 +245,8 @@ pub(crate) fn skipped(program: &str) -> Option<Ran> {
     skip.then(|| Ran::Skipped(format!("{program} is not here")))
 }
 
-fn may_skip(program: &str) -> bool {
+/// Whether a program is allowed to be missing.
+pub(crate) fn may_skip(program: &str) -> bool {
     let names = forge::var(MAY_SKIP).unwrap_or_default();
     names.split_whitespace().any(|name| name == program)
 }
