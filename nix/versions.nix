@@ -61,6 +61,24 @@
     reason = "a linter: a newer one may find more, not something else";
   };
 
+  cosign = {
+    lab = "3.1.3";
+    shell = "as in nixpkgs";
+    reason = "any 3.x writes and reads the same bundles";
+  };
+
+  gitleaks = {
+    lab = "8.30.1";
+    shell = "as in nixpkgs";
+    reason = "a scanner: a newer one may find more, not something else";
+  };
+
+  trivy = {
+    lab = "0.74.0";
+    shell = "as in nixpkgs";
+    reason = "a scanner: a newer one may find more, not something else";
+  };
+
   # nixpkgs' release, in flake.nix and as the VM's state version.
   nixpkgs.everywhere = "26.05";
 }

@@ -152,6 +152,7 @@ impl Project {
             json!({
                 "digest": format!("sha256:{digest}"),
                 "revision": "c".repeat(40),
+                "builder": "dockerfile",
                 "created": "2026-01-02T03:04:05Z",
             }),
         );
