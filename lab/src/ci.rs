@@ -42,6 +42,24 @@ impl Run {
         Ok(Self { jobs })
     }
 
+    /// Waits until the run has ended, however it did.
+    ///
+    /// # Errors
+    /// When there is no end in time.
+    pub fn ended(forge: &Forge, event: &str, commit: &str, limit: Duration) -> Result<Self> {
+        let what = format!("the run for the {event} of {} ends", short(commit));
+        let jobs = eventually(&what, limit, || {
+            let Some(run) = Self::find(forge, event, commit)? else {
+                return Ok(Verdict::Pending("no run has started".into()));
+            };
+            Ok(match run["status"].as_str() {
+                Some("completed") => Verdict::Met(jobs(forge, &run)?),
+                status => Verdict::Pending(format!("the run is {status:?}")),
+            })
+        })?;
+        Ok(Self { jobs })
+    }
+
     /// Waits until a job of the run fails, and returns its log. What becomes of the other jobs doesn't matter.
     ///
     /// # Errors

@@ -134,9 +134,15 @@ pub(super) fn run(world: &World) -> Result<()> {
         world,
         &Proposal {
             number: pull.number,
-            commit: head,
+            commit: head.clone(),
         },
     )?;
+    let ended = Run::ended(forge, "pull_request", &head, CI_LIMIT)?;
+    ensure!(
+        ended.conclusion("required")? == "failure",
+        "a job is red, and `required` ended as {}",
+        ended.conclusion("required")?
+    );
     ensure!(
         last["id"] == first["id"],
         "there is a second comment: {last} beside {first}"
