@@ -65,7 +65,28 @@ fn workflow(text: &str) -> Result<Vec<String>> {
             }
         }
     }
+    if let Some(required) = tree.at("jobs.required") {
+        broken.extend(overlooked(required).map(|job| {
+            format!("the job `required` must look at `needs.{job}.result`: it needs {job}")
+        }));
+    }
     Ok(broken)
+}
+
+/// The jobs that a job needs and whose results it doesn't name. Not every forge knows `needs.*.result`, and one that
+/// doesn't finds no failure in it.
+fn overlooked(job: &Node) -> impl Iterator<Item = &str> {
+    let steps = job.get("steps").map(Node::items).unwrap_or_default();
+    let variables = steps.iter().filter_map(|step| step.get("env"));
+    let named: String = variables
+        .flat_map(Node::entries)
+        .filter_map(|(_, value)| value.text())
+        .collect();
+    let needs = job.get("needs").map(Node::items).unwrap_or_default();
+    needs
+        .iter()
+        .filter_map(Node::text)
+        .filter(move |job| !named.contains(&format!("needs.{job}.result")))
 }
 
 /// Third-party actions are pinned to a commit, and the comment says which version that is.
@@ -199,6 +220,27 @@ mod tests {
         assert!(workflow(good).unwrap().is_empty());
         let bad = "permissions: write-all\njobs:\n  a:\n    steps: []\n";
         assert_eq!(workflow(bad).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_required_check_looks_at_all_that_it_needs() {
+        let workflow = |condition: &str| {
+            let text = format!(
+                "permissions: {{}}\njobs:\n  required:\n    permissions: {{}}\n    timeout-minutes: 5\n    needs: [a, b]\n    steps:\n      - env:\n          OK: {condition}\n"
+            );
+            super::workflow(&text).unwrap()
+        };
+        assert!(
+            workflow("${{ needs.a.result == 'success' && needs.b.result == 'success' }}")
+                .is_empty()
+        );
+        let broken = workflow("${{ needs.a.result == 'success' }}");
+        assert_eq!(broken.len(), 1);
+        assert!(broken[0].contains("needs.b.result"), "{broken:?}");
+        assert_eq!(
+            workflow("${{ contains(needs.*.result, 'failure') }}").len(),
+            2
+        );
     }
 
     #[test]
