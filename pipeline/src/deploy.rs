@@ -63,12 +63,18 @@ pub(crate) struct Deploy {
         long,
         env = "GITOPS_REPOSITORY",
         value_name = "URL",
-        conflicts_with = "remote"
+        default_value = "",
+        hide_default_value = true
     )]
-    repository: Option<String>,
+    repository: String,
     /// The branch to write to [default: the environment's]
-    #[arg(long, env = "GITOPS_BRANCH")]
-    branch: Option<String>,
+    #[arg(
+        long,
+        env = "GITOPS_BRANCH",
+        default_value = "",
+        hide_default_value = true
+    )]
+    branch: String,
 }
 
 /// Exit code of a write-back that a hold forbids: neither done nor failed.
@@ -189,9 +195,10 @@ impl Deploy {
     }
 
     fn write_back(&self) -> Result<Written> {
-        let branch = match &self.branch {
-            Some(branch) => branch,
-            None => self.env.branch()?,
+        // A workflow sets what isn't configured to the empty string, so that means the default.
+        let branch = match self.branch.as_str() {
+            "" => self.env.branch()?,
+            branch => branch,
         };
         let path = self.path();
         let path = path.to_str().context("the file's name is not UTF-8")?;
@@ -236,7 +243,8 @@ impl Deploy {
 
     /// Where the manifests are: beside the code, or in a repository of their own, of which no work tree is needed.
     fn target(&self, here: &Git) -> Result<Target> {
-        let Some(url) = &self.repository else {
+        let url = &self.repository;
+        if url.is_empty() {
             let url = here
                 .read(&["remote", "get-url", &self.remote])
                 .with_context(|| format!("there is no remote `{}`", self.remote))?;
@@ -245,7 +253,7 @@ impl Deploy {
                 remote: self.remote.clone(),
                 own: None,
             });
-        };
+        }
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let git = Git::new(folder.path());
         git.read(&["init", "--quiet", "--bare"])?;

@@ -91,6 +91,9 @@ fn command(clone: &Path, args: &[&str]) -> Command {
     let mut command = pipeline(clone, &[&["deploy"], args].concat());
     with_stand_ins(&mut command)
         .env("GITHUB_REPOSITORY", "some/body")
+        // As a workflow has what nobody configured.
+        .env("GITOPS_REPOSITORY", "")
+        .env("GITOPS_BRANCH", "")
         .env("FAKE_COMMIT", git(clone, &["rev-parse", "HEAD"]));
     command
 }
