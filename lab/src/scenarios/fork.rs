@@ -27,10 +27,11 @@ jobs:
       - env:
           TOKEN: ${{ github.token }}
         run: |
+          set -x
           answer() { curl --silent --output /dev/null --write-out '%{http_code}' --header \"Authorization: Bearer $TOKEN\" \"$@\"; }
           test \"$(answer \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY\")\" = 200
-          test \"$(answer --request POST --json '{\"body\": \"mine\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/issues/1/comments\")\" = 403
-          test \"$(answer --request POST --json '{\"new_branch_name\": \"mine\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/branches\")\" = 403
+          test \"$(answer --json '{\"context\": \"mine\", \"state\": \"success\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/statuses/$GITHUB_SHA\")\" = 403
+          test \"$(answer --json '{\"new_branch_name\": \"mine\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/branches\")\" = 403
 ";
 
 pub(super) fn run(world: &World) -> Result<()> {
