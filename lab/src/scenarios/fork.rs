@@ -10,6 +10,7 @@ use serde_json::json;
 use super::World;
 use crate::ci::Run;
 use crate::command::Run as _;
+use crate::environment::short;
 use crate::forge::PERSON;
 use crate::machine::FORGE;
 
@@ -27,11 +28,15 @@ jobs:
       - env:
           TOKEN: ${{ github.token }}
         run: |
-          set -x
-          answer() { curl --silent --output /dev/null --write-out '%{http_code}' --header \"Authorization: Bearer $TOKEN\" \"$@\"; }
-          test \"$(answer \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY\")\" = 200
-          test \"$(answer --json '{\"context\": \"mine\", \"state\": \"success\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/statuses/$GITHUB_SHA\")\" = 403
-          test \"$(answer --json '{\"new_branch_name\": \"mine\"}' \"$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/branches\")\" = 403
+          expect() {
+            code=$(curl --silent --output /dev/null --write-out '%{http_code}' --header \"Authorization: Bearer $TOKEN\" \"${@:2}\")
+            echo \"${*:2}: $code\"
+            test \"$code\" = \"$1\"
+          }
+          here=$GITHUB_API_URL/repos/$GITHUB_REPOSITORY
+          expect 200 \"$here\"
+          expect 403 \"$here/statuses/$GITHUB_SHA\" --json '{\"context\": \"mine\", \"state\": \"success\"}'
+          expect 403 \"$here/branches\" --json '{\"new_branch_name\": \"mine\"}'
 ";
 
 pub(super) fn run(world: &World) -> Result<()> {
@@ -48,18 +53,20 @@ pub(super) fn run(world: &World) -> Result<()> {
     fs::write(clone.join(".github/workflows/ci.yaml"), THIEF).context("could not write")?;
     world.commit(&clone, "Look for secrets")?;
     let commit = forge.head(&clone)?;
+    // Another each time, so that one that failed is in nobody's way.
+    let branch = format!("thief-{}", short(&commit));
     forge
         .git(&clone)
         .args(["push", "--quiet", "--force"])
         .arg(format!("https://{FORGE}/{PERSON}/waybill.git"))
-        .arg("HEAD:refs/heads/thief")
+        .arg(format!("HEAD:refs/heads/{branch}"))
         .run()?;
 
     // When it is proposed,
     let pull = forge.repository(
         "POST",
         "/pulls",
-        Some(&json!({"head": format!("{PERSON}:thief"), "base": "develop", "title": "Look for secrets"})),
+        Some(&json!({"head": format!("{PERSON}:{branch}"), "base": "develop", "title": "Look for secrets"})),
     )?;
     let number = pull["number"]
         .as_i64()
