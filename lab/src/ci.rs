@@ -105,7 +105,7 @@ impl Run {
     pub fn find(forge: &Forge, event: &str, commit: &str) -> Result<Option<Value>> {
         let runs = forge.repository(
             "GET",
-            &format!("/actions/runs?head_sha={commit}&event={event}&limit=50"),
+            &format!("/actions/runs?head_sha={commit}&limit=50"),
             None,
         )?;
         Ok(runs["workflow_runs"]
@@ -117,7 +117,9 @@ impl Run {
                 let path = run["path"].as_str().unwrap_or_default();
                 path.starts_with("ci.yaml@")
                     && run["head_sha"] == commit
-                    && run["event"] == event
+                    && run["event"]
+                        .as_str()
+                        .is_some_and(|name| renewed(name) == event)
                     && (event != "push" || run["head_branch"] == "develop")
             })
             .cloned())
@@ -182,6 +184,11 @@ impl Run {
             .find(|job| is(job, name))
             .with_context(|| format!("the run has no job {name}"))
     }
+}
+
+/// The event by the name that workflows know: a renewed pull request is one of its own only to the forge.
+fn renewed(event: &str) -> &str {
+    event.strip_suffix("_sync").unwrap_or(event)
 }
 
 /// Whether a job has a name, or is of the matrix of that name: `integration (sqlite)`.

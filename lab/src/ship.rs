@@ -120,6 +120,8 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
     *clock = Clock::start();
     push("develop")?;
     clock.reached("pushed");
+    // What answers schedules and other runs is the default branch's: where pull requests go, as on GitHub.
+    forge.repository("PATCH", "", Some(&json!({"default_branch": "develop"})))?;
     protect(forge, checkout)
 }
 
