@@ -298,7 +298,9 @@ fn author(api: &Api) -> Result<String> {
 /// a stranger's work, and could name anybody's.
 fn measured_pulls(api: &Api, payload: &Value) -> Result<Vec<Pull>> {
     let run = &payload["workflow_run"];
-    if run["event"] != "pull_request" {
+    // To Gitea a renewed pull request is a `pull_request_sync`.
+    let event = run["event"].as_str().unwrap_or_default();
+    if !matches!(event, "pull_request" | "pull_request_sync") {
         return Ok(Vec::new());
     }
     let head = run["head_sha"].as_str().unwrap_or_default();

@@ -769,10 +769,10 @@ fn the_run_of_another_workflow_comments_where_its_head_is() {
     }
     assert_eq!(forge.changes().len(), 1);
 
-    // Gitea doesn't say where the head lies.
+    // Gitea doesn't say where the head lies, and has another word for a pull request that was pushed to.
     let forge = Forge::gitea();
     forge.remember(|memory| memory.pulls.push(pull(8, OLDER, "fork/body")));
-    let payload = run("pull_request", Value::Null);
+    let payload = run("pull_request_sync", Value::Null);
     succeeded(&project.comment(&forge, "workflow_run", &payload, &[]));
     assert_eq!(forge.changes(), ["POST /issues/7/comments"]);
 }
