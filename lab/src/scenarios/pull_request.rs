@@ -65,7 +65,7 @@ const DEFECTS: [Defect; 5] = [
         name: "an integration test that fails",
         make: |world, clone| {
             let test = "tests/api/ready.rs";
-            world.edit(clone, test, "/health", "/healthy")
+            world.edit(clone, test, "\"status\": \"", "\"status\": \"not ")
         },
         job: "integration",
         reason: "test result: FAILED",
