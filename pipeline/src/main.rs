@@ -118,3 +118,46 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 /// What a step returns.
 type Outcome = Result<()>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::path::Path;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// A slip in a job that the lab leaves out would otherwise show on GitHub first.
+    #[test]
+    fn the_workflows_call_what_there_is() {
+        let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.github/workflows");
+        let mut calls = 0;
+        for file in std::fs::read_dir(workflows).unwrap() {
+            let file = file.unwrap().path();
+            let text = std::fs::read_to_string(&file).unwrap();
+            let scripts = text
+                .lines()
+                .map(|line| line.trim().trim_start_matches("- "));
+            for call in scripts.filter_map(|line| line.strip_prefix("run: cargo pipeline ")) {
+                let call = call.split([';', '|', '#']).next().unwrap_or(call);
+                // What a variable will hold must be of the right form too.
+                let call = call
+                    .replace("\"$DIGEST\"", &format!("sha256:{}", "a".repeat(64)))
+                    .replace("\"$TAG\"", "v1.0.0")
+                    .replace("\"$DATABASE\"", "sqlite")
+                    .replace("\"$RESULT\"", "success");
+                let words = ["cargo-pipeline"]
+                    .into_iter()
+                    .chain(call.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{}: {call}: {error}", file.display());
+                }
+                calls += 1;
+            }
+        }
+        assert!(calls > 10, "only {calls} calls were found");
+    }
+}

@@ -133,7 +133,12 @@ const TOOLS: [Tool; 24] = [
     tool("trivy", Origin::Lab, &[Step::Security, Step::Scan]),
     tool("buildah", Origin::Debian("buildah"), &[Step::Image]),
     tool("cargo-auditable", Origin::CratesIo("0.7.7"), &[Step::Image]),
-    tool("skopeo", Origin::Debian("skopeo"), &[Step::Publish]),
+    // What the flake builds, it turns into the layout that the Dockerfile gives.
+    tool(
+        "skopeo",
+        Origin::Debian("skopeo"),
+        &[Step::Image, Step::Publish],
+    ),
     tool("cosign", Origin::Lab, &[Step::Publish, Step::Deploy]),
 ];
 
