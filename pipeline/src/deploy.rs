@@ -339,8 +339,7 @@ impl Deploy {
             "chore(deploy): {env} {tag}\n\n{repository} was built from {}.\nDigest: {digest}\n\n",
             short(sha)
         );
-        let url = forge::var("GITHUB_SERVER_URL").zip(forge::var("GITHUB_REPOSITORY"));
-        let url = url.map(|(server, name)| format!("{}/{name}", server.trim_end_matches('/')));
+        let url = forge::repository_url();
         let trailers = [
             ("sha", Some(sha)),
             ("author", Some(author)),

@@ -14,6 +14,23 @@ pub(crate) fn require(name: &str) -> Result<String> {
     var(name).with_context(|| format!("the variable {name} is not set"))
 }
 
+/// The repository's page on the forge, where the forge says both; nothing outside a workflow.
+pub(crate) fn repository_url() -> Option<String> {
+    let (server, name) = var("GITHUB_SERVER_URL").zip(var("GITHUB_REPOSITORY"))?;
+    Some(page(&server, &name))
+}
+
+/// As [`repository_url`], but there must be a repository; its forge is GitHub unless another is named.
+pub(crate) fn require_repository_url() -> Result<String> {
+    let server = var("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned());
+    Ok(page(&server, &require("GITHUB_REPOSITORY")?))
+}
+
+/// GitHub's server has no slash at its end, Gitea's has.
+fn page(server: &str, repository: &str) -> String {
+    format!("{}/{repository}", server.trim_end_matches('/'))
+}
+
 /// Whether this runs as a job of a workflow.
 pub(crate) fn in_workflow() -> bool {
     var("GITHUB_ACTIONS").as_deref() == Some("true")

@@ -205,9 +205,7 @@ impl Source {
 
     /// The OCI annotations that this crate vouches for; the Dockerfile adds the timeless ones.
     pub(crate) fn labels(&self) -> Vec<(String, String)> {
-        let source = forge::var("GITHUB_SERVER_URL").zip(forge::var("GITHUB_REPOSITORY"));
-        let source =
-            source.map(|(server, name)| format!("{}/{name}", server.trim_end_matches('/')));
+        let source = forge::repository_url();
         [
             ("title", Some("waybill")),
             ("version", Some(env!("CARGO_PKG_VERSION"))),

@@ -140,6 +140,7 @@ struct Run {
     number: u64,
     attempt: u64,
     id: String,
+    url: String,
     actor: String,
 }
 
@@ -150,6 +151,7 @@ impl Run {
                 .with_context(|| format!("{name} is `{text}`, not a number"))
         };
         let workflow = require("GITHUB_WORKFLOW")?;
+        let id = require("GITHUB_RUN_ID")?;
         Ok(Self {
             repository: require("GITHUB_REPOSITORY")?,
             // Gitea has no such variable; its GITHUB_WORKFLOW is the name of the file.
@@ -162,7 +164,8 @@ impl Run {
                 "GITHUB_RUN_ATTEMPT",
                 var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned()),
             )?,
-            id: require("GITHUB_RUN_ID")?,
+            url: format!("{}/actions/runs/{id}", forge::require_repository_url()?),
+            id,
             actor: require("GITHUB_ACTOR")?,
         })
     }
@@ -206,12 +209,6 @@ impl Run {
         }
     }
 
-    fn url(&self) -> String {
-        let server = var("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned());
-        let server = server.trim_end_matches('/');
-        format!("{server}/{}/actions/runs/{}", self.repository, self.id)
-    }
-
     /// One line in Slack's format.
     fn text(&self, headline: &str) -> String {
         let subject = match self.subject() {
@@ -225,7 +222,7 @@ impl Run {
             escape(&self.branch),
             short(&self.event.sha),
             escape(&self.actor),
-            escape(&self.url()),
+            escape(&self.url),
             self.number
         )
     }
@@ -246,7 +243,7 @@ impl Run {
             "commit": self.event.sha,
             "result": result.name(),
             "previous_result": before.map(Ending::name),
-            "run_url": self.url(),
+            "run_url": self.url,
             "actor": self.actor,
             "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         })
@@ -319,9 +316,10 @@ fn signature(secret: &str, body: &str) -> Result<String> {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
     let mut mac = mac.map_err(|_| anyhow!("{SECRET} can't be a key"))?;
     mac.update(body.as_bytes());
-    let bytes = mac.finalize().into_bytes();
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("sha256={digits}"))
+    Ok(format!(
+        "sha256={}",
+        hex::encode(mac.finalize().into_bytes())
+    ))
 }
 
 #[cfg(test)]

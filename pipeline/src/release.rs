@@ -1,7 +1,7 @@
 //! A release: a version tag on `staging` names the image that runs there, and people can read and check what it is.
 
 use crate::Outcome;
-use crate::api::Api;
+use crate::api::{Api, Kind};
 use crate::forge::Event;
 use crate::git::Git;
 use crate::process::root;
@@ -37,7 +37,7 @@ impl Release {
         let registry = Registry::from_env()?;
         let commit = signature::verify(&registry, &digest)?;
         let sbom = signature::sbom(&registry, &digest)?;
-        let sums = format!("{}  sbom.cdx.json\n", hex(&Sha256::digest(&sbom)));
+        let sums = format!("{}  sbom.cdx.json\n", hex::encode(Sha256::digest(&sbom)));
 
         let changes = std::fs::read_to_string(root.join("CHANGELOG.md"))
             .context("cannot read CHANGELOG.md")?;
@@ -92,8 +92,8 @@ fn attach(api: &Api, release: &Value, name: &str, content: &[u8]) -> Outcome {
         let asset = old["id"].as_i64().context("an asset has no id")?;
         // GitHub counts assets by themselves, Gitea within their release.
         api.delete(&match api.kind() {
-            crate::api::Kind::GitHub => format!("/releases/assets/{asset}"),
-            crate::api::Kind::Gitea => format!("/releases/{id}/assets/{asset}"),
+            Kind::GitHub => format!("/releases/assets/{asset}"),
+            Kind::Gitea => format!("/releases/{id}/assets/{asset}"),
         })?;
     }
     let place = release["upload_url"]
@@ -127,10 +127,6 @@ fn section(changes: &str, version: &str) -> Option<String> {
     lines.next()?;
     let body: Vec<&str> = lines.take_while(|line| !line.starts_with("## ")).collect();
     Some(format!("{}\n", body.join("\n").trim()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ const PRIVATE_KEY: &str = "COSIGN_PRIVATE_KEY";
 const PUBLIC_KEY: &str = "COSIGN_PUBLIC_KEY";
 /// SLSA's provenance, in its first version (<https://slsa.dev/spec/v1.0/provenance>).
 const PROVENANCE: &str = "slsaprovenance1";
+/// A bill of materials (<https://cyclonedx.org/>).
+const BILL: &str = "cyclonedx";
 
 /// Sign a published image, and attest where it comes from and what is in it.
 ///
@@ -75,7 +77,7 @@ impl Sign {
         let predicate = file(&provenance(&event)?)?;
         attest(PROVENANCE, predicate.path())?;
         if let Some(sbom) = sbom {
-            attest("cyclonedx", sbom)?;
+            attest(BILL, sbom)?;
         }
         println!("signed {image}");
         Ok(())
@@ -118,37 +120,44 @@ impl Verify {
 /// Verifies signature and provenance of a digest, and returns the commit that the provenance names.
 pub(crate) fn verify(registry: &Registry, digest: &str) -> Result<String> {
     let image = format!("{}@{digest}", registry.image());
-    let trusted = trust_arguments()?;
-    let cosign = |verb: &str| -> Command {
-        let mut cosign = registry.command("cosign", &[verb]);
-        cosign.args(&trusted);
-        cosign
-    };
-    read(cosign("verify").arg(&image)).with_context(|| {
+    let mut cosign = trusting(registry, "verify")?;
+    read(cosign.arg(&image)).with_context(|| {
         format!("{image} has no signature that is trusted here; nothing was changed")
     })?;
-    let envelopes = read(cosign("verify-attestation").args(["--type", PROVENANCE, &image]))
-        .with_context(|| {
-            format!("{image} has no provenance that is trusted here; nothing was changed")
-        })?;
-    envelopes
-        .lines()
-        .find_map(|line| commit(line).ok())
+    let statements = attested(registry, &image, PROVENANCE).with_context(|| {
+        format!("{image} has no provenance that is trusted here; nothing was changed")
+    })?;
+    statements
+        .iter()
+        .find_map(|statement| commit(statement).ok())
         .with_context(|| format!("the provenance of {image} names no commit"))
 }
 
 /// The bill of materials that was attested of a digest, verified.
 pub(crate) fn sbom(registry: &Registry, digest: &str) -> Result<Vec<u8>> {
     let image = format!("{}@{digest}", registry.image());
-    let mut cosign = registry.command("cosign", &["verify-attestation"]);
-    cosign
-        .args(trust_arguments()?)
-        .args(["--type", "cyclonedx", &image]);
-    let envelopes = read(&mut cosign)
+    let statements = attested(registry, &image, BILL)
         .with_context(|| format!("{image} has no bill of materials that is trusted here"))?;
-    let statement = envelopes.lines().find_map(|line| statement(line).ok());
+    let statement = statements.first();
     let statement = statement.with_context(|| format!("the bill of {image} can't be read"))?;
     serde_json::to_vec_pretty(&statement["predicate"]).context("cannot write JSON")
+}
+
+/// Everything of one kind that was attested of an image by whom we trust, as far as it can be read.
+fn attested(registry: &Registry, image: &str, kind: &str) -> Result<Vec<Value>> {
+    let mut cosign = trusting(registry, "verify-attestation")?;
+    let envelopes = read(cosign.args(["--type", kind, image]))?;
+    Ok(envelopes
+        .lines()
+        .filter_map(|line| statement(line).ok())
+        .collect())
+}
+
+/// cosign with what it is to trust.
+fn trusting(registry: &Registry, verb: &str) -> Result<Command> {
+    let mut cosign = registry.command("cosign", &[verb]);
+    cosign.args(trust_arguments()?);
+    Ok(cosign)
 }
 
 /// Refuses an image of another commit.
@@ -212,22 +221,16 @@ pub(crate) fn trust_arguments() -> Result<Vec<String>> {
             "--insecure-ignore-tlog=true".to_owned(),
         ]);
     }
-    let repository = repository_url()?;
+    let repository = forge::require_repository_url()?;
     Ok(vec![
         format!("--certificate-identity={repository}/{WORKFLOW}@{BRANCH}"),
         format!("--certificate-oidc-issuer={ISSUER}"),
     ])
 }
 
-fn repository_url() -> Result<String> {
-    let server = forge::var("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".into());
-    let repository = forge::require("GITHUB_REPOSITORY")?;
-    Ok(format!("{}/{repository}", server.trim_end_matches('/')))
-}
-
 /// The predicate that says which run built the image from which commit.
 fn provenance(event: &Event) -> Result<Value> {
-    let repository = repository_url()?;
+    let repository = forge::require_repository_url()?;
     let id = forge::var("GITHUB_RUN_ID").unwrap_or_default();
     let attempt = forge::var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned());
     Ok(json!({
@@ -257,8 +260,7 @@ fn statement(envelope: &str) -> Result<Value> {
 }
 
 /// The commit in a provenance.
-fn commit(envelope: &str) -> Result<String> {
-    let statement = statement(envelope)?;
+fn commit(statement: &Value) -> Result<String> {
     let sources = &statement["predicate"]["buildDefinition"]["resolvedDependencies"];
     let commit = sources[0]["digest"]["gitCommit"]
         .as_str()

@@ -54,8 +54,8 @@ pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-#[allow(dead_code, reason = "not every test of a step needs it")]
 /// Puts the programs of `stand-ins/` before all others.
+#[allow(dead_code, reason = "not every test of a step needs it")]
 pub fn with_stand_ins(command: &mut Command) -> &mut Command {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-ins");
     let path = std::env::var_os("PATH").unwrap();
