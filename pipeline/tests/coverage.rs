@@ -4,18 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use common::{commit, failed, git, pipeline, succeeded};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use tempfile::TempDir;
 
 const MARKER: &str = "<!-- waybill:coverage -->";
@@ -190,18 +189,21 @@ impl Forge {
 
     /// With one pull request of ours, numbered 7.
     fn start(path: &str, login: &'static str) -> Self {
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}{path}", server.local_addr().unwrap());
         let memory = Arc::new(Mutex::new(Memory {
             pulls: vec![pull(7, HEAD, "some/body")],
             ..Memory::default()
         }));
         let (shared, prefix) = (Arc::clone(&memory), format!("{path}/repos/some/body"));
-        thread::spawn(move || {
-            for stream in server.incoming() {
-                serve(stream.unwrap(), &prefix, login, &shared);
-            }
+        let address = http::serve(move |request| {
+            let target = request.target();
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let path = path.strip_prefix(&prefix).unwrap_or("elsewhere");
+            let mut memory = shared.lock().unwrap();
+            let (status, answer) =
+                memory.answer(request.method(), path, query, &request.json(), login);
+            (status, answer.to_string())
         });
+        let url = format!("{address}{path}");
         Self {
             url,
             login,
@@ -258,42 +260,6 @@ fn pull(number: u64, head: &str, repository: &str) -> Value {
         "head": {"sha": head, "repo": {"full_name": repository}},
         "base": {"sha": BASE},
     })
-}
-
-fn serve(stream: TcpStream, prefix: &str, login: &str, memory: &Mutex<Memory>) {
-    let mut reader = BufReader::new(&stream);
-    let mut head = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        match line.trim_end() {
-            "" => break,
-            line => head.push(line.to_owned()),
-        }
-    }
-    let Some(request) = head.first() else { return };
-    let length = head.iter().find_map(|line| {
-        let (name, value) = line.split_once(": ")?;
-        name.eq_ignore_ascii_case("content-length")
-            .then(|| value.parse().unwrap())
-    });
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).unwrap();
-    let words: Vec<&str> = request.split(' ').collect();
-    let (path, query) = words[1].split_once('?').unwrap_or((words[1], ""));
-    let path = path.strip_prefix(prefix).unwrap_or("elsewhere");
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    let (status, answer) = memory
-        .lock()
-        .unwrap()
-        .answer(words[0], path, query, &body, login);
-    let answer = answer.to_string();
-    write!(
-        &stream,
-        "HTTP/1.1 {status} .\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
-        answer.len()
-    )
-    .unwrap();
 }
 
 impl Memory {

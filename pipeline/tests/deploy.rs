@@ -3,14 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use tempfile::TempDir;
 
@@ -513,20 +514,14 @@ fn a_branch_that_refuses_is_an_error_with_its_reason() {
 fn the_bots_token_goes_to_the_remote_and_into_no_message() {
     let forge = Forge::new();
     let clone = forge.clone("run");
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/some/body", server.local_addr().unwrap());
-    git(&clone, &["remote", "set-url", "origin", &url]);
-    let request = thread::spawn(move || {
-        let (mut stream, _) = server.accept().unwrap();
-        let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-        let head: Vec<String> = lines
-            .map(Result::unwrap)
-            .take_while(|line| !line.is_empty())
-            .collect();
-        let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-        stream.write_all(answer.as_bytes()).unwrap();
-        head
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let server = http::serve(move |request| {
+        seen.lock().unwrap().push(request);
+        (404, String::new())
     });
+    let url = format!("{server}/some/body");
+    git(&clone, &["remote", "set-url", "origin", &url]);
     let args = ["--env", "dev", "--tag", "v1", "--digest", &digest(7)];
     let output = command(&clone, &args)
         .env("DELIVERY_BOT_TOKEN", "s3cret-t0ken")
@@ -536,10 +531,11 @@ fn the_bots_token_goes_to_the_remote_and_into_no_message() {
     assert!(said.contains("cannot fetch develop"), "{said}");
     // base64 of x-access-token:s3cret-t0ken
     let encoded = "eC1hY2Nlc3MtdG9rZW46czNjcmV0LXQwa2Vu";
-    let head = request.join().unwrap();
-    assert!(
-        head.contains(&format!("Authorization: Basic {encoded}")),
-        "{head:?}"
+    let first = asked.lock().unwrap()[0].clone();
+    assert_eq!(
+        first.header("authorization"),
+        Some(&*format!("Basic {encoded}")),
+        "{first:?}"
     );
     assert!(
         !said.contains("s3cret") && !said.contains(encoded),

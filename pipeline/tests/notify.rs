@@ -3,13 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use common::{commit, failed, git, pipeline, succeeded};
 use hmac::{Hmac, KeyInit, Mac};
+use http::{Request, serve};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -19,51 +20,7 @@ const TOKEN: &str = "s3cret-token";
 /// In every webhook's address.
 const PATH: &str = "/services/s3cret-path";
 
-#[derive(Clone, Debug)]
-struct Request {
-    line: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Request {
-    fn read(stream: &TcpStream) -> Self {
-        let mut reader = BufReader::new(stream);
-        let mut next = || {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            line.trim_end().to_owned()
-        };
-        let line = next();
-        let headers: Vec<_> = std::iter::from_fn(|| {
-            let line = next();
-            let (name, value) = line.split_once(": ")?;
-            Some((name.to_lowercase(), value.to_owned()))
-        })
-        .collect();
-        let mut request = Self {
-            line,
-            headers,
-            body: String::new(),
-        };
-        let length = request.header("content-length").map(|n| n.parse().unwrap());
-        let mut body = vec![0; length.unwrap_or(0)];
-        reader.read_exact(&mut body).unwrap();
-        request.body = String::from_utf8(body).unwrap();
-        request
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-}
-
-/// An HTTP server that remembers what it was asked. Its thread ends with the test's process.
+/// An HTTP server that remembers what it was asked.
 struct Server {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -72,22 +29,17 @@ struct Server {
 impl Server {
     /// Answers a request whose first line has one of these pieces with what belongs to it, all others with 404.
     fn new(answers: Vec<(&'static str, u16, String)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let request = Request::read(&stream);
-                let (status, body) = answers
-                    .iter()
-                    .find(|(piece, _, _)| request.line.contains(piece))
-                    .map_or((404, "{}"), |(_, status, body)| (*status, body));
-                let length = body.len();
-                seen.lock().unwrap().push(request);
-                write!(stream, "HTTP/1.1 {status} x\r\nLocation: /elsewhere\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").unwrap();
-            }
+        let url = serve(move |request| {
+            let answer = answers
+                .iter()
+                .find(|(piece, _, _)| request.line.contains(piece))
+                .map_or((404, "{}".to_owned()), |(_, status, body)| {
+                    (*status, body.clone())
+                });
+            seen.lock().unwrap().push(request);
+            answer
         });
         Self { url, requests }
     }
@@ -270,7 +222,7 @@ fn both_webhooks_get_what_is_documented() {
         .map(|i| u8::from_str_radix(&signature[i..i + 2], 16).unwrap())
         .collect();
     let mut mac = Hmac::<Sha256>::new_from_slice(KEY.as_bytes()).unwrap();
-    mac.update(request.body.as_bytes());
+    mac.update(request.body().as_bytes());
     mac.verify_slice(&bytes).unwrap();
 }
 

@@ -4,17 +4,16 @@
 
 #[expect(dead_code, reason = "nothing here is in git")]
 mod common;
+#[path = "common/http.rs"]
+mod http;
 
 use common::{failed, pipeline, succeeded};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 const TOKEN: &str = "s3cret-t0ken";
 const BOT_APP: u64 = 12345;
@@ -197,14 +196,8 @@ impl Forge {
             drops_users: false,
             hides_bypass: false,
         }));
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", server.local_addr().unwrap());
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in server.incoming() {
-                serve(stream.unwrap(), &shared);
-            }
-        });
+        let address = http::serve(move |request| answer(&request, &mut shared.lock().unwrap()));
         Self {
             kind,
             address,
@@ -280,54 +273,19 @@ impl Forge {
     }
 }
 
-/// One request, and the connection closes.
-fn serve(mut stream: TcpStream, state: &Mutex<State>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    let (mut length, mut authorized) = (0, false);
-    let mut words = line.split(' ');
-    let (method, target) = (
-        words.next().unwrap().to_owned(),
-        words.next().unwrap().to_owned(),
-    );
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).unwrap();
-        let header = header.trim_end();
-        if header.is_empty() {
-            break;
-        }
-        let (name, value) = header.split_once(": ").unwrap();
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.parse().unwrap(),
-            "authorization" => authorized = value == format!("Bearer {TOKEN}"),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    let mut state = state.lock().unwrap();
+/// What a forge answers to an administrator, and only to one.
+fn answer(request: &http::Request, state: &mut State) -> (u16, String) {
+    let authorized = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
     let base = match state.kind {
         Kind::GitHub => "/repos/waybill/waybill",
         Kind::Gitea => "/api/v1/repos/waybill/waybill",
     };
-    let (status, answer) = match target.strip_prefix(base) {
-        Some(path) if authorized => state.answer(&method, path, body),
+    let (status, answer) = match request.target().strip_prefix(base) {
+        Some(path) if authorized => state.answer(request.method(), path, request.json()),
         _ => (401, json!({"message": "who are you?"})),
     };
-    let answer = if status == 204 {
-        String::new()
-    } else {
-        answer.to_string()
-    };
-    let length = answer.len();
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}"
-    )
-    .unwrap();
+    let text = || answer.to_string();
+    (status, if status == 204 { String::new() } else { text() })
 }
 
 fn project(path: &str) -> PathBuf {
