@@ -23,22 +23,19 @@ impl Run {
     /// When a job fails, with its name and the end of its log; or when there is no end in time.
     pub fn wait(forge: &Forge, event: &str, commit: &str, limit: Duration) -> Result<Self> {
         let what = format!("CI for the {event} of {}", short(commit));
-        let jobs = eventually(&what, limit, || {
-            let Some(run) = Self::find(forge, event, commit)? else {
-                return Ok(Verdict::Pending("no run has started".into()));
-            };
-            let jobs = jobs(forge, &run)?;
+        let judge = |run: &Value, jobs: &[Value]| {
             if let Some(failed) = jobs.iter().find(|job| job["conclusion"] == "failure") {
-                return Ok(Verdict::Failed(explain(forge, failed)));
+                return Verdict::Failed(explain(forge, failed));
             }
-            Ok(match (run["status"].as_str(), run["conclusion"].as_str()) {
-                (Some("completed"), Some("success")) => Verdict::Met(jobs),
+            match (run["status"].as_str(), run["conclusion"].as_str()) {
+                (Some("completed"), Some("success")) => Verdict::Met(jobs.to_vec()),
                 (Some("completed"), conclusion) => {
                     Verdict::Failed(format!("the run ended as {conclusion:?}"))
                 }
                 (status, _) => Verdict::Pending(format!("the run is {status:?}")),
-            })
-        })?;
+            }
+        };
+        let jobs = Self::watch(forge, event, commit, &what, limit, judge)?;
         Ok(Self { jobs })
     }
 
@@ -48,15 +45,11 @@ impl Run {
     /// When there is no end in time.
     pub fn ended(forge: &Forge, event: &str, commit: &str, limit: Duration) -> Result<Self> {
         let what = format!("the run for the {event} of {} ends", short(commit));
-        let jobs = eventually(&what, limit, || {
-            let Some(run) = Self::find(forge, event, commit)? else {
-                return Ok(Verdict::Pending("no run has started".into()));
-            };
-            Ok(match run["status"].as_str() {
-                Some("completed") => Verdict::Met(jobs(forge, &run)?),
-                status => Verdict::Pending(format!("the run is {status:?}")),
-            })
-        })?;
+        let judge = |run: &Value, jobs: &[Value]| match run["status"].as_str() {
+            Some("completed") => Verdict::Met(jobs.to_vec()),
+            status => Verdict::Pending(format!("the run is {status:?}")),
+        };
+        let jobs = Self::watch(forge, event, commit, &what, limit, judge)?;
         Ok(Self { jobs })
     }
 
@@ -72,29 +65,37 @@ impl Run {
         limit: Duration,
     ) -> Result<String> {
         let what = format!("job {job} fails for {}", short(commit));
-        eventually(&what, limit, || {
+        let judge = |run: &Value, jobs: &[Value]| {
+            let ours = || jobs.iter().filter(|candidate| is(candidate, job));
+            if let Some(red) = ours().find(|job| job["conclusion"] == "failure") {
+                return Verdict::Met(log(forge, red));
+            }
+            let states = ours().map(|job| format!("{} {}", job["status"], job["conclusion"]));
+            let states = states.collect::<Vec<_>>().join(", ");
+            match run["conclusion"].as_str() {
+                None | Some("") => Verdict::Pending(states),
+                Some(conclusion) => Verdict::Failed(format!(
+                    "the run ended as {conclusion}, and the job as {states}"
+                )),
+            }
+        };
+        Self::watch(forge, event, commit, &what, limit, judge)
+    }
+
+    /// Looks at the run and its jobs until there is a verdict.
+    fn watch<T>(
+        forge: &Forge,
+        event: &str,
+        commit: &str,
+        what: &str,
+        limit: Duration,
+        judge: impl Fn(&Value, &[Value]) -> Verdict<T>,
+    ) -> Result<T> {
+        eventually(what, limit, || {
             let Some(run) = Self::find(forge, event, commit)? else {
                 return Ok(Verdict::Pending("no run has started".into()));
             };
-            let jobs = jobs(forge, &run)?;
-            let states: Vec<String> = jobs
-                .iter()
-                .filter(|candidate| is(candidate, job))
-                .map(|job| format!("{} {}", job["status"], job["conclusion"]))
-                .collect();
-            if let Some(red) = jobs
-                .iter()
-                .find(|candidate| is(candidate, job) && candidate["conclusion"] == "failure")
-            {
-                return Ok(Verdict::Met(log(forge, red)));
-            }
-            Ok(match run["conclusion"].as_str() {
-                None | Some("") => Verdict::Pending(states.join(", ")),
-                Some(conclusion) => Verdict::Failed(format!(
-                    "the run ended as {conclusion}, and the job as {}",
-                    states.join(", ")
-                )),
-            })
+            Ok(judge(&run, &jobs(forge, &run)?))
         })
     }
 

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-
 use serde_json::{Value, json};
 
 use super::World;
@@ -102,7 +101,7 @@ pub(super) fn run(world: &World) -> Result<()> {
         "deliver ended as {}",
         run.conclusion("deliver")?
     );
-    let first = comment(world, &pull)?;
+    let first = comment(world, pull.number, &pull.commit)?;
     ensure!(
         forge.image_tags()? == tags,
         "the pull request changed the registry's tags"
@@ -130,13 +129,7 @@ pub(super) fn run(world: &World) -> Result<()> {
 
     // And the comment is still the one, with the numbers of the last.
     let head = forge.head(&clone)?;
-    let last = comment(
-        world,
-        &Proposal {
-            number: pull.number,
-            commit: head.clone(),
-        },
-    )?;
+    let last = comment(world, pull.number, &head)?;
     let ended = Run::ended(forge, "pull_request", &head, CI_LIMIT)?;
     ensure!(
         ended.conclusion("required")? == "failure",
@@ -157,30 +150,20 @@ pub(super) fn run(world: &World) -> Result<()> {
 }
 
 /// Waits for the comment on a pull request's commit; there must never be two.
-fn comment(world: &World, pull: &Proposal) -> Result<Value> {
-    let what = format!("the comment on {}", short(&pull.commit));
+fn comment(world: &World, number: i64, commit: &str) -> Result<Value> {
+    let what = format!("the comment on {}", short(commit));
     eventually(&what, CI_LIMIT, || {
-        let path = format!("/issues/{}/comments", pull.number);
+        let path = format!("/issues/{number}/comments");
         let comments = world.forge.repository("GET", &path, None)?;
-        let ours: Vec<&Value> = comments
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|comment| {
-                comment["body"]
-                    .as_str()
-                    .is_some_and(|body| body.contains(MARK))
-            })
-            .collect();
+        let says = |comment: &Value, text: &str| {
+            let body = comment["body"].as_str();
+            body.is_some_and(|body| body.contains(text))
+        };
+        let comments = comments.as_array().into_iter().flatten();
+        let ours: Vec<&Value> = comments.filter(|comment| says(comment, MARK)).collect();
         Ok(match ours.as_slice() {
             [] => Verdict::Pending("there is none".into()),
-            [one]
-                if one["body"]
-                    .as_str()
-                    .is_some_and(|body| body.contains(short(&pull.commit))) =>
-            {
-                Verdict::Met((*one).clone())
-            }
+            [one] if says(one, short(commit)) => Verdict::Met((*one).clone()),
             [one] => Verdict::Pending(format!("it is of another commit: {}", one["body"])),
             more => Verdict::Failed(format!("there are {}", more.len())),
         })
