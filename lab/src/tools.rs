@@ -1,6 +1,5 @@
 //! The programs the lab runs: found on `PATH`, or built once from the modules pinned in `lab/tools/`.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -226,9 +225,10 @@ impl Tool {
     fn build(&self, layout: &Layout, log: &Path) -> Result<()> {
         let folder = self.folder(layout);
         let work = layout.cache(format!("build/{}", self.name));
-        fs::create_dir_all(work.join("module"))?;
-        fs::write(work.join("module/go.mod"), self.go_mod)?;
-        fs::write(work.join("module/go.sum"), self.go_sum)?;
+        let module = self.module_folder(layout);
+        fs::create_dir_all(&module)?;
+        fs::write(module.join("go.mod"), self.go_mod)?;
+        fs::write(module.join("go.sum"), self.go_sum)?;
         let result = work.join("result");
         if result.exists() {
             fs::remove_dir_all(&result)?;
@@ -236,52 +236,10 @@ impl Tool {
         fs::create_dir_all(result.join("bin"))?;
 
         for (program, package) in self.programs {
-            let mut ldflags = String::from("-s -w");
-            for variable in self.variables {
-                ldflags.push_str(" -X ");
-                ldflags.push_str(&variable.replace("VERSION", self.version()));
-            }
-            let output = result.join("bin").join(program);
-            let status = self
-                .go(layout)
-                .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
-                .arg(format!("-tags={}", self.tags))
-                .arg(format!("-ldflags={ldflags}"))
-                .arg("-o")
-                .arg(&output)
-                .arg(package)
-                .current_dir(work.join("module"))
-                .stdout(append(log)?)
-                .stderr(append(log)?)
-                .status()
-                .context("could not start go")?;
-            if !status.success() {
-                let text = fs::read_to_string(log).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().collect();
-                let tail = lines[lines.len().saturating_sub(15)..].join("\n");
-                bail!(
-                    "building {program} failed; the whole log is {}:\n{tail}",
-                    log.display()
-                );
-            }
+            self.compile(layout, log, package, &result.join("bin").join(program))
+                .with_context(|| format!("building {program} failed"))?;
         }
-        if !self.files.is_empty() {
-            let module = self
-                .go(layout)
-                .args(["list", "-m", "-f", "{{.Dir}}", self.module])
-                .current_dir(work.join("module"))
-                .read()?;
-            for file in self.files {
-                let target = result.join("share").join(file);
-                if let Some(parent) = target.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                command("cp", ["-r", "--no-preserve=mode"])
-                    .arg(Path::new(module.trim()).join(file))
-                    .arg(&target)
-                    .run()?;
-            }
-        }
+        self.copy_files(layout, &result.join("share"))?;
         if let Some(parent) = folder.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -289,6 +247,62 @@ impl Tool {
         fs::rename(&result, &folder)
             .with_context(|| format!("could not put {} in place", folder.display()))?;
         fs::remove_dir_all(&work)?;
+        Ok(())
+    }
+
+    /// The folder of the module that names the versions.
+    fn module_folder(&self, layout: &Layout) -> PathBuf {
+        layout.cache(format!("build/{}/module", self.name))
+    }
+
+    fn compile(&self, layout: &Layout, log: &Path, package: &str, output: &Path) -> Result<()> {
+        let mut ldflags = String::from("-s -w");
+        for variable in self.variables {
+            ldflags.push_str(" -X ");
+            ldflags.push_str(&variable.replace("VERSION", self.version()));
+        }
+        let status = self
+            .go(layout)
+            .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
+            .arg(format!("-tags={}", self.tags))
+            .arg(format!("-ldflags={ldflags}"))
+            .arg("-o")
+            .arg(output)
+            .arg(package)
+            .current_dir(self.module_folder(layout))
+            .stdout(append(log)?)
+            .stderr(append(log)?)
+            .status()
+            .context("could not start go")?;
+        if !status.success() {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let tail = lines[lines.len().saturating_sub(15)..].join("\n");
+            bail!("the whole log is {}:\n{tail}", log.display());
+        }
+        Ok(())
+    }
+
+    /// Copies what is needed at run time out of the module's sources.
+    fn copy_files(&self, layout: &Layout, share: &Path) -> Result<()> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let sources = self
+            .go(layout)
+            .args(["list", "-m", "-f", "{{.Dir}}", self.module])
+            .current_dir(self.module_folder(layout))
+            .read()?;
+        for file in self.files {
+            let target = share.join(file);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            command("cp", ["-r", "--no-preserve=mode"])
+                .arg(Path::new(sources.trim()).join(file))
+                .arg(&target)
+                .run()?;
+        }
         Ok(())
     }
 
@@ -390,106 +404,155 @@ pub fn shared_file(layout: &Layout, tool: &str, file: &str) -> Result<PathBuf> {
 /// # Errors
 /// When Go or disk space is missing, or a build fails; what was built stays.
 pub fn ensure(layout: &Layout, wanted: &[&'static Tool], progress: &Progress) -> Result<()> {
-    let missing: Vec<&'static Tool> = wanted
-        .iter()
-        .copied()
-        .filter(|tool| tool.on_path().is_none() && !tool.folder(layout).exists())
-        .collect();
+    let is_missing = |tool: &&Tool| tool.on_path().is_none() && !tool.folder(layout).exists();
+    let missing: Vec<&'static Tool> = wanted.iter().copied().filter(is_missing).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    can_build(layout, &missing)?;
+    build_all(layout, &missing, progress)?;
+    // Sources and objects are ten times the size of the results and of no use now.
+    let _ = fs::remove_dir_all(layout.cache("build/modules"));
+    let _ = fs::remove_dir_all(layout.cache("build/objects"));
+    Ok(())
+}
+
+/// Whether the machine has what these builds want, before half an hour goes into them.
+fn can_build(layout: &Layout, tools: &[&Tool]) -> Result<()> {
     if !on_path("go") {
-        let names: Vec<_> = missing.iter().map(|tool| tool.name).collect();
+        let names: Vec<_> = tools.iter().map(|tool| tool.name).collect();
         bail!(
             "{} must be built and `go` is not on PATH; install Go 1.24 or newer, or enter `nix develop`",
             names.join(", ")
         );
     }
     fs::create_dir_all(layout.cache("build"))?;
-    let minutes: f64 = missing.iter().map(|tool| tool.minutes).sum();
-    let all: f64 = TOOLS.iter().map(|tool| tool.minutes).sum();
-    let needed = (DISK_GIB as f64 * (minutes / all).clamp(0.1, 1.0)).ceil() as u64;
+    let share = minutes(tools) / minutes(TOOLS);
+    let needed = (DISK_GIB as f64 * share.clamp(0.1, 1.0)).ceil() as u64;
     let free = free_gib(&layout.cache("build"))?;
     if free < needed {
         bail!(
             "building {} tools wants {needed} GiB free under {}, and {free} GiB are; \
              make room, or set XDG_CACHE_HOME to a folder on a larger disk",
-            missing.len(),
+            tools.len(),
             layout.cache.display()
         );
     }
+    Ok(())
+}
 
+fn minutes<T: std::borrow::Borrow<Tool>>(tools: &[T]) -> f64 {
+    tools.iter().map(|tool| tool.borrow().minutes).sum()
+}
+
+/// Builds that go on side by side.
+struct Builds {
+    started: Instant,
+    /// What nobody has begun.
+    waiting: Vec<&'static Tool>,
+    /// What isn't there yet.
+    left: Vec<&'static Tool>,
+    failure: Option<anyhow::Error>,
+    /// Estimated minutes of what is there, and how long it took in truth.
+    built: f64,
+    took: f64,
+}
+
+impl Builds {
+    /// The next tool to build; none when all are taken, or one has failed.
+    fn next(&mut self) -> Option<&'static Tool> {
+        match self.failure {
+            None if !self.waiting.is_empty() => Some(self.waiting.remove(0)),
+            _ => None,
+        }
+    }
+
+    fn elapsed(&self) -> f64 {
+        self.started.elapsed().as_secs_f64() / 60.0
+    }
+
+    fn end(&mut self, tool: &'static Tool, result: Result<()>) {
+        match result {
+            Ok(()) => {
+                self.left.retain(|other| other.name != tool.name);
+                self.built += tool.minutes;
+                self.took = self.elapsed();
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    /// What is left; none when there is nothing to wait for.
+    fn status(&self) -> Option<String> {
+        if self.left.is_empty() || self.failure.is_some() {
+            return None;
+        }
+        let names: Vec<_> = self.left.iter().map(|tool| tool.name).collect();
+        let more = remaining(minutes(&self.left), self.built, self.took, self.elapsed());
+        Some(format!(
+            "{} left ({}), about {more:.0} min",
+            names.len(),
+            names.join(", ")
+        ))
+    }
+}
+
+/// Minutes until builds are done that are estimated at `left`, when those of `built` took until `took` and it is
+/// `now`. Each that ends shows the machine's true pace; in between the clock counts, and nothing is about to be done
+/// that has not ended.
+fn remaining(left: f64, built: f64, took: f64, now: f64) -> f64 {
+    let pace = if built > 0.0 { took / built } else { 1.0 };
+    let whole = left * pace;
+    (whole - (now - took)).max(whole * 0.2).max(1.0)
+}
+
+fn build_all(layout: &Layout, tools: &[&'static Tool], progress: &Progress) -> Result<()> {
     let lanes = if memory_gib()? >= TWO_BUILDS_GIB {
         2
     } else {
         1
     };
-    let started = Instant::now();
-    let queue = Mutex::new(missing.iter().copied());
-    let left = Mutex::new(
-        missing
-            .iter()
-            .map(|tool| tool.name)
-            .collect::<BTreeSet<_>>(),
-    );
-    let failures = Mutex::new(Vec::new());
     let bar = progress.step(format!(
-        "Building {} tools once, about {minutes:.0} min on two cores",
-        missing.len()
+        "Building {} tools once, about {:.0} min on two cores",
+        tools.len(),
+        minutes(tools)
     ));
+    let builds = Mutex::new(Builds {
+        started: Instant::now(),
+        waiting: tools.to_vec(),
+        left: tools.to_vec(),
+        failure: None,
+        built: 0.0,
+        took: 0.0,
+    });
+    let lane = || {
+        while let Some(tool) = { progress::locked(&builds).next() } {
+            let log = layout.cache(format!("build/{}.log", tool.name));
+            let begun = Instant::now();
+            let result = tool.build(layout, &log);
+            if result.is_ok() {
+                let _ = fs::remove_file(&log);
+                let seconds = begun.elapsed().as_secs_f64();
+                let version = tool.version();
+                bar.line(format!("built {} {version} in {seconds:.0} s", tool.name));
+            }
+            progress::locked(&builds).end(tool, result);
+        }
+    };
     std::thread::scope(|scope| {
         for _ in 0..lanes {
-            scope.spawn(|| {
-                loop {
-                    let Some(tool) = progress::locked(&queue).next() else {
-                        return;
-                    };
-                    let log = layout.cache(format!("build/{}.log", tool.name));
-                    let begun = Instant::now();
-                    match tool.build(layout, &log) {
-                        Ok(()) => {
-                            progress::locked(&left).remove(tool.name);
-                            let _ = fs::remove_file(&log);
-                            bar.line(format!(
-                                "built {} {} in {:.0} s",
-                                tool.name,
-                                tool.version(),
-                                begun.elapsed().as_secs_f64()
-                            ));
-                        }
-                        Err(error) => progress::locked(&failures).push(error),
-                    }
-                    if !progress::locked(&failures).is_empty() {
-                        return;
-                    }
-                }
-            });
+            scope.spawn(lane);
         }
         bar.every(Duration::from_secs(30), || {
-            let left = progress::locked(&left);
-            let failed = !progress::locked(&failures).is_empty();
-            if left.is_empty() || failed {
-                return None;
-            }
-            let names: Vec<_> = left.iter().copied().collect();
-            let elapsed = started.elapsed().as_secs_f64() / 60.0;
-            Some(format!(
-                "{} left ({}), about {:.0} min",
-                names.len(),
-                names.join(", "),
-                (minutes - elapsed).max(1.0)
-            ))
+            progress::locked(&builds).status()
         });
     });
-    if let Some(error) = progress::locked(&failures).pop() {
+    if let Some(error) = progress::locked(&builds).failure.take() {
         return Err(error.context(
             "a tool could not be built; what was built is kept, so the next run goes on from here",
         ));
     }
     bar.done();
-    // Sources and objects are ten times the size of the results and of no use now.
-    let _ = fs::remove_dir_all(layout.cache("build/modules"));
-    let _ = fs::remove_dir_all(layout.cache("build/objects"));
     Ok(())
 }
 
@@ -520,6 +583,18 @@ mod tests {
             assert_ne!(tool.version(), "v0.0.0", "{}", tool.name);
             assert!(tool.go_sum.contains(tool.module), "{}", tool.name);
         }
+    }
+
+    #[test]
+    fn what_was_built_shows_how_long_the_rest_takes() {
+        // Nothing built yet: the estimate, less the time gone by.
+        assert_eq!(remaining(30.0, 0.0, 0.0, 10.0), 20.0);
+        // Half of it took twice as long as estimated.
+        assert_eq!(remaining(15.0, 15.0, 30.0, 30.0), 30.0);
+        assert_eq!(remaining(15.0, 15.0, 30.0, 40.0), 20.0);
+        // A build that takes longer than thought is not "about to be done" all the time.
+        assert_eq!(remaining(15.0, 15.0, 30.0, 90.0), 6.0);
+        assert_eq!(remaining(0.3, 29.7, 25.0, 25.1), 1.0);
     }
 
     #[test]
