@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -10,19 +10,69 @@ use crate::environment::short;
 use crate::expect::{Verdict, eventually};
 use crate::forge::Forge;
 
+/// What a run answers.
+#[derive(Clone, Copy)]
+pub struct Cause<'a> {
+    /// The file of the workflow.
+    workflow: &'static str,
+    event: &'static str,
+    /// The branch or tag that was pushed, where that matters: others may hold the same commit.
+    pushed: Option<&'a str>,
+}
+
+/// A pull request that was opened or renewed.
+pub const PULL_REQUEST: Cause<'static> = Cause {
+    workflow: "ci.yaml",
+    event: "pull_request",
+    pushed: None,
+};
+
+/// A push to `develop`.
+pub const DEVELOP: Cause<'static> = branch("develop");
+
+/// A push to a branch.
+pub const fn branch(name: &str) -> Cause<'_> {
+    Cause {
+        workflow: "ci.yaml",
+        event: "push",
+        pushed: Some(name),
+    }
+}
+
+/// A push of a version tag.
+pub const fn release(tag: &str) -> Cause<'_> {
+    Cause {
+        workflow: "release.yaml",
+        event: "push",
+        pushed: Some(tag),
+    }
+}
+
+impl Cause<'_> {
+    fn is_of(self, run: &Value) -> bool {
+        // The forge writes `ci.yaml@refs/…`.
+        let path = run["path"].as_str().unwrap_or_default();
+        let event = run["event"].as_str().unwrap_or_default();
+        path.split('@').next() == Some(self.workflow)
+            && renewed(event) == self.event
+            && self
+                .pushed
+                .is_none_or(|pushed| run["head_branch"] == pushed)
+    }
+}
+
 /// A workflow run that has finished well.
 pub struct Run {
     jobs: Vec<Value>,
 }
 
 impl Run {
-    /// Waits for the run that an event caused at a commit, and for its end. A push is looked for on
-    /// `develop`: other branches may hold the same commit.
+    /// Waits for the run that something caused at a commit, and for its end.
     ///
     /// # Errors
     /// When a job fails, with its name and the end of its log; or when there is no end in time.
-    pub fn wait(forge: &Forge, event: &str, commit: &str, limit: Duration) -> Result<Self> {
-        let what = format!("CI for the {event} of {}", short(commit));
+    pub fn wait(forge: &Forge, cause: Cause, commit: &str, limit: Duration) -> Result<Self> {
+        let what = format!("CI for the {} of {}", cause.event, short(commit));
         let judge = |run: &Value, jobs: &[Value]| {
             if let Some(failed) = jobs.iter().find(|job| job["conclusion"] == "failure") {
                 return Verdict::Failed(explain(forge, failed));
@@ -35,7 +85,7 @@ impl Run {
                 (status, _) => Verdict::Pending(format!("the run is {status:?}")),
             }
         };
-        let jobs = Self::watch(forge, event, commit, &what, limit, judge)?;
+        let jobs = Self::watch(forge, cause, commit, &what, limit, judge)?;
         Ok(Self { jobs })
     }
 
@@ -43,13 +93,13 @@ impl Run {
     ///
     /// # Errors
     /// When there is no end in time.
-    pub fn ended(forge: &Forge, event: &str, commit: &str, limit: Duration) -> Result<Self> {
-        let what = format!("the run for the {event} of {} ends", short(commit));
+    pub fn ended(forge: &Forge, cause: Cause, commit: &str, limit: Duration) -> Result<Self> {
+        let what = format!("the run for the {} of {} ends", cause.event, short(commit));
         let judge = |run: &Value, jobs: &[Value]| match run["status"].as_str() {
             Some("completed") => Verdict::Met(jobs.to_vec()),
             status => Verdict::Pending(format!("the run is {status:?}")),
         };
-        let jobs = Self::watch(forge, event, commit, &what, limit, judge)?;
+        let jobs = Self::watch(forge, cause, commit, &what, limit, judge)?;
         Ok(Self { jobs })
     }
 
@@ -59,7 +109,7 @@ impl Run {
     /// When the job ends in another way, or not in time.
     pub fn wait_red(
         forge: &Forge,
-        event: &str,
+        cause: Cause,
         commit: &str,
         job: &str,
         limit: Duration,
@@ -79,31 +129,31 @@ impl Run {
                 )),
             }
         };
-        Self::watch(forge, event, commit, &what, limit, judge)
+        Self::watch(forge, cause, commit, &what, limit, judge)
     }
 
     /// Looks at the run and its jobs until there is a verdict.
     fn watch<T>(
         forge: &Forge,
-        event: &str,
+        cause: Cause,
         commit: &str,
         what: &str,
         limit: Duration,
         judge: impl Fn(&Value, &[Value]) -> Verdict<T>,
     ) -> Result<T> {
         eventually(what, limit, || {
-            let Some(run) = Self::find(forge, event, commit)? else {
+            let Some(run) = Self::find(forge, cause, commit)? else {
                 return Ok(Verdict::Pending("no run has started".into()));
             };
             Ok(judge(&run, &jobs(forge, &run)?))
         })
     }
 
-    /// The run of `ci.yaml` that an event caused at a commit, where there is one.
+    /// The run that something caused at a commit, where there is one.
     ///
     /// # Errors
     /// When the forge can't be asked.
-    pub fn find(forge: &Forge, event: &str, commit: &str) -> Result<Option<Value>> {
+    pub fn find(forge: &Forge, cause: Cause, commit: &str) -> Result<Option<Value>> {
         let runs = forge.repository(
             "GET",
             &format!("/actions/runs?head_sha={commit}&limit=50"),
@@ -113,16 +163,7 @@ impl Run {
             .as_array()
             .into_iter()
             .flatten()
-            .find(|run| {
-                // The forge writes `ci.yaml@refs/…`; other workflows answer the same event.
-                let path = run["path"].as_str().unwrap_or_default();
-                path.starts_with("ci.yaml@")
-                    && run["head_sha"] == commit
-                    && run["event"]
-                        .as_str()
-                        .is_some_and(|name| renewed(name) == event)
-                    && (event != "push" || run["head_branch"] == "develop")
-            })
+            .find(|run| run["head_sha"] == commit && cause.is_of(run))
             .cloned())
     }
 
@@ -169,14 +210,17 @@ impl Run {
             .with_context(|| format!("job {job} has no finished step {part:?}"))
     }
 
-    /// How a job ended: `success`, `skipped`.
+    /// That a job ended in a way: `success`, `failure`, `skipped`.
     ///
     /// # Errors
-    /// When there is no such job.
-    pub fn conclusion(&self, job: &str) -> Result<&str> {
-        self.job(job)?["conclusion"]
-            .as_str()
-            .with_context(|| format!("job {job} does not say how it ended"))
+    /// When it ended otherwise, or there is no such job.
+    pub fn ensure(&self, job: &str, conclusion: &str) -> Result<()> {
+        let found = self.job(job)?["conclusion"].as_str().unwrap_or_default();
+        ensure!(
+            found == conclusion,
+            "{job} ended as {found:?}, not {conclusion:?}"
+        );
+        Ok(())
     }
 
     fn job(&self, name: &str) -> Result<&Value> {

@@ -89,54 +89,8 @@ pub fn control_plane(layout: &Layout, host: &Host) -> Result<()> {
         kubeconfig(layout, file)?;
     }
 
-    let etcd = service(
-        "etcd",
-        &environment,
-        &[
-            "etcd",
-            "--name=lab",
-            &format!("--data-dir={INSIDE}/etcd/data"),
-            "--listen-client-urls=https://127.0.0.1:2379",
-            "--advertise-client-urls=https://127.0.0.1:2379",
-            "--listen-peer-urls=http://127.0.0.1:2380",
-            "--client-cert-auth",
-            &format!("--trusted-ca-file={pki}/etcd-ca.crt"),
-            &format!("--cert-file={pki}/etcd.crt"),
-            &format!("--key-file={pki}/etcd.key"),
-            // The lab's data is worth nothing after a crash.
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-        ],
-    );
-    etcd.ensure(layout)?;
-
-    let apiserver = service(
-        "kube-apiserver",
-        &environment,
-        &[
-            "kube-apiserver",
-            &format!("--advertise-address={NODE}"),
-            "--secure-port=6443",
-            "--etcd-servers=https://127.0.0.1:2379",
-            &format!("--etcd-cafile={pki}/etcd-ca.crt"),
-            &format!("--etcd-certfile={pki}/apiserver-etcd.crt"),
-            &format!("--etcd-keyfile={pki}/apiserver-etcd.key"),
-            "--service-cluster-ip-range=10.43.0.0/16",
-            &format!("--client-ca-file={pki}/kubernetes-ca.crt"),
-            &format!("--tls-cert-file={pki}/kube-apiserver.crt"),
-            &format!("--tls-private-key-file={pki}/kube-apiserver.key"),
-            &format!("--kubelet-certificate-authority={pki}/kubernetes-ca.crt"),
-            &format!("--kubelet-client-certificate={pki}/apiserver-kubelet.crt"),
-            &format!("--kubelet-client-key={pki}/apiserver-kubelet.key"),
-            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-            &format!("--service-account-key-file={pki}/service-account.pub"),
-            &format!("--service-account-signing-key-file={pki}/service-account.key"),
-            "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
-            "--anonymous-auth=false",
-            "--profiling=false",
-        ],
-    );
+    etcd(&environment).ensure(layout)?;
+    let apiserver = apiserver(&environment);
     apiserver.ensure(layout)?;
     let kubernetes = Kubernetes::new(layout)?;
     apiserver.wait(layout, Duration::from_secs(90), || kubernetes.ready())?;
@@ -166,6 +120,60 @@ pub fn control_plane(layout: &Layout, host: &Host) -> Result<()> {
         ],
     )
     .ensure(layout)
+}
+
+fn etcd(environment: &[(String, String)]) -> Service<'static> {
+    let pki = format!("{INSIDE}/pki");
+    service(
+        "etcd",
+        environment,
+        &[
+            "etcd",
+            "--name=lab",
+            &format!("--data-dir={INSIDE}/etcd/data"),
+            "--listen-client-urls=https://127.0.0.1:2379",
+            "--advertise-client-urls=https://127.0.0.1:2379",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--client-cert-auth",
+            &format!("--trusted-ca-file={pki}/etcd-ca.crt"),
+            &format!("--cert-file={pki}/etcd.crt"),
+            &format!("--key-file={pki}/etcd.key"),
+            // The lab's data is worth nothing after a crash.
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ],
+    )
+}
+
+fn apiserver(environment: &[(String, String)]) -> Service<'static> {
+    let pki = format!("{INSIDE}/pki");
+    service(
+        "kube-apiserver",
+        environment,
+        &[
+            "kube-apiserver",
+            &format!("--advertise-address={NODE}"),
+            "--secure-port=6443",
+            "--etcd-servers=https://127.0.0.1:2379",
+            &format!("--etcd-cafile={pki}/etcd-ca.crt"),
+            &format!("--etcd-certfile={pki}/apiserver-etcd.crt"),
+            &format!("--etcd-keyfile={pki}/apiserver-etcd.key"),
+            "--service-cluster-ip-range=10.43.0.0/16",
+            &format!("--client-ca-file={pki}/kubernetes-ca.crt"),
+            &format!("--tls-cert-file={pki}/kube-apiserver.crt"),
+            &format!("--tls-private-key-file={pki}/kube-apiserver.key"),
+            &format!("--kubelet-certificate-authority={pki}/kubernetes-ca.crt"),
+            &format!("--kubelet-client-certificate={pki}/apiserver-kubelet.crt"),
+            &format!("--kubelet-client-key={pki}/apiserver-kubelet.key"),
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+            &format!("--service-account-key-file={pki}/service-account.pub"),
+            &format!("--service-account-signing-key-file={pki}/service-account.key"),
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--anonymous-auth=false",
+            "--profiling=false",
+        ],
+    )
 }
 
 /// Brings up containerd with the lab's images.

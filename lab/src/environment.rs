@@ -85,7 +85,18 @@ impl Environment<'_> {
     }
 
     fn deployed(&self, expected: &Deployed) -> Result<Verdict<()>> {
-        let pending = |text: String| Ok(Verdict::Pending(text));
+        let parts = [Self::synced, Self::rolled_out, Self::runs, Self::answers];
+        for part in parts {
+            match part(self, expected)? {
+                Verdict::Met(()) => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Verdict::Met(()))
+    }
+
+    /// Argo CD has synced the revision, and finds no difference to it.
+    fn synced(&self, expected: &Deployed) -> Result<Verdict<()>> {
         let application = self.application()?;
         let status = &application["status"];
         let operation = &status["operationState"];
@@ -108,61 +119,62 @@ impl Environment<'_> {
             }
             phase => return pending(format!("the sync is {phase}")),
         }
-        if status["sync"]["status"] != "Synced"
-            || status["sync"]["revision"] != expected.revision.as_str()
-        {
-            return pending(format!(
-                "{} at {}",
-                status["sync"]["status"], status["sync"]["revision"]
-            ));
+        let sync = &status["sync"];
+        if sync["status"] != "Synced" || sync["revision"] != expected.revision.as_str() {
+            return pending(format!("{} at {}", sync["status"], sync["revision"]));
         }
+        Ok(Verdict::Met(()))
+    }
+
+    /// The newest ReplicaSet is available, and the others are gone.
+    fn rolled_out(&self, _: &Deployed) -> Result<Verdict<()>> {
+        let path = format!(
+            "/apis/apps/v1/namespaces/{}/deployments/waybill",
+            self.namespace()
+        );
         let deployment = self
             .kubernetes
-            .get(&format!(
-                "/apis/apps/v1/namespaces/{}/deployments/waybill",
-                self.namespace()
-            ))?
+            .get(&path)?
             .context("there is no Deployment")?;
         if deployment["status"]["observedGeneration"] != deployment["metadata"]["generation"] {
             return pending("the Deployment's change has not been seen yet".into());
         }
-        let progressing = deployment["status"]["conditions"]
-            .as_array()
-            .and_then(|conditions| {
-                conditions
-                    .iter()
-                    .find(|condition| condition["type"] == "Progressing")
-            });
+        let conditions = deployment["status"]["conditions"].as_array();
+        let progressing = conditions
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "Progressing");
         match progressing.and_then(|condition| condition["reason"].as_str()) {
-            Some("NewReplicaSetAvailable") => {}
-            Some("ProgressDeadlineExceeded") => {
-                return Ok(Verdict::Failed(format!(
-                    "the roll-out is stuck: {}",
-                    self.trouble()?
-                )));
-            }
-            reason => {
-                return pending(format!(
-                    "the roll-out is at {reason:?}; {}",
-                    self.trouble()?
-                ));
-            }
+            Some("NewReplicaSetAvailable") => Ok(Verdict::Met(())),
+            Some("ProgressDeadlineExceeded") => Ok(Verdict::Failed(format!(
+                "the roll-out is stuck: {}",
+                self.trouble()?
+            ))),
+            reason => pending(format!(
+                "the roll-out is at {reason:?}; {}",
+                self.trouble()?
+            )),
         }
+    }
+
+    /// Every pod that is ready runs the image.
+    fn runs(&self, expected: &Deployed) -> Result<Verdict<()>> {
         for pod in self.pods()? {
-            let images: Vec<&str> = pod["status"]["containerStatuses"]
-                .as_array()
+            let containers = pod["status"]["containerStatuses"].as_array();
+            let mut images = containers
                 .into_iter()
                 .flatten()
                 .filter(|container| container["ready"] == true)
-                .filter_map(|container| container["imageID"].as_str())
-                .collect();
-            if let Some(other) = images
-                .iter()
-                .find(|image| !image.ends_with(&expected.digest))
-            {
+                .filter_map(|container| container["imageID"].as_str());
+            if let Some(other) = images.find(|image| !image.ends_with(&expected.digest)) {
                 return pending(format!("a pod runs {other}"));
             }
         }
+        Ok(Verdict::Met(()))
+    }
+
+    /// The service says which commit it is.
+    fn answers(&self, expected: &Deployed) -> Result<Verdict<()>> {
         let answer = self.get("/version").unwrap_or_default();
         let version: Value = serde_json::from_str(&answer).unwrap_or_default();
         if version["commit"] != expected.commit.as_str() {
@@ -254,4 +266,8 @@ impl ImageValues {
 /// The first seven characters, as people name commits.
 pub fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
+}
+
+fn pending(why: String) -> Result<Verdict<()>> {
+    Ok(Verdict::Pending(why))
 }

@@ -109,14 +109,40 @@ impl Forge {
     /// When the lab's keys are not there.
     pub fn new(layout: &Layout) -> Result<Self> {
         let credentials = Credentials::ensure(layout)?;
-        let basic = STANDARD.encode(format!("{PERSON}:{}", credentials.person));
-        let api = Client::new(
-            &format!("https://{FORGE}/api/v1"),
-            &layout.state("pki/web-ca.crt"),
-            None,
-        )?
-        .authorized(format!("Basic {basic}"));
+        let api = api_of(layout, PERSON, &credentials.person)?;
         Ok(Self { api, credentials })
+    }
+
+    /// Approves a pull request as a member of [`MAINTAINERS`] besides [`PERSON`], who may not approve their own work.
+    ///
+    /// # Errors
+    /// When the forge refuses.
+    pub fn review(&self, layout: &Layout, name: &str, number: i64) -> Result<()> {
+        let path = format!("/repos/{REPOSITORY}/pulls/{number}/reviews");
+        let approval = json!({"event": "APPROVED", "body": "Seen."});
+        let reviewer = self.reviewer(layout, name)?;
+        reviewer.request("POST", &path, Some(&approval)).map(drop)
+    }
+
+    fn reviewer(&self, layout: &Layout, name: &str) -> Result<Client> {
+        let password = random()?;
+        let mut user = json!({
+            "username": name,
+            "login_name": name,
+            "email": format!("{name}@{FORGE}"),
+            "password": password,
+            "must_change_password": false,
+        });
+        let path = format!("/admin/users/{name}");
+        if self.api.find(&format!("/users/{name}"))?.is_none() {
+            self.request("POST", "/admin/users", Some(&user))?;
+        } else {
+            user["source_id"] = 0.into();
+            self.request("PATCH", &path, Some(&user))?;
+        }
+        let id = maintainers_id(self)?;
+        self.request("PUT", &format!("/teams/{id}/members/{name}"), None)?;
+        api_of(layout, name, &password)
     }
 
     /// Asks the forge's API (see its `/api/swagger`).
@@ -487,17 +513,28 @@ fn maintainers(forge: &Forge) -> Result<()> {
             "units": ["repo.code", "repo.pulls"],
         }),
     )?;
-    let listed = forge.request("GET", &teams, None)?;
-    let id = listed
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|team| team["name"] == MAINTAINERS)
-        .and_then(|team| team["id"].as_i64())
-        .with_context(|| format!("the forge has no team {MAINTAINERS}"))?;
+    let id = maintainers_id(forge)?;
     forge
         .request("PUT", &format!("/teams/{id}/members/{PERSON}"), None)
         .map(drop)
+}
+
+fn maintainers_id(forge: &Forge) -> Result<i64> {
+    let (owner, _) = owner_and_name()?;
+    let listed = forge.request("GET", &format!("/orgs/{owner}/teams"), None)?;
+    let teams = listed.as_array().into_iter().flatten();
+    teams
+        .filter(|team| team["name"] == MAINTAINERS)
+        .find_map(|team| team["id"].as_i64())
+        .with_context(|| format!("the forge has no team {MAINTAINERS}"))
+}
+
+/// The forge's API as somebody.
+fn api_of(layout: &Layout, name: &str, password: &str) -> Result<Client> {
+    let basic = STANDARD.encode(format!("{name}:{password}"));
+    let authority = layout.state("pki/web-ca.crt");
+    let api = Client::new(&format!("https://{FORGE}/api/v1"), &authority, None)?;
+    Ok(api.authorized(format!("Basic {basic}")))
 }
 
 fn bot_token(
@@ -506,13 +543,7 @@ fn bot_token(
     name: &str,
     scopes: &[&str],
 ) -> Result<String> {
-    let basic = STANDARD.encode(format!("{BOT}:{}", credentials.bot));
-    let api = Client::new(
-        &format!("https://{FORGE}/api/v1"),
-        &layout.state("pki/web-ca.crt"),
-        None,
-    )?
-    .authorized(format!("Basic {basic}"));
+    let api = api_of(layout, BOT, &credentials.bot)?;
     token(&api, BOT, name, scopes)
 }
 

@@ -33,6 +33,12 @@ impl Authority {
         })
     }
 
+    /// Writes `<file>.crt`, for those who shall trust this authority.
+    fn write(&self, folder: &Path, file: &str) -> Result<()> {
+        let pem = self.certificate.pem();
+        write(&folder.join(format!("{file}.crt")), &pem, 0o644)
+    }
+
     /// Writes `<file>.crt` and `<file>.key`.
     fn issue(&self, folder: &Path, file: &str, who: &Subject) -> Result<()> {
         let mut params = params(who.name, who.group)?;
@@ -122,69 +128,58 @@ pub fn ensure(layout: &Layout) -> Result<()> {
     }
     fs::create_dir_all(&work)?;
 
-    let kubernetes = Authority::new("waybill lab Kubernetes")?;
-    write(
-        &work.join("kubernetes-ca.crt"),
-        &kubernetes.certificate.pem(),
-        0o644,
-    )?;
-    kubernetes.issue(
-        &work,
-        "kube-apiserver",
-        &server(
-            "kube-apiserver",
-            &[
-                "kubernetes",
-                "kubernetes.default",
-                "kubernetes.default.svc",
-                "kubernetes.default.svc.cluster.local",
-                "10.43.0.1",
-                NODE,
-                "127.0.0.1",
-                "localhost",
-            ],
-        ),
-    )?;
-    kubernetes.issue(
-        &work,
-        "kubelet-server",
-        &server("system:node:lab", &["lab", NODE]),
-    )?;
-    kubernetes.issue(
-        &work,
-        "apiserver-kubelet",
-        &client("waybill-lab:apiserver", None),
-    )?;
-    for (file, name, group) in CLIENTS {
-        kubernetes.issue(&work, file, &client(name, *group))?;
-    }
-
+    for_kubernetes(&work)?;
     // The datastore trusts another authority: who may speak to the API may not speak to etcd.
-    let etcd = Authority::new("waybill lab etcd")?;
-    write(&work.join("etcd-ca.crt"), &etcd.certificate.pem(), 0o644)?;
-    etcd.issue(&work, "etcd", &server("etcd", &["127.0.0.1", "localhost"]))?;
-    etcd.issue(&work, "apiserver-etcd", &client("kube-apiserver", None))?;
-
-    let web = Authority::new("waybill lab web")?;
-    write(&work.join("web-ca.crt"), &web.certificate.pem(), 0o644)?;
-    web.issue(
-        &work,
-        "forge",
-        &server("forge", &[FORGE, NODE, "localhost", "127.0.0.1"]),
-    )?;
-
-    let tokens = KeyPair::generate()?;
-    write(
-        &work.join("service-account.key"),
-        &tokens.serialize_pem(),
-        0o600,
-    )?;
-    write(
-        &work.join("service-account.pub"),
-        &tokens.public_key_pem(),
-        0o644,
-    )?;
+    for_etcd(&work)?;
+    for_the_web(&work)?;
+    for_service_accounts(&work)?;
     fs::rename(&work, &folder).context("could not put the certificates in place")
+}
+
+fn for_kubernetes(folder: &Path) -> Result<()> {
+    let authority = Authority::new("waybill lab Kubernetes")?;
+    authority.write(folder, "kubernetes-ca")?;
+    let names = &[
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "10.43.0.1",
+        NODE,
+        "127.0.0.1",
+        "localhost",
+    ];
+    authority.issue(folder, "kube-apiserver", &server("kube-apiserver", names))?;
+    let kubelet = server("system:node:lab", &["lab", NODE]);
+    authority.issue(folder, "kubelet-server", &kubelet)?;
+    let apiserver = client("waybill-lab:apiserver", None);
+    authority.issue(folder, "apiserver-kubelet", &apiserver)?;
+    for (file, name, group) in CLIENTS {
+        authority.issue(folder, file, &client(name, *group))?;
+    }
+    Ok(())
+}
+
+fn for_etcd(folder: &Path) -> Result<()> {
+    let authority = Authority::new("waybill lab etcd")?;
+    authority.write(folder, "etcd-ca")?;
+    authority.issue(folder, "etcd", &server("etcd", &["127.0.0.1", "localhost"]))?;
+    authority.issue(folder, "apiserver-etcd", &client("kube-apiserver", None))
+}
+
+fn for_the_web(folder: &Path) -> Result<()> {
+    let authority = Authority::new("waybill lab web")?;
+    authority.write(folder, "web-ca")?;
+    let forge = server("forge", &[FORGE, NODE, "localhost", "127.0.0.1"]);
+    authority.issue(folder, "forge", &forge)
+}
+
+/// The key that Kubernetes signs the tokens of pods with.
+fn for_service_accounts(folder: &Path) -> Result<()> {
+    let key = KeyPair::generate()?;
+    let (private, public) = (key.serialize_pem(), key.public_key_pem());
+    write(&folder.join("service-account.key"), &private, 0o600)?;
+    write(&folder.join("service-account.pub"), &public, 0o644)
 }
 
 fn params(name: &str, group: Option<&str>) -> Result<CertificateParams> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::argocd;
-use crate::ci::Run;
+use crate::ci::{DEVELOP, PULL_REQUEST, Run};
 use crate::cluster::Kubernetes;
 use crate::command::Run as _;
 use crate::environment::{Deployed, Environment, ImageValues, short};
@@ -193,9 +193,17 @@ pub fn merge(
     let topic = format!("ship-{}", short(&forge.head(checkout)?));
     let Proposal { number, commit } = propose(forge, checkout, base, &topic, title)?;
     clock.reached("pushed");
-    let run = Run::wait(forge, "pull_request", &commit, CI_LIMIT)?;
+    let run = Run::wait(forge, PULL_REQUEST, &commit, CI_LIMIT)?;
     clock.reached_at("CI started", run.started()?);
     clock.reached("checked");
+    accept(forge, base, number)
+}
+
+/// Merges a pull request as soon as the forge lets it be merged, and returns the merge commit.
+///
+/// # Errors
+/// When the forge goes on refusing; with what it said.
+pub fn accept(forge: &Forge, base: &str, number: i64) -> Result<String> {
     eventually(
         &format!("pull request {number} is merged"),
         Duration::from_secs(60),
@@ -236,7 +244,7 @@ pub fn follow(
 ) -> Result<()> {
     let run = progress.run(
         format!("CI builds, publishes and writes back {}", short(commit)),
-        || Run::wait(forge, "push", commit, CI_LIMIT),
+        || Run::wait(forge, DEVELOP, commit, CI_LIMIT),
     )?;
     let ended = |job: &str| run.job_ended(job);
     clock.reached_at("CI started", run.started()?);

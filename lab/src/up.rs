@@ -29,7 +29,6 @@ const TOOLS: &[&str] = &[
     "helm",
     "coredns",
     "runner",
-    "kubeconform",
     "actionlint",
     "cosign",
 ];
@@ -80,51 +79,68 @@ pub fn up(
     debian::ensure_packages(progress)?;
     namespaces::check_machine()?;
     let _lock = lock(layout)?;
+    let init = bring(layout, &checkout, progress)?;
+    bring_up_inside(layout, init, only)?;
+    if only.is_some() {
+        return Ok(());
+    }
+    let doors = open_doors(layout, init)?;
+    report(layout, &doors, json)
+}
+
+/// Brings what the lab needs from the host, and begins it where there is none. Returns its first process.
+fn bring(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
     let wanted = tools::named(TOOLS)?;
     tools::ensure(layout, &wanted, &progress)?;
     images::ensure(layout, progress)?;
-    crates(&checkout, progress)?;
-    let pipeline = progress.run("Building the pipeline's program", || pipeline(&checkout))?;
-
-    let steps = step_tools(&pipeline, &checkout, STEPS, tools::SCANNERS)?;
-
+    crates(checkout, progress)?;
+    let pipeline = progress.run("Building the pipeline's program", || pipeline(checkout))?;
+    let steps = step_tools(&pipeline, checkout, STEPS, tools::SCANNERS)?;
     let init = match namespaces::find(layout) {
         Some(init) if layout.state("prepared").exists() => init,
         _ => begin(layout, &wanted, steps, progress)?,
     };
-    copy_in(layout, &checkout, &pipeline)?;
+    copy_in(layout, checkout, &pipeline)?;
+    Ok(init)
+}
+
+fn bring_up_inside(layout: &Layout, init: i32, only: Option<Part>) -> Result<()> {
     let mut inside = enter(layout, init, &["up"])?;
     if let Some(part) = only.and_then(|part| part.to_possible_value()) {
         inside.args(["--only", part.get_name()]);
     }
-    if !namespaces::interactive(&mut inside)
+    let status = namespaces::interactive(&mut inside)
         .status()
-        .context("could not start nsenter")?
-        .success()
-    {
+        .context("could not start nsenter")?;
+    if !status.success() {
         bail!(
             "the lab is not up; `cargo lab logs` lists its logs, `cargo lab up` goes on, `cargo lab down` cleans up"
         );
     }
-    if only.is_some() {
-        return Ok(());
-    }
+    Ok(())
+}
 
+/// The ways in from the host's loopback.
+fn open_doors(layout: &Layout, init: i32) -> Result<Vec<Door>> {
     let targets: Vec<(String, SocketAddr)> =
         serde_json::from_slice(&fs::read(layout.state("addresses.json"))?)?;
     let targets: Vec<(&str, SocketAddr)> = targets
         .iter()
         .map(|(name, target)| (name.as_str(), *target))
         .collect();
-    let doors = forward::ensure(layout, init, &targets)?;
+    forward::ensure(layout, init, &targets)
+}
+
+/// Says how the commit travelled and where to look.
+fn report(layout: &Layout, doors: &[Door], json: Option<&Path>) -> Result<()> {
     let mut journey: Journey = serde_json::from_slice(&fs::read(layout.state("journey.json"))?)?;
-    journey.url = url(&doors, "dev")?;
+    journey.url = url(doors, "dev")?;
     if let Some(path) = json {
         fs::write(path, serde_json::to_vec_pretty(&journey)?)
             .with_context(|| format!("could not write {}", path.display()))?;
     }
     println!("\n{}", journey.table());
-    print_status(layout, &doors);
+    print_status(layout, doors);
     println!("\n  curl {}/version", journey.url);
     Ok(())
 }

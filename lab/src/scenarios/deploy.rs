@@ -1,5 +1,5 @@
-//! T1. A code change is merged to `develop`; CI builds the image and writes its digest back; Argo CD
-//! sees that; the new version serves. Within the user's 8 minutes from the push.
+//! T1, C12. A code change is merged to `develop`; CI builds the image, gives it its tags and no other, and writes its
+//! digest back; Argo CD sees that; the new version serves. Within the user's 8 minutes from the push.
 
 use std::fs;
 
@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::World;
+use crate::environment::short;
 use crate::hops::{Clock, Journey};
 use crate::ship;
 
@@ -20,6 +21,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     // Given dev serves, and answers /health in some words,
     let dev = world.dev();
     let before = health(&dev.get("/health").context("dev does not serve")?)?;
+    let mut tags = world.forge.image_tags()?;
     let clone = world.clone("deploy", "develop")?;
     // As long as the other, so that the code stays formatted.
     let after = if before == "ok" { "up" } else { "ok" };
@@ -46,6 +48,17 @@ pub(super) fn run(world: &World) -> Result<()> {
     ship::follow(&world.forge, &dev, &merged, &mut clock, world.progress)?;
     let now = health(&dev.get("/health").context("dev does not serve")?)?;
     ensure!(now == after, "/health answers {now:?}, not {after:?}");
+    let commit = short(&merged);
+    tags.extend([
+        "develop".to_owned(),
+        format!("develop-{commit}"),
+        format!("sha-{commit}"),
+    ]);
+    let published = world.forge.image_tags()?;
+    ensure!(
+        published == tags,
+        "the tags are {published:?}, not {tags:?}"
+    );
     let journey = Journey {
         commit: merged.clone(),
         built_commit: merged,

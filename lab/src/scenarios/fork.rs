@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::World;
-use crate::ci::Run;
+use crate::ci::{PULL_REQUEST, Run};
 use crate::command::Run as _;
 use crate::environment::short;
 use crate::forge::PERSON;
@@ -73,7 +73,7 @@ pub(super) fn run(world: &World) -> Result<()> {
         .context("the pull request has no number")?;
 
     // Then its run finds nothing, and leaves nothing behind.
-    Run::wait(forge, "pull_request", &commit, Duration::from_secs(300))?;
+    Run::wait(forge, PULL_REQUEST, &commit, Duration::from_secs(300))?;
     ensure!(
         forge.image_tags()? == tags,
         "the fork changed the registry's tags"

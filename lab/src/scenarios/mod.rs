@@ -1,13 +1,17 @@
 //! The conformance scenarios: one file each, written as given, when, then. The user's budgets are
 //! asserted; everything else about speed is only printed.
 
+mod branch;
 mod config;
 mod deploy;
 mod egress;
 mod fork;
 mod leftovers;
 mod no_loop;
+mod protection;
 mod pull_request;
+mod release;
+mod workflows;
 
 use std::fs;
 use std::path::PathBuf;
@@ -52,6 +56,20 @@ static SCENARIOS: &[Scenario] = &[
         run: Where::Inside(egress::run),
     },
     Scenario {
+        name: "workflows",
+        id: "B3",
+        title: "the workflows that ran are the checkout's, byte for byte",
+        prepare: None,
+        run: Where::Inside(workflows::run),
+    },
+    Scenario {
+        name: "protection",
+        id: "C21",
+        title: "a rule of protection that is weakened or deleted is noticed",
+        prepare: None,
+        run: Where::Inside(protection::run),
+    },
+    Scenario {
         name: "no-loop",
         id: "C14",
         title: "a push that changes only values builds nothing",
@@ -78,6 +96,20 @@ static SCENARIOS: &[Scenario] = &[
         title: "a fork's pull request finds no secret and publishes nothing",
         prepare: None,
         run: Where::Inside(fork::run),
+    },
+    Scenario {
+        name: "branch",
+        id: "C11",
+        title: "a push to another branch is checked and publishes nothing",
+        prepare: None,
+        run: Where::Inside(branch::run),
+    },
+    Scenario {
+        name: "release",
+        id: "C12",
+        title: "a version tag on staging names the image there, and is explained",
+        prepare: Some(up::bring_scanners),
+        run: Where::Inside(release::run),
     },
     Scenario {
         name: "pull-request",

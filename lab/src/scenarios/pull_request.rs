@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::World;
-use crate::ci::Run;
+use crate::ci::{PULL_REQUEST, Run};
 use crate::command::{Run as _, command};
 use crate::environment::short;
 use crate::expect::{Verdict, eventually};
@@ -81,71 +81,75 @@ const DEFECTS: [Defect; 5] = [
 const MARK: &str = "<!-- waybill:coverage -->";
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given a pull request with nothing wrong in it,
     let forge = &world.forge;
     let clone = world.clone("pull-request", "develop")?;
     let good = forge.head(&clone)?;
     let tags = forge.image_tags()?;
-    let propose = |name: &str| -> Result<Proposal> {
-        forge.git(&clone).args(["add", "--all"]).run()?;
-        world.commit(&clone, &format!("Add {name}"))?;
-        ship::propose(forge, &clone, "develop", "scenario", "Try the checks")
-    };
-    world.edit(&clone, "src/main.rs", "fn main()", "// Green.\nfn main()")?;
-    let pull = propose("a comment")?;
-
-    // Then all its checks pass, the comment comes, and nothing is published.
-    let run = Run::wait(forge, "pull_request", &pull.commit, CI_LIMIT)?;
-    ensure!(
-        run.conclusion("deliver")? == "skipped",
-        "deliver ended as {}",
-        run.conclusion("deliver")?
-    );
-    let first = comment(world, pull.number, &pull.commit)?;
-    ensure!(
-        forge.image_tags()? == tags,
-        "the pull request changed the registry's tags"
-    );
-
+    let (number, first) = green(world, &clone)?;
     for defect in &DEFECTS {
-        // When it has one defect,
         eprintln!("   {}", defect.name);
         forge
             .git(&clone)
             .args(["reset", "--quiet", "--hard", &good])
             .run()?;
-        (defect.make)(world, &clone).with_context(|| defect.name)?;
-        let pull = propose(defect.name)?;
-
-        // Then its job is red, with the reason.
-        let log = Run::wait_red(forge, "pull_request", &pull.commit, defect.job, CI_LIMIT)?;
-        ensure!(
-            log.contains(defect.reason),
-            "the log of {} does not say {:?}:\n{log}",
-            defect.job,
-            defect.reason
-        );
+        red(world, &clone, defect)?;
     }
-
-    // And the comment is still the one, with the numbers of the last.
-    let head = forge.head(&clone)?;
-    let last = comment(world, pull.number, &head)?;
-    let ended = Run::ended(forge, "pull_request", &head, CI_LIMIT)?;
-    ensure!(
-        ended.conclusion("required")? == "failure",
-        "a job is red, and `required` ended as {}",
-        ended.conclusion("required")?
-    );
-    ensure!(
-        last["id"] == first["id"],
-        "there is a second comment: {last} beside {first}"
-    );
+    the_last(world, number, &forge.head(&clone)?, &first)?;
     ensure!(
         forge.image_tags()? == tags,
         "the pull request changed the registry's tags"
     );
     let close = json!({"state": "closed"});
-    forge.repository("PATCH", &format!("/pulls/{}", pull.number), Some(&close))?;
+    forge.repository("PATCH", &format!("/pulls/{number}"), Some(&close))?;
+    Ok(())
+}
+
+/// Commits everything in the clone, and opens or renews the pull request with it.
+fn propose(world: &World, clone: &Path, name: &str) -> Result<Proposal> {
+    world.forge.git(clone).args(["add", "--all"]).run()?;
+    world.commit(clone, &format!("Add {name}"))?;
+    ship::propose(&world.forge, clone, "develop", "scenario", "Try the checks")
+}
+
+/// Returns the pull request's number, and the comment.
+fn green(world: &World, clone: &Path) -> Result<(i64, Value)> {
+    // Given a pull request with nothing wrong in it,
+    world.edit(clone, "src/main.rs", "fn main()", "// Green.\nfn main()")?;
+    let pull = propose(world, clone, "a comment")?;
+
+    // When its run ends, then all its checks have passed, nothing was delivered, and the comment comes.
+    let run = Run::wait(&world.forge, PULL_REQUEST, &pull.commit, CI_LIMIT)?;
+    run.ensure("deliver", "skipped")?;
+    let comment = comment(world, pull.number, &pull.commit)?;
+    Ok((pull.number, comment))
+}
+
+fn red(world: &World, clone: &Path, defect: &Defect) -> Result<()> {
+    // When it has one defect,
+    (defect.make)(world, clone).with_context(|| defect.name)?;
+    let pull = propose(world, clone, defect.name)?;
+
+    // Then its job is red, with the reason.
+    let forge = &world.forge;
+    let log = Run::wait_red(forge, PULL_REQUEST, &pull.commit, defect.job, CI_LIMIT)?;
+    ensure!(
+        log.contains(defect.reason),
+        "the log of {} does not say {:?}:\n{log}",
+        defect.job,
+        defect.reason
+    );
+    Ok(())
+}
+
+/// The comment is still the one it was, with the numbers of the last commit, and the aggregate check is red.
+fn the_last(world: &World, number: i64, commit: &str, first: &Value) -> Result<()> {
+    let last = comment(world, number, commit)?;
+    let ended = Run::ended(&world.forge, PULL_REQUEST, commit, CI_LIMIT)?;
+    ended.ensure("required", "failure")?;
+    ensure!(
+        last["id"] == first["id"],
+        "there is a second comment: {last} beside {first}"
+    );
     Ok(())
 }
 
