@@ -41,7 +41,18 @@ where
 {
     let mut command = Command::new(program);
     command.args(args).env("PATH", search_path());
+    for (name, _) in std::env::vars_os() {
+        if names_this_package(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Whether `cargo run` has set a variable to say which package it runs. A cargo that this program starts must not see
+/// it: there are build scripts that look, ring's among them, and each new answer is half a minute of building.
+fn names_this_package(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 /// Runs with the output streaming; any exit code but 0 is an error.

@@ -17,6 +17,7 @@ const STAND_IN: &str = r#"#!/bin/sh
 set -eu
 asked="${0##*/} $*"
 echo "$asked" >> "$FAKE/log"
+for name in ${CARGO_PKG_NAME-} ${CARGO_MANIFEST_DIR-}; do echo "run as $name" >> "$FAKE/log"; done
 case "$asked" in "shellcheck --shell=bash -" | kubeconform*)
   while IFS= read -r line || [ -n "$line" ]; do echo "given: $line" >> "$FAKE/log"; done
 esac
@@ -240,6 +241,21 @@ fn lint_says_where_to_get_what_is_missing() {
     let said = failed(&output);
     let reason = "shellcheck is not on PATH: `cargo pipeline tools lint` gets it";
     assert!(said.contains(reason), "{said}");
+}
+
+/// Else each cargo inside `cargo pipeline` builds ring anew, and the next `cargo pipeline` does so again.
+#[test]
+fn programs_do_not_see_which_package_cargo_runs() {
+    let project = Project::new();
+    let mut lint = project.step(&["lint"]);
+    lint.env("CARGO_PKG_NAME", "waybill-pipeline");
+    lint.env("CARGO_MANIFEST_DIR", "/somewhere");
+    succeeded(&lint.output().unwrap());
+    let log = project.read("log");
+    assert!(
+        log.contains("cargo fmt") && !log.contains("run as"),
+        "{log}"
+    );
 }
 
 #[test]
