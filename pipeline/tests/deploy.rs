@@ -7,6 +7,7 @@ mod common;
 mod http;
 
 use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -217,86 +218,23 @@ fn an_older_commit_does_not_replace_a_newer_one() {
 fn bad_input_is_refused_and_changes_nothing() {
     let forge = Forge::new();
     let clone = forge.clone("run");
-    let good = digest(7);
-    let zero = digest(0);
-    for (arguments, reason) in [
-        (
-            vec!["--env", "qa", "--tag", "develop-0123abc", "--digest", &good],
-            "qa",
-        ),
-        (
-            vec!["--env", "dev", "--tag", "not a tag", "--digest", &good],
-            "not a tag",
-        ),
-        (
-            vec![
-                "--env",
-                "dev",
-                "--tag",
-                "develop-0123abc",
-                "--digest",
-                "sha256:12",
-            ],
-            "sha256:12",
-        ),
-        (
-            vec![
-                "--env",
-                "dev",
-                "--tag",
-                "develop-0123abc",
-                "--digest",
-                &zero,
-            ],
-            "sha256:000",
-        ),
-        (
-            vec!["--env", "dev", "--tag", "latest", "--digest", &good],
-            "names no particular image",
-        ),
-        (
-            vec!["--env", "prod", "--tag", "v1.0.0", "--digest", &good],
-            "prod changes by pull request",
-        ),
-        (
-            vec![
-                "--env", "dev", "--tag", "v1.0.0", "--digest", &good, "--commit", "nonsense",
-            ],
-            "`nonsense` is not a commit",
-        ),
-        (
-            vec![
-                "--env", "dev", "--tag", "v1.0.0", "--digest", &good, "--remote", "nowhere",
-            ],
-            "no remote `nowhere`",
-        ),
-        (
-            vec![
-                "--env",
-                "dev",
-                "--tag",
-                "develop-0123abc",
-                "--digest",
-                &good,
-                "--file",
-                "no/such.yaml",
-            ],
-            "no/such.yaml",
-        ),
-        (
-            vec![
-                "--env",
-                "dev",
-                "--tag",
-                "develop-0123abc",
-                "--digest",
-                &good,
-                "--file",
-                "Cargo.toml",
-            ],
-            "Cargo.toml",
-        ),
+    let (good, zero) = (digest(7), digest(0));
+    for (option, value, reason) in [
+        ("--env", "qa", "qa"),
+        ("--tag", "not a tag", "not a tag"),
+        ("--digest", "sha256:12", "sha256:12"),
+        ("--digest", &zero, "sha256:000"),
+        ("--tag", "latest", "names no particular image"),
+        ("--env", "prod", "prod changes by pull request"),
+        ("--commit", "nonsense", "`nonsense` is not a commit"),
+        ("--remote", "nowhere", "no remote `nowhere`"),
+        ("--file", "no/such.yaml", "no/such.yaml"),
+        ("--file", "Cargo.toml", "Cargo.toml"),
     ] {
+        let mut options =
+            BTreeMap::from([("--env", "dev"), ("--tag", "v1.0.0"), ("--digest", &good)]);
+        options.insert(option, value);
+        let arguments: Vec<&str> = options.into_iter().flat_map(<[&str; 2]>::from).collect();
         let output = deploy(&clone, &arguments);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{arguments:?} was accepted");

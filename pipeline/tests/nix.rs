@@ -225,18 +225,22 @@ fn documented() -> BTreeSet<String> {
         .collect()
 }
 
-#[test]
-#[ignore = "wants Nix: cargo pipeline test --only nix"]
-fn the_outputs_have_their_names_and_types() {
-    let flake = Flake::copy();
+/// What `nix flake show` says of all systems.
+fn shown(flake: &Flake) -> Value {
     // Newer versions of Nix show this machine's system alone, unless they are told; older ones don't know the word.
     let show = &["flake", "show", "--json"];
     let shown = match flake.with_stubs(show, "", &["--all-systems"]) {
         Err(error) if error.contains("--all-systems") => flake.with_stubs(show, "", &[]),
         other => other,
     };
-    let shown: Value =
-        serde_json::from_str(&shown.expect("the flake can be shown")).expect("Nix prints JSON");
+    serde_json::from_str(&shown.expect("the flake can be shown")).expect("Nix prints JSON")
+}
+
+#[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
+fn the_outputs_have_their_names_and_types() {
+    let flake = Flake::copy();
+    let shown = shown(&flake);
     assert_eq!(
         keys(&shown),
         BTreeSet::from([
@@ -313,96 +317,98 @@ fn the_outputs_have_their_names_and_types() {
     assert_eq!(documented(), outputs, "docs/nix.md has a row for each");
 }
 
+/// A package, a function's argument, an option, a value's type, an image's key, a directive of systemd, a path.
+const SLIPS: &[[&str; 4]] = &[
+    [
+        "nix/shell.nix",
+        " kubeconform ",
+        " kubeconfrom ",
+        "kubeconfrom",
+    ],
+    ["nix/shell.nix", "doCheck =", "doChek =", "doChek"],
+    [
+        "nix/image.nix",
+        "extraCommands =",
+        "extraCommand =",
+        "extraCommand",
+    ],
+    ["nix/image.nix", "User =", "Usr =", "Usr"],
+    [
+        "nix/rust.nix",
+        "cargoClippyExtraArgs =",
+        "clippyArgs =",
+        "clippyArgs",
+    ],
+    ["nix/rust.nix", "lib.warnIf", "lib.warnIff", "warnIff"],
+    [
+        "nix/source.nix",
+        "\"migrations\"",
+        "\"migration\"",
+        "does not exist",
+    ],
+    [
+        "nix/module.nix",
+        "ProtectClock",
+        "ProtectClok",
+        "ProtectClok' does not exist",
+    ],
+    [
+        "nix/module.nix",
+        "ensureDBOwnership",
+        "ensureOwnership",
+        "ensureOwnership' does not exist",
+    ],
+    [
+        "nixos-vm/argocd.nix",
+        "autoDeployCharts",
+        "autoDeployChart",
+        "autoDeployChart' does not exist",
+    ],
+    [
+        "nixos-vm/argocd.nix",
+        "role = \"server\"",
+        "role = \"servant\"",
+        "is not of type",
+    ],
+    [
+        "nixos-vm/machine.nix",
+        "memorySize = 4096",
+        "memorySize = \"4096\"",
+        "is not of type",
+    ],
+    [
+        "nixos-vm/machine.nix",
+        "virtualisation/qemu-vm.nix",
+        "virtualisation/qemu.nix",
+        "qemu.nix",
+    ],
+    [
+        "nixos-vm/offline.nix",
+        "mod_cgi",
+        "mod_cgj",
+        "is not of type",
+    ],
+    [
+        "nixos-vm/tests/service.nix",
+        "createLocally",
+        "createLocaly",
+        "createLocaly' does not exist",
+    ],
+    [
+        "nixos-vm/tests/cluster.nix",
+        "diskSize",
+        "diskSpace",
+        "diskSpace' does not exist",
+    ],
+];
+
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn every_output_evaluates_and_a_slip_is_noticed() {
     let flake = Flake::copy();
     flake.check().unwrap_or_else(|error| panic!("{error}"));
 
-    // A package, a function's argument, an option, a value's type, an image's key, a directive of systemd, a path.
-    for (file, from, to, complaint) in [
-        (
-            "nix/shell.nix",
-            " kubeconform ",
-            " kubeconfrom ",
-            "kubeconfrom",
-        ),
-        ("nix/shell.nix", "doCheck =", "doChek =", "doChek"),
-        (
-            "nix/image.nix",
-            "extraCommands =",
-            "extraCommand =",
-            "extraCommand",
-        ),
-        ("nix/image.nix", "User =", "Usr =", "Usr"),
-        (
-            "nix/rust.nix",
-            "cargoClippyExtraArgs =",
-            "clippyArgs =",
-            "clippyArgs",
-        ),
-        ("nix/rust.nix", "lib.warnIf", "lib.warnIff", "warnIff"),
-        (
-            "nix/source.nix",
-            "\"migrations\"",
-            "\"migration\"",
-            "does not exist",
-        ),
-        (
-            "nix/module.nix",
-            "ProtectClock",
-            "ProtectClok",
-            "ProtectClok' does not exist",
-        ),
-        (
-            "nix/module.nix",
-            "ensureDBOwnership",
-            "ensureOwnership",
-            "ensureOwnership' does not exist",
-        ),
-        (
-            "nixos-vm/argocd.nix",
-            "autoDeployCharts",
-            "autoDeployChart",
-            "autoDeployChart' does not exist",
-        ),
-        (
-            "nixos-vm/argocd.nix",
-            "role = \"server\"",
-            "role = \"servant\"",
-            "is not of type",
-        ),
-        (
-            "nixos-vm/machine.nix",
-            "memorySize = 4096",
-            "memorySize = \"4096\"",
-            "is not of type",
-        ),
-        (
-            "nixos-vm/machine.nix",
-            "virtualisation/qemu-vm.nix",
-            "virtualisation/qemu.nix",
-            "qemu.nix",
-        ),
-        (
-            "nixos-vm/offline.nix",
-            "mod_cgi",
-            "mod_cgj",
-            "is not of type",
-        ),
-        (
-            "nixos-vm/tests/service.nix",
-            "createLocally",
-            "createLocaly",
-            "createLocaly' does not exist",
-        ),
-        (
-            "nixos-vm/tests/cluster.nix",
-            "diskSize",
-            "diskSpace",
-            "diskSpace' does not exist",
-        ),
-    ] {
+    for [file, from, to, complaint] in SLIPS {
         let original = std::fs::read_to_string(flake.path().join(file)).expect("the file is there");
         flake.change(file, from, to);
         let refusal = flake.check().expect_err(&format!("{to} in {file}"));

@@ -458,135 +458,133 @@ fn remove(forge: &Forge, name: &str) {
     });
 }
 
-#[test]
-fn each_weaker_rule_on_github_is_noticed_and_mended() {
-    each_is_noticed_and_mended(
-        Kind::GitHub,
-        &[
-            (
-                |forge| remove(forge, "protection: changes of main"),
-                "ruleset \"protection: changes of main\": there is no such rule",
-            ),
-            (
-                |forge| {
-                    parameters(forge, "main", 0, |p| {
-                        p["required_approving_review_count"] = json!(1)
-                    })
-                },
-                "required_approving_review_count is 1, and should be 2",
-            ),
-            (
-                |forge| {
-                    parameters(forge, "staging", 0, |p| {
-                        p["dismiss_stale_reviews_on_push"] = json!(false)
-                    })
-                },
-                "dismiss_stale_reviews_on_push is false, and should be true",
-            ),
-            (
-                |forge| {
-                    parameters(forge, "main", 0, |p| {
-                        p["allowed_merge_methods"] = json!(["merge", "squash"])
-                    })
-                },
-                "allowed_merge_methods has \"squash\", which the rules don't give",
-            ),
-            (
-                |forge| {
-                    parameters(forge, "develop", 1, |p| {
-                        p["required_status_checks"] = json!([])
-                    })
-                },
-                "required_status_checks lacks \"required by App 15368\"",
-            ),
-            (
-                |forge| {
-                    parameters(forge, "main", 1, |p| {
-                        p["required_status_checks"] = json!([{"context": "required"}]);
-                    });
-                },
-                "required_status_checks lacks \"required by App 15368\"",
-            ),
-            (
-                |forge| {
-                    forge.with("protection: changes of main", |ruleset| {
+const WEAKER_ON_GITHUB: &[Spoiled] = &[
+    (
+        |forge| remove(forge, "protection: changes of main"),
+        "ruleset \"protection: changes of main\": there is no such rule",
+    ),
+    (
+        |forge| {
+            parameters(forge, "main", 0, |p| {
+                p["required_approving_review_count"] = json!(1)
+            })
+        },
+        "required_approving_review_count is 1, and should be 2",
+    ),
+    (
+        |forge| {
+            parameters(forge, "staging", 0, |p| {
+                p["dismiss_stale_reviews_on_push"] = json!(false)
+            })
+        },
+        "dismiss_stale_reviews_on_push is false, and should be true",
+    ),
+    (
+        |forge| {
+            parameters(forge, "main", 0, |p| {
+                p["allowed_merge_methods"] = json!(["merge", "squash"])
+            })
+        },
+        "allowed_merge_methods has \"squash\", which the rules don't give",
+    ),
+    (
+        |forge| {
+            parameters(forge, "develop", 1, |p| {
+                p["required_status_checks"] = json!([])
+            })
+        },
+        "required_status_checks lacks \"required by App 15368\"",
+    ),
+    (
+        |forge| {
+            parameters(forge, "main", 1, |p| {
+                p["required_status_checks"] = json!([{"context": "required"}]);
+            });
+        },
+        "required_status_checks lacks \"required by App 15368\"",
+    ),
+    (
+        |forge| {
+            forge.with("protection: changes of main", |ruleset| {
                         let admin = json!({"actor_type": "RepositoryRole", "actor_id": 5, "bypass_mode": "pull_request"});
                         ruleset["bypass_actors"] = json!([admin]);
                     });
-                },
-                "bypass has \"RepositoryRole 5 (pull_request)\", which the rules don't give",
-            ),
-            (
-                |forge| {
-                    forge.with("protection: history of branches", |ruleset| {
-                        ruleset["rules"]
-                            .as_array_mut()
-                            .unwrap()
-                            .retain(|rule| rule["type"] != "non_fast_forward");
-                    });
-                },
-                "rules lacks \"non_fast_forward\"",
-            ),
-            (
-                |forge| {
-                    forge.with("protection: history of branches", |ruleset| {
-                        ruleset["conditions"]["ref_name"]["exclude"] = json!(["refs/heads/main"]);
-                    });
-                },
-                "refs left out has \"refs/heads/main\"",
-            ),
-            (
-                |forge| {
-                    forge.with("protection: history of tags v*", |ruleset| {
-                        ruleset["enforcement"] = json!("disabled")
-                    })
-                },
-                "enforcement is \"disabled\", and should be \"active\"",
-            ),
-            (
-                |forge| {
-                    forge.with("", |repository| {
-                        repository["allow_squash_merge"] = json!(true)
-                    })
-                },
-                "repository: allow_squash_merge is true, and should be false",
-            ),
-            (
-                |forge| {
-                    forge.with("/environments/prod", |prod| {
-                        prod["reviewers"] =
-                            json!([{"type": "Team", "id": 7}, {"type": "Team", "id": 8}])
-                    })
-                },
-                "environment prod: reviewers has \"guests\"",
-            ),
-            (
-                |forge| {
-                    forge.with("/environments/prod", |prod| {
-                        prod["can_admins_bypass"] = json!(true)
-                    })
-                },
-                "environment prod: can_admins_bypass is true",
-            ),
-            (
-                |forge| {
-                    let policy = json!({"id": 9, "name": "feature/*", "type": "branch"});
-                    let path = "/environments/prod/deployment-branch-policies/9".to_owned();
-                    forge.change(|state| state.objects.insert(path, policy));
-                },
-                "environment prod: the branch \"feature/*\" may deploy to it",
-            ),
-            (
-                |forge| {
-                    forge.change(|state| {
-                        let tag = |value: &Value| value["name"] == "v*" && value["type"] == "tag";
-                        state.objects.retain(|_, value| !tag(value));
-                    });
-                },
-                "environment prod: the tag v* may not deploy to it",
-            ),
-        ],
-    );
+        },
+        "bypass has \"RepositoryRole 5 (pull_request)\", which the rules don't give",
+    ),
+    (
+        |forge| {
+            forge.with("protection: history of branches", |ruleset| {
+                ruleset["rules"]
+                    .as_array_mut()
+                    .unwrap()
+                    .retain(|rule| rule["type"] != "non_fast_forward");
+            });
+        },
+        "rules lacks \"non_fast_forward\"",
+    ),
+    (
+        |forge| {
+            forge.with("protection: history of branches", |ruleset| {
+                ruleset["conditions"]["ref_name"]["exclude"] = json!(["refs/heads/main"]);
+            });
+        },
+        "refs left out has \"refs/heads/main\"",
+    ),
+    (
+        |forge| {
+            forge.with("protection: history of tags v*", |ruleset| {
+                ruleset["enforcement"] = json!("disabled")
+            })
+        },
+        "enforcement is \"disabled\", and should be \"active\"",
+    ),
+    (
+        |forge| {
+            forge.with("", |repository| {
+                repository["allow_squash_merge"] = json!(true)
+            })
+        },
+        "repository: allow_squash_merge is true, and should be false",
+    ),
+    (
+        |forge| {
+            forge.with("/environments/prod", |prod| {
+                prod["reviewers"] = json!([{"type": "Team", "id": 7}, {"type": "Team", "id": 8}])
+            })
+        },
+        "environment prod: reviewers has \"guests\"",
+    ),
+    (
+        |forge| {
+            forge.with("/environments/prod", |prod| {
+                prod["can_admins_bypass"] = json!(true)
+            })
+        },
+        "environment prod: can_admins_bypass is true",
+    ),
+    (
+        |forge| {
+            let policy = json!({"id": 9, "name": "feature/*", "type": "branch"});
+            let path = "/environments/prod/deployment-branch-policies/9".to_owned();
+            forge.change(|state| state.objects.insert(path, policy));
+        },
+        "environment prod: the branch \"feature/*\" may deploy to it",
+    ),
+    (
+        |forge| {
+            forge.change(|state| {
+                let tag = |value: &Value| value["name"] == "v*" && value["type"] == "tag";
+                state.objects.retain(|_, value| !tag(value));
+            });
+        },
+        "environment prod: the tag v* may not deploy to it",
+    ),
+];
+
+#[test]
+fn each_weaker_rule_on_github_is_noticed_and_mended() {
+    each_is_noticed_and_mended(Kind::GitHub, WEAKER_ON_GITHUB);
 }
 
 #[test]
@@ -805,86 +803,89 @@ fn what_is_missing_is_named_before_anything_is_sent() {
     );
 }
 
+/// What is replaced in good rules, by what, and what is said of it.
+const BAD_RULES: &[[&str; 3]] = &[
+    [
+        "    approvals: 2",
+        "    aprovals: 2",
+        "the key `branches.main.aprovals` is unknown",
+    ],
+    [
+        "    approvals: 2\n",
+        "",
+        "the key `branches.main.approvals` is missing",
+    ],
+    [
+        "approvals: 2",
+        "approvals: two",
+        "`branches.main.approvals` is `two`",
+    ],
+    [
+        "approvals: 2",
+        "approvals: -1",
+        "`branches.main.approvals` is `-1`",
+    ],
+    [
+        "approvals: 2",
+        "approvals: 99",
+        "`branches.main.approvals` is `99`",
+    ],
+    [
+        "up-to-date: false",
+        "up-to-date: no",
+        "`branches.develop.up-to-date` is `no`",
+    ],
+    [
+        "bot-may-push: true",
+        "bot-may-push: [a]",
+        "`branches.develop.bot-may-push` is not a single value",
+    ],
+    [
+        "  main:\n",
+        "  \"ma*n\":\n",
+        "`branches.ma*n` is not the name of a single branch",
+    ],
+    [
+        "  main:\n",
+        "  ../main:\n",
+        "`branches.../main` is not the name",
+    ],
+    [
+        "  main:\n",
+        "  develop:\n",
+        "the key `develop` is there twice",
+    ],
+    [
+        "creators: [maintainers]",
+        "creators: []",
+        "`tags.v*.creators` names no team",
+    ],
+    [
+        "creators: [maintainers]",
+        "creators: maintainers",
+        "`tags.v*.creators` is not a list",
+    ],
+    [
+        "reviewers: []",
+        "reviewers: [{}]",
+        "`environments.dev.reviewers` has an item that is not a name",
+    ],
+    [
+        "check: ci / required",
+        "check: required",
+        "`check` is `required`, not `WORKFLOW / JOB`",
+    ],
+    ["\ntags:\n", "\nlabels:\n", "the key `labels` is unknown"],
+    ["check: ci / required", "check: 'ci", "not YAML"],
+];
+
 #[test]
 fn bad_rules_are_refused_by_the_key_and_nothing_is_sent() {
     let good = fs::read_to_string(project(".github/protection.yaml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rules.yaml");
     let forge = Forge::new(Kind::GitHub);
-    for (from, to, reason) in [
-        (
-            "    approvals: 2",
-            "    aprovals: 2",
-            "the key `branches.main.aprovals` is unknown",
-        ),
-        (
-            "    approvals: 2\n",
-            "",
-            "the key `branches.main.approvals` is missing",
-        ),
-        (
-            "approvals: 2",
-            "approvals: two",
-            "`branches.main.approvals` is `two`",
-        ),
-        (
-            "approvals: 2",
-            "approvals: -1",
-            "`branches.main.approvals` is `-1`",
-        ),
-        (
-            "approvals: 2",
-            "approvals: 99",
-            "`branches.main.approvals` is `99`",
-        ),
-        (
-            "up-to-date: false",
-            "up-to-date: no",
-            "`branches.develop.up-to-date` is `no`",
-        ),
-        (
-            "bot-may-push: true",
-            "bot-may-push: [a]",
-            "`branches.develop.bot-may-push` is not a single value",
-        ),
-        (
-            "  main:\n",
-            "  \"ma*n\":\n",
-            "`branches.ma*n` is not the name of a single branch",
-        ),
-        (
-            "  main:\n",
-            "  ../main:\n",
-            "`branches.../main` is not the name",
-        ),
-        (
-            "  main:\n",
-            "  develop:\n",
-            "the key `develop` is there twice",
-        ),
-        (
-            "creators: [maintainers]",
-            "creators: []",
-            "`tags.v*.creators` names no team",
-        ),
-        (
-            "creators: [maintainers]",
-            "creators: maintainers",
-            "`tags.v*.creators` is not a list",
-        ),
-        (
-            "reviewers: []",
-            "reviewers: [{}]",
-            "`environments.dev.reviewers` has an item that is not a name",
-        ),
-        (
-            "check: ci / required",
-            "check: required",
-            "`check` is `required`, not `WORKFLOW / JOB`",
-        ),
-        ("\ntags:\n", "\nlabels:\n", "the key `labels` is unknown"),
-        ("check: ci / required", "check: 'ci", "not YAML"),
-    ] {
+    for [from, to, reason] in BAD_RULES {
         let bad = good.replacen(from, to, 1);
         assert_ne!(bad, good, "{from}");
         fs::write(&file, bad).unwrap();

@@ -281,10 +281,22 @@ fn compare_environment(
     let mut differences = Vec::from_iter(Difference::between(&what, &want, seen.as_ref(), request));
 
     let path = format!("{path}/deployment-branch-policies");
-    let mut policies = match have {
+    let policies = match have {
         Some(_) => api.list(&path, Some("branch_policies"))?,
         None => Vec::new(),
     };
+    differences.extend(compare_policies(environment, &path, policies));
+    Ok(differences)
+}
+
+/// What may deploy to an environment. `path` is where its policies are.
+fn compare_policies(
+    environment: &Environment,
+    path: &str,
+    mut policies: Vec<Value>,
+) -> Vec<Difference> {
+    let what = format!("environment {}", environment.name);
+    let mut differences = Vec::new();
     let branches = environment.branches.iter().map(|name| ("branch", name));
     let tags = environment.tags.iter().map(|name| ("tag", name));
     for (kind, name) in branches.chain(tags) {
@@ -297,7 +309,7 @@ fn compare_environment(
             reasons: vec![format!("{what}: the {kind} {name} may not deploy to it")],
             request: Some(Request {
                 method: "POST",
-                path: path.clone(),
+                path: path.to_owned(),
                 body: json!({"name": name, "type": kind}),
             }),
         });
@@ -315,5 +327,5 @@ fn compare_environment(
             body: json!({}),
         }),
     }));
-    Ok(differences)
+    differences
 }
