@@ -31,7 +31,6 @@
     initdb = pkgs.postgresql;
     # What else is looked for in the code, its dependencies and the image
     inherit (pkgs) cargo-auditable cargo-deny cargo-machete cosign gitleaks trivy;
-    inherit (pkgs.python3Packages) lizard;
     # Nix
     inherit (pkgs) alejandra deadnix statix;
     # By hand
@@ -69,11 +68,14 @@
   };
 
   programs = everywhere // lib.optionalAttrs isLinux onLinux;
+
+  # What the shell doesn't bring, and why.
+  elsewhere.jscpd = "nixpkgs doesn't have it: `cargo pipeline tools quality` installs it, as it does without Nix";
 in
   # With cargo, clippy, rustc, rustfmt and a C compiler.
   (crane.mkLib pkgs).devShell ({
       packages = lib.unique (lib.attrValues programs);
-      passthru = {inherit programs;};
+      passthru = {inherit elsewhere programs;};
     }
     // lib.optionalAttrs isLinux {
       # cargo-llvm-cov takes rustup's unless it is told.

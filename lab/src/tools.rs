@@ -170,7 +170,7 @@ pub static TOOLS: &[Tool] = &[
 ];
 
 /// Programs that only look for trouble, and take long to build: they are there where a scenario wants them.
-pub const SCANNERS: &[&str] = &["cargo-deny", "gitleaks", "trivy"];
+pub const SCANNERS: &[&str] = &["cargo-deny", "cargo-machete", "gitleaks", "jscpd", "trivy"];
 
 /// Free space a build of everything wants at its peak: sources, build cache and results.
 const DISK_GIB: u64 = 34;

@@ -52,17 +52,24 @@ pub enum Part {
 pub enum Inside {
     /// Lay out mounts and network
     Prepare {
+        /// What this lab consists of
         state: PathBuf,
+        /// What outlives it
         cache: PathBuf,
+        /// Where cargo keeps crates
         cargo_home: PathBuf,
     },
     /// Bring everything up and ship
     Up {
+        /// No more than this
         #[arg(long)]
         only: Option<Part>,
     },
     /// Run scenarios
-    Test { scenarios: Vec<String> },
+    Test {
+        /// Which ones
+        scenarios: Vec<String>,
+    },
 }
 
 /// Brings the lab up and ships the checkout.
@@ -224,7 +231,7 @@ pub fn bring_scanners(layout: &Layout, progress: Progress) -> Result<()> {
     let checkout = checkout()?;
     let pipeline = pipeline(&checkout)?;
     let folders = progress.run("Scanners", || {
-        step_tools(&pipeline, &checkout, &["security", "scan"], &[])
+        step_tools(&pipeline, &checkout, &["quality", "security", "scan"], &[])
     })?;
     let bin = layout.state("bin");
     fs::create_dir_all(&bin)?;

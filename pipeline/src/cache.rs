@@ -40,10 +40,7 @@ pub(crate) fn from_pypi() -> Result<PathBuf> {
             "--requirement",
         ];
         let mut pip = cmd("python3", options);
-        run(pip.arg(list).arg("--target").arg(part))?;
-        // The others are binaries. This is a module, and Python must be told where it is.
-        let lizard = "#!/bin/sh\nPYTHONPATH=\"${0%/*}/..\" exec python3 -m lizard \"$@\"\n";
-        write(&part.join("bin/lizard"), lizard)
+        run(pip.arg(list).arg("--target").arg(part))
     })?;
     Ok(folder.join("bin"))
 }

@@ -6,6 +6,7 @@ use crate::forge;
 use crate::git::Git;
 use crate::lint::tracked;
 use crate::process::{cmd, find, read, root, run};
+use crate::thresholds::{self, Thresholds};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -16,9 +17,6 @@ use std::process::Command;
 pub(crate) const FIGURES: &str = "target/coverage/coverage.json";
 
 const LCOV: &str = "target/coverage/lcov.info";
-
-/// The thresholds of all checks.
-const THRESHOLDS: &str = "quality.toml";
 
 /// How many files a list of the worst has.
 const WORST: usize = 10;
@@ -58,7 +56,7 @@ const fn package(name: &'static str, folder: &'static str, gated: bool) -> Packa
 }
 
 impl Package {
-    fn has(&self, file: &str) -> bool {
+    pub(crate) fn has(&self, file: &str) -> bool {
         file.starts_with(self.folder)
     }
 }
@@ -91,26 +89,17 @@ impl Coverage {
 
 /// The floor in percent.
 pub(crate) fn floor(root: &Path) -> Result<f64> {
-    let file = root.join(THRESHOLDS);
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    parse_floor(&text).with_context(|| format!("{THRESHOLDS}: [coverage]"))
+    floor_in(&mut Thresholds::read(root)?)
 }
 
-fn parse_floor(text: &str) -> Result<f64> {
-    let table: toml::Table = text.parse().context("this is not TOML")?;
-    let percent = |key: &str| {
-        let value = table.get("coverage").and_then(|section| section.get(key));
-        let number =
-            value.and_then(|value| value.as_float().or(value.as_integer().map(|n| n as f64)));
-        number
-            .filter(|number| (0.0..=100.0).contains(number))
-            .with_context(|| format!("`{key}` must be a number from 0 to 100"))
-    };
-    let (floor, minimum) = (percent("floor")?, percent("minimum")?);
+/// As [`floor`], of a file that has been read.
+pub(crate) fn floor_in(thresholds: &mut Thresholds) -> Result<f64> {
+    let floor = thresholds.percent("coverage", "floor")?;
+    let minimum = thresholds.percent("coverage", "minimum")?;
     ensure!(
         floor >= minimum,
-        "`floor` is {floor}, below the `minimum` of {minimum}: raise it"
+        "{}: [coverage]: `floor` is {floor}, below the `minimum` of {minimum}: raise it",
+        thresholds::FILE
     );
     Ok(floor)
 }
@@ -197,7 +186,7 @@ impl Lines {
         (self.covered * 1000).checked_div(self.total).unwrap_or(0)
     }
 
-    fn percent(self) -> f64 {
+    pub(crate) fn percent(self) -> f64 {
         match self.total {
             0 => 0.0,
             total => self.covered as f64 * 100.0 / total as f64,
@@ -291,30 +280,34 @@ impl Figures {
         worst
     }
 
+    /// The files of a package that lack most lines, each with how many.
+    pub(crate) fn worst_of(&self, package: &Package) -> Vec<String> {
+        let files: Vec<&str> = self.files.keys().map(String::as_str).collect();
+        let files: Vec<&str> = files.into_iter().filter(|file| package.has(file)).collect();
+        let worst = self.most_missing(&files).into_iter();
+        worst
+            .map(|(file, lines)| format!("{file} ({} of {})", lines.missing(), lines.total))
+            .collect()
+    }
+
     /// Each gated package against the floor.
     pub(crate) fn check(&self, floor: f64) -> Result<()> {
         let mut below = Vec::new();
         for package in PACKAGES.iter().filter(|package| package.gated) {
             let lines = self.package(package);
             if lines.percent() < floor {
-                let files: Vec<&str> = self.files.keys().map(String::as_str).collect();
-                let files: Vec<&str> = files.into_iter().filter(|file| package.has(file)).collect();
-                let worst = self.most_missing(&files);
-                let worst: Vec<String> = worst
-                    .iter()
-                    .map(|(file, lines)| format!("{file} ({} of {})", lines.missing(), lines.total))
-                    .collect();
                 below.push(format!(
                     "{} has {} of its lines covered; most are missing in {}",
                     package.name,
                     percent(lines.permille()),
-                    worst.join(", ")
+                    self.worst_of(package).join(", ")
                 ));
             }
         }
         if !below.is_empty() {
             bail!(
-                "coverage is below the floor of {floor:.1} % ({THRESHOLDS}): {}. {LCOV} has the lines",
+                "coverage is below the floor of {floor:.1} % ({}): {}. {LCOV} has the lines",
+                thresholds::FILE,
                 below.join(". ")
             );
         }

@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::checks::{Check, Ran, Report};
+use crate::clippy;
 use crate::forge;
 use crate::git::Git;
 use crate::house;
@@ -32,7 +33,7 @@ pub(crate) const CODE: [Check; 5] = [
     },
     Check {
         name: "clippy",
-        run: clippy,
+        run: warnings,
     },
     Check {
         name: "dockerfile",
@@ -94,16 +95,12 @@ fn format(root: &Path) -> Result<Ran> {
     Ok(Ran::Done)
 }
 
-fn clippy(root: &Path) -> Result<Ran> {
-    let args = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "--deny=warnings",
-    ];
-    run(&mut tool(root, "cargo", &args)?)?;
+fn warnings(root: &Path) -> Result<Ran> {
+    let findings = clippy::findings(root, Step::Lint)?;
+    for found in &findings {
+        eprint!("{}", found.rendered);
+    }
+    ensure!(findings.is_empty(), "{} warnings", findings.len());
     Ok(Ran::Done)
 }
 

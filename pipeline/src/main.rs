@@ -7,6 +7,7 @@ mod auth;
 mod builder;
 mod cache;
 mod checks;
+mod clippy;
 mod comment;
 mod coverage;
 mod deploy;
@@ -20,6 +21,7 @@ mod plan;
 mod process;
 mod protect;
 mod publish;
+mod quality;
 mod reference;
 mod registry;
 mod release;
@@ -28,6 +30,7 @@ mod security;
 mod signature;
 mod tags;
 mod test;
+mod thresholds;
 mod tools;
 mod trivy;
 mod yaml;
@@ -48,6 +51,8 @@ struct Cli {
 enum Step {
     /// Run every static check and report all failures
     Lint(lint::Lint),
+    /// Measure the code against the thresholds in quality.toml
+    Quality(quality::Quality),
     /// Run the checks of the whole project, the lab's scenarios included
     Test(test::Test),
     /// Measure the lines that the tests run
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
         // A write-back can also be held.
         Step::Deploy(step) => return step.run().unwrap_or_else(|error| fail(&error)),
         Step::Lint(step) => step.run(),
+        Step::Quality(step) => step.run(),
         Step::Test(step) => step.run(),
         Step::Coverage(step) => step.run(),
         Step::Comment(step) => step.run(),

@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::checks::{Check, Ran, Report};
 use crate::lint;
 use crate::process::{cmd, root, run};
+use crate::quality;
 use crate::security;
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
@@ -39,6 +40,8 @@ enum Database {
 enum Stage {
     /// Format, clippy, Dockerfile, scripts, house rules
     Lint,
+    /// Warnings, unused dependencies, duplication, functions, documentation
+    Quality,
     /// The Helm chart with each set of values
     Chart,
     /// The workflows
@@ -84,6 +87,7 @@ impl Stage {
     fn checks(self, database: Option<Database>) -> &'static [Check] {
         match self {
             Self::Lint => &lint::CODE,
+            Self::Quality => &quality::CHECKS,
             Self::Chart => &lint::CHARTS,
             Self::Workflows => &lint::WORKFLOWS,
             Self::Security => &security::CHECKS,
@@ -102,6 +106,7 @@ impl Stage {
         match self {
             Self::Lint | Self::Chart | Self::Workflows => &[Step::Lint],
             Self::Unit | Self::Integration => &[Step::Test],
+            Self::Quality => &[Step::Quality],
             Self::Security => &[Step::Security],
             Self::Nix => &[Step::Nix],
             // The lab brings its own.

@@ -68,7 +68,11 @@ enum Origin {
 // Coverage is measured by running the tests, so it needs what they need.
 const TOOLS: [Tool; 24] = [
     tool("cargo-fmt", Origin::Rustup("rustfmt"), &[Step::Lint]),
-    tool("cargo-clippy", Origin::Rustup("clippy"), &[Step::Lint]),
+    tool(
+        "cargo-clippy",
+        Origin::Rustup("clippy"),
+        &[Step::Lint, Step::Quality],
+    ),
     tool(
         "shellcheck",
         Origin::Debian("shellcheck"),
@@ -93,18 +97,19 @@ const TOOLS: [Tool; 24] = [
     tool(
         "cc",
         Origin::Debian("gcc"),
-        &[Step::Lint, Step::Test, Step::Coverage],
+        &[Step::Lint, Step::Quality, Step::Test, Step::Coverage],
     ),
     tool(
         "make",
         Origin::Debian("make"),
-        &[Step::Lint, Step::Test, Step::Coverage],
+        &[Step::Lint, Step::Quality, Step::Test, Step::Coverage],
     ),
     tool(
         "git",
         Origin::Debian("git"),
         &[
             Step::Lint,
+            Step::Quality,
             Step::Test,
             Step::Coverage,
             Step::Security,
@@ -127,7 +132,7 @@ const TOOLS: [Tool; 24] = [
         &[Step::Coverage],
     ),
     tool("cargo-machete", Origin::CratesIo("0.9.2"), &[Step::Quality]),
-    tool("lizard", Origin::PyPi, &[Step::Quality]),
+    tool("jscpd", Origin::CratesIo("5.0.14"), &[Step::Quality]),
     tool("cargo-deny", Origin::CratesIo("0.20.2"), &[Step::Security]),
     tool("gitleaks", Origin::Lab, &[Step::Security]),
     tool("trivy", Origin::Lab, &[Step::Security, Step::Scan]),

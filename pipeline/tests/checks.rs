@@ -24,6 +24,7 @@ esac
 case "$asked" in ${FAIL-nothing}) exit 1 ;; esac
 case "$asked" in
   "helm template"*) echo "manifest" ;;
+  "cargo clippy"*) printf %s "${FAKE_WARNING-}" ;;
   "id -u") echo "${FAKE_UID-0}" ;;
   sudo*) shift; exec "$@" ;;
   rustup*) cp "$0" "$FAKE/bin/cargo-${3#rust}" ;;
@@ -185,7 +186,7 @@ fn lint_shows_each_tool_what_is_its_own() {
     let log = project.read("log");
     for asked in [
         "cargo fmt --all --check\n",
-        "cargo clippy --workspace --all-targets --locked -- --deny=warnings\n",
+        "cargo clippy --workspace --all-targets --locked --message-format=json\n",
         "hadolint Dockerfile\n",
         "shellcheck bin/by-content run.sh\n",
         "given: echo inside\n",
@@ -241,6 +242,17 @@ fn lint_says_where_to_get_what_is_missing() {
     let said = failed(&output);
     let reason = "shellcheck is not on PATH: `cargo pipeline tools lint` gets it";
     assert!(said.contains(reason), "{said}");
+}
+
+#[test]
+fn lint_shows_what_clippy_objects_to() {
+    let project = Project::new();
+    let warning = r#"{"reason":"compiler-message","message":{"code":{"code":"clippy::x"},"spans":[],"message":"x","rendered":"warning: it is x\n"}}"#;
+    let mut lint = project.step(&["lint"]);
+    let output = lint.env("FAKE_WARNING", warning).output().unwrap();
+    assert!(failed(&output).contains("warning: it is x\n"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(row(&said, "clippy ").ends_with("1 warnings"), "{said}");
 }
 
 /// Else each cargo inside `cargo pipeline` builds ring anew, and the next `cargo pipeline` does so again.

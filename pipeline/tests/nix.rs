@@ -650,6 +650,8 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     ]);
     assert!(read("nix/shell.nix").contains("LLVM_PROFDATA = "));
     there.extend(keys(&programs));
+    let elsewhere = flake.eval("devShells.x86_64-linux.default.elsewhere");
+    there.extend(keys(&elsewhere));
 
     let pipeline = read("pipeline/src/tools.rs").replace("tool(\n        \"", "tool(\"");
     let lab = read("lab/src/tools.rs");

@@ -56,7 +56,7 @@ echo > "$8/bin/$4""#;
 const PYTHON: &str = r#"
 for folder; do :; done
 mkdir "$folder/bin"
-for program in hadolint lizard zizmor; do echo > "$folder/bin/$program"; done"#;
+for program in hadolint zizmor; do echo > "$folder/bin/$program"; done"#;
 
 struct Project {
     folder: TempDir,
@@ -342,12 +342,30 @@ fn without_a_database_the_scan_says_what_it_did_not_do() {
     assert!(failed(&output).contains("SCAN_DATABASE is `nnoe`"));
 }
 
+/// What is needed to lint and to measure, but for what comes from crates.io and PyPI.
+fn without_what_is_installed() -> Project {
+    let project = Project::new(&[("cargo", CARGO), ("python3", PYTHON)]);
+    for name in [
+        "actionlint",
+        "cargo-clippy",
+        "cargo-fmt",
+        "cc",
+        "helm",
+        "make",
+        "shellcheck",
+    ] {
+        project.install(name, "");
+    }
+    project
+}
+
 #[test]
 fn programs_are_installed_once_and_end_up_on_path() {
-    let project = Project::new(&[("cargo", CARGO), ("python3", PYTHON)]);
-    let said = succeeded(&project.run(&["tools", "quality", "--path"], &[]));
+    let project = without_what_is_installed();
+    let words = ["tools", "lint", "quality", "--path"];
+    let said = succeeded(&project.run(&words, &[]));
     let folders: Vec<PathBuf> = std::env::split_paths(said.lines().last().unwrap()).collect();
-    let [machete, python] = folders.as_slice() else {
+    let [machete, jscpd, python] = folders.as_slice() else {
         panic!("{said}");
     };
     assert!(
@@ -356,8 +374,9 @@ fn programs_are_installed_once_and_end_up_on_path() {
     );
     assert!(machete.join("cargo-machete").is_file());
     assert!(!machete.with_file_name("target").exists());
-    assert!(python.join("lizard").is_file());
-    assert_eq!(project.read("path").lines().count(), 2);
+    assert!(jscpd.join("jscpd").is_file());
+    assert!(python.join("zizmor").is_file());
+    assert_eq!(project.read("path").lines().count(), 3);
     let log = project.read("log");
     assert!(
         log.contains("cargo install --locked --quiet cargo-machete --version 0.9.2 --root "),
@@ -365,14 +384,14 @@ fn programs_are_installed_once_and_end_up_on_path() {
     );
     assert!(log.contains("--require-hashes"), "{log}");
 
-    let again = succeeded(&project.run(&["tools", "quality", "--path"], &[]));
+    let again = succeeded(&project.run(&words, &[]));
     assert_eq!(again.lines().last(), said.lines().last());
     assert_eq!(project.read("log"), log, "something was installed again");
 }
 
 #[test]
 fn an_interrupted_install_does_not_count() {
-    let project = Project::new(&[("cargo", CARGO), ("python3", PYTHON)]);
+    let project = without_what_is_installed();
     let output = project.run(&["tools", "quality"], &[("CARGO_EXIT", "1")]);
     assert!(failed(&output).contains("cannot install cargo-machete-0.9.2"));
     assert!(
@@ -385,10 +404,10 @@ fn an_interrupted_install_does_not_count() {
 
 #[test]
 fn what_may_be_missing_is_not_installed() {
-    let project = Project::new(&[("cargo", CARGO)]);
+    let project = without_what_is_installed();
     let said = succeeded(&project.run(
         &["tools", "quality"],
-        &[("PIPELINE_MAY_SKIP", "cargo-machete lizard")],
+        &[("PIPELINE_MAY_SKIP", "cargo-machete jscpd")],
     ));
     assert!(
         said.contains("not here, which PIPELINE_MAY_SKIP allows"),

@@ -115,7 +115,6 @@
       inherit lib;
       buildPackages = packages;
       kubernetes-helm = goPackage "helm" {};
-      python3Packages.lizard = package "lizard" {};
       rustc = package "rustc" {
         version = "1.95.0";
         llvmPackages.llvm = package "llvm" {};
