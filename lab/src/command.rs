@@ -10,6 +10,14 @@ use anyhow::{Context, Result, bail};
 pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
+    // `cargo lab` is `cargo run`, which says by variables which package it runs. A cargo that is started here must not
+    // see them: build scripts look (ring's does), and would build half of our dependencies anew, here and afterwards.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
