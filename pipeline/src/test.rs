@@ -178,7 +178,8 @@ fn on_sqlite(root: &Path) -> Result<Ran> {
 }
 
 fn on_postgresql(root: &Path) -> Result<Ran> {
-    let words = ["test", "--package", "waybill", "--locked", "--test", "api"];
+    // Of all packages, so that dependencies have the features that the other tests build them with.
+    let words = ["test", "--workspace", "--locked", "--test", "api"];
     cargo(root, &[&words[..], &["--", "Postgres"]].concat())
 }
 
