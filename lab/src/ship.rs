@@ -49,23 +49,21 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Jour
     let built_commit = if forge.tip("develop")?.is_none() {
         first_push(&forge, layout, checkout, &mut clock)?;
         commit.clone()
+    } else if let Some(landed) = landed(&forge, checkout, &commit)? {
+        // An earlier `up` ended before it served; its hops count from here.
+        eprintln!("✓ {} is on develop already", short(&commit));
+        landed
     } else {
-        protect(&forge, checkout)?;
-        let merged = progress.run(
-            format!("Checking {} in a pull request", short(&commit)),
-            || {
-                merge(
-                    &forge,
-                    checkout,
-                    "develop",
-                    &format!("Ship {}", short(&commit)),
-                    &mut clock,
-                )
-            },
-        )?;
+        settle(&forge, checkout)?;
+        let what = format!("Checking {} in a pull request", short(&commit));
+        let title = format!("Ship {}", short(&commit));
+        let merged = progress.run(what, || {
+            merge(&forge, checkout, "develop", &title, &mut clock)
+        })?;
         clock.reached("merged");
         merged
     };
+    settle(&forge, checkout)?;
     follow(&forge, &dev, &built_commit, &mut clock, progress)?;
 
     let journey = Journey {
@@ -78,7 +76,7 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Jour
     Ok(journey)
 }
 
-/// Pushes HEAD to the three branches, and only then sets protection: there was nothing to protect.
+/// Pushes HEAD to the three branches. Protection comes after: there is nothing to protect yet.
 fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock) -> Result<()> {
     let push = |branch: &str| {
         forge
@@ -121,13 +119,35 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
     *clock = Clock::start();
     push("develop")?;
     clock.reached("pushed");
-    // What answers schedules and other runs is the default branch's: where pull requests go, as on GitHub.
-    forge.repository("PATCH", "", Some(&json!({"default_branch": "develop"})))?;
-    protect(forge, checkout)
+    Ok(())
 }
 
-/// Protects the branches as the checkout's rules say; what is so already stays.
-fn protect(forge: &Forge, checkout: &Path) -> Result<()> {
+/// The commit that brought a commit to `develop`: itself, or the merge; none where it isn't there.
+fn landed(forge: &Forge, checkout: &Path, commit: &str) -> Result<Option<String>> {
+    let git = |args: &[&str]| forge.git(checkout).args(args).read();
+    git(&["fetch", "--quiet", &Forge::url(), "develop"])?;
+    let line = git(&["rev-list", "--first-parent", "FETCH_HEAD"])?;
+    let arrivals: Vec<&str> = line.lines().collect();
+    if arrivals.contains(&commit) {
+        return Ok(Some(commit.to_owned()));
+    }
+    let after = git(&[
+        "rev-list",
+        "--ancestry-path",
+        &format!("{commit}..FETCH_HEAD"),
+    ])?;
+    let after: Vec<&str> = after.lines().collect();
+    // The oldest of those that have it.
+    let mut oldest_first = arrivals.iter().rev();
+    let arrival = oldest_first.find(|arrival| after.contains(arrival));
+    Ok(arrival.map(|arrival| (*arrival).to_owned()))
+}
+
+/// What can only be said of branches that are there; what is so already stays.
+fn settle(forge: &Forge, checkout: &Path) -> Result<()> {
+    // What answers schedules and other runs is the default branch's: where pull requests go, as on GitHub.
+    forge.repository("PATCH", "", Some(&json!({"default_branch": "develop"})))?;
+    // By the checkout's rules.
     forge.pipeline(checkout)?.arg("protect").run()
 }
 
