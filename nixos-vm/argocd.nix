@@ -14,6 +14,9 @@ in {
     hint = "user admin, see argocd-password";
   };
 
+  # Pods reach the API server, PostgreSQL and the Git repository on the machine.
+  networking.firewall.trustedInterfaces = ["cni0" "flannel.1"];
+
   services.k3s = {
     enable = true;
     role = "server";

@@ -34,11 +34,7 @@ in {
       ports;
   };
 
-  networking.firewall = {
-    allowedTCPPorts = ports;
-    # Pods reach PostgreSQL on the machine.
-    trustedInterfaces = ["cni0" "flannel.1"];
-  };
+  networking.firewall.allowedTCPPorts = ports;
 
   environment = {
     systemPackages = [

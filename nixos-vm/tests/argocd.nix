@@ -14,7 +14,6 @@
       memorySize = 4096;
       diskSize = 20480;
     };
-    networking.firewall.trustedInterfaces = ["cni0" "flannel.1"];
   };
 
   testScript = ''

@@ -15,6 +15,9 @@
       diskSize = 6144;
     };
 
+    # Pods reach the API server: without it no chart is installed and no volume made.
+    networking.firewall.trustedInterfaces = ["cni0" "flannel.1"];
+
     services.k3s = {
       enable = true;
       disable = ["metrics-server" "servicelb" "traefik"];

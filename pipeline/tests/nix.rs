@@ -734,6 +734,21 @@ fn the_vm_is_as_small_as_promised_and_reached_from_the_host_alone() {
 
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
+fn pods_reach_the_machine_wherever_k3s_runs() {
+    let flake = Flake::copy();
+    for machine in [
+        "nixosConfigurations.vm.config",
+        "nixosConfigurations.vm-offline.config",
+        "checks.x86_64-linux.cluster.nodes.machine",
+    ] {
+        assert_eq!(flake.eval(&format!("{machine}.services.k3s.enable")), true);
+        let trusted = flake.eval(&format!("{machine}.networking.firewall.trustedInterfaces"));
+        assert_eq!(trusted, json!(["cni0", "flannel.1"]), "{machine}");
+    }
+}
+
+#[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn scripts_inside_nix_are_clean() {
     let flake = Flake::copy();
     let mut scripts = Vec::new();

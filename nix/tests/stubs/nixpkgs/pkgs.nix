@@ -235,7 +235,10 @@
           name = "vm-test-run-${name}";
           inherit testScript;
           machines = lib.mapAttrsToList (_: machine: machine.system.build.toplevel) machines;
-          passthru = {inherit testScript;};
+          passthru = {
+            inherit testScript;
+            nodes = machines;
+          };
         };
     };
 
