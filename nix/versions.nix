@@ -22,7 +22,8 @@
     lab = "1.34.4";
     shell = "as in nixpkgs";
     vm = "K3s 1.35";
-    reason = "the lab can't build K3s; the chart wants 1.29 or newer and uses what both know";
+    chart = "1.29"; # or newer
+    reason = "the lab can't build K3s; the manifests have only fields that the oldest of these knows";
   };
 
   helm = {
@@ -77,6 +78,12 @@
     lab = "0.74.0";
     shell = "as in nixpkgs";
     reason = "a scanner: a newer one may find more, not something else";
+  };
+
+  cargo-auditable = {
+    dockerfile = "0.7.7"; # and pipeline/src/tools.rs, which installs the same
+    shell = "as in nixpkgs";
+    reason = "any release writes the same list into the binary";
   };
 
   # nixpkgs' release, in flake.nix and as the VM's state version.

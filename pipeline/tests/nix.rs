@@ -478,7 +478,7 @@ fn both_images_have_the_same_configuration() {
             .collect()
     );
 
-    // Neither sets an environment, a command or a folder: the chart does, or nobody.
+    // Neither sets an environment, a command or a folder: the chart does, or nobody. (buildah and docker add a PATH.)
     for (instruction, key) in [
         ("ENV", "Env"),
         ("CMD", "Cmd"),
@@ -532,6 +532,15 @@ fn both_images_have_the_same_configuration() {
 
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
+fn the_flakes_image_has_the_name_that_the_chart_pulls() {
+    // Else a cluster that was given the image would ask the network for another.
+    let name = Flake::copy().eval("packages.x86_64-linux.image.imageName");
+    let values: Value = serde_saphyr::from_str(&read("charts/waybill/values.yaml")).expect("YAML");
+    assert_eq!(name, values["image"]["repository"]);
+}
+
+#[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn versions_agree_or_say_why_not() {
     let file = ["eval", "--json", "--file", "nix/versions.nix"];
     let flake = Flake::copy();
@@ -575,8 +584,28 @@ fn versions_agree_or_say_why_not() {
         assert_eq!(version(&tool, "lab"), pin, "lab/tools/{tool}/go.mod");
     }
 
-    let fields: Value = serde_json::from_str(&read("nix/tests/argocd-fields.json")).expect("JSON");
-    assert_eq!(fields["argocd"], versions["argocd"]["vm"]["version"]);
+    let auditable = version("cargo-auditable", "dockerfile");
+    assert!(read("Dockerfile").contains(&format!("ARG AUDITABLE={auditable}\n")));
+    assert!(read("pipeline/src/tools.rs").contains(&format!(
+        "tool(\"cargo-auditable\", Origin::CratesIo(\"{auditable}\")"
+    )));
+
+    let oldest = version("kubernetes", "chart");
+    assert!(
+        read("charts/waybill/Chart.yaml").contains(&format!("kubeVersion: \">={oldest}.0-0\""))
+    );
+    assert_eq!(known_fields("kubernetes")["kubernetes"], oldest);
+    assert_eq!(
+        known_fields("argocd")["argocd"],
+        versions["argocd"]["vm"]["version"]
+    );
+}
+
+/// The fields of `spec` by kind, in the oldest version that nix/versions.nix lists: Argo CD's as its CRDs have them,
+/// Kubernetes' as its OpenAPI document does. What is `true` there isn't looked into.
+fn known_fields(of: &str) -> Value {
+    let text = read(format!("nix/tests/{of}-fields.json"));
+    serde_json::from_str(&text).expect("JSON")
 }
 
 /// The fields of an object that the tree of known ones doesn't have.
@@ -601,30 +630,77 @@ fn unknown(object: &Value, known: &Value, path: &str) -> Vec<String> {
     }
 }
 
+const NOTHING: [&str; 0] = [];
+
+/// What these objects have in `spec` that the older version doesn't know.
+fn too_new(objects: &[Value], of: &str) -> Vec<String> {
+    let fields = known_fields(of);
+    let of_object = |object: &Value| {
+        let kind = object["kind"].as_str().expect("a kind");
+        match (object.get("spec"), fields["spec"].get(kind)) {
+            (None, _) => Vec::new(),
+            (Some(_), None) => vec![kind.to_owned()],
+            (Some(spec), Some(known)) => unknown(spec, known, kind),
+        }
+    };
+    objects.iter().flat_map(of_object).collect()
+}
+
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
-fn argo_cds_objects_have_only_fields_that_the_older_argo_cd_knows() {
-    let fields: Value = serde_json::from_str(&read("nix/tests/argocd-fields.json")).expect("JSON");
-    let chart = root().join("argocd").display().to_string();
-    let manifests =
-        run(Command::new("helm").args(["template", "argocd", &chart])).expect("it renders");
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&manifests).expect("Helm prints YAML");
-    assert!(objects.len() >= 4);
-    for object in objects {
-        let kind = object["kind"].as_str().expect("a kind");
-        let found = unknown(&object["spec"], &fields["spec"][kind], kind);
-        assert!(
-            found.is_empty(),
-            "Argo CD {} has no {}",
-            fields["argocd"],
-            found.join(", ")
-        );
+fn manifests_have_only_fields_that_the_oldest_version_knows() {
+    let render = |chart: &str, values: &[&str]| -> Vec<Value> {
+        let mut helm = Command::new("helm");
+        helm.args(["template", "waybill", chart])
+            .current_dir(root());
+        for file in values {
+            helm.args(["--values", file]);
+        }
+        let manifests = run(&mut helm).expect("it renders");
+        serde_saphyr::from_multiple(&manifests).expect("Helm prints YAML")
+    };
+    let argocd = render("argocd", &[]);
+    assert!(argocd.len() >= 4);
+    assert_eq!(too_new(&argocd, "argocd"), NOTHING);
+
+    let variants = files(".yaml");
+    let variants: Vec<&str> = variants
+        .iter()
+        .map(String::as_str)
+        .filter(|file| {
+            file.starts_with("charts/waybill/values-") || file.starts_with("charts/waybill/ci/")
+        })
+        .collect();
+    assert!(variants.len() >= 3, "{variants:?}");
+    for file in variants {
+        let objects = render("charts/waybill", &[file]);
+        assert_eq!(too_new(&objects, "kubernetes"), NOTHING, "{file}");
     }
-    let newer = json!({"source": {"helm": {"nonesuch": 1}}});
-    assert_eq!(
-        unknown(&newer, &fields["spec"]["Application"], "spec"),
-        ["spec.source.helm.nonesuch"]
-    );
+    let manifests = Flake::copy().eval("nixosConfigurations.vm.config.services.k3s.manifests");
+    for manifest in manifests.as_object().expect("manifests").values() {
+        let objects = manifest["content"].as_array().expect("a list of objects");
+        assert_eq!(too_new(objects, "kubernetes"), NOTHING);
+    }
+
+    for (object, of, complaint) in [
+        (
+            json!({"kind": "Application", "spec": {"source": {"helm": {"nonesuch": 1}}}}),
+            "argocd",
+            "Application.source.helm.nonesuch",
+        ),
+        (
+            json!({"kind": "Service", "spec": {"ports": [{"port": 1}, {"prot": 2}]}}),
+            "kubernetes",
+            "Service.ports.prot",
+        ),
+        (
+            json!({"kind": "Nonesuch", "spec": {}}),
+            "kubernetes",
+            "Nonesuch",
+        ),
+    ] {
+        assert_eq!(too_new(&[object], of), [complaint]);
+    }
 }
 
 /// What stands between `before` and the next quote, wherever `before` is found.
@@ -705,9 +781,18 @@ fn the_vm_is_as_small_as_promised_and_reached_from_the_host_alone() {
     assert_eq!((&vm["cores"], &vm["memorySize"]), (&json!(2), &json!(4096)));
     let ports = vm["forwardPorts"].as_array().expect("forwarded ports");
     assert!(ports.len() >= 2, "Argo CD and dev");
+    let motd = flake.eval("nixosConfigurations.vm.config.users.motd");
+    let motd = motd.as_str().expect("a message of the day");
     for port in ports {
         assert_eq!(port["host"]["address"], "127.0.0.1", "{port}");
+        assert_eq!(port["host"]["port"], port["guest"]["port"]);
+        let address = format!("http://127.0.0.1:{}/", port["host"]["port"]);
+        assert!(motd.contains(&address), "{address} is not in {motd}");
     }
+    assert!(
+        motd.contains("\n  argocd-password "),
+        "how to log in: {motd}"
+    );
 
     let charts = flake.eval("nixosConfigurations.vm.config.services.k3s.autoDeployCharts");
     assert_eq!(
@@ -720,16 +805,61 @@ fn the_vm_is_as_small_as_promised_and_reached_from_the_host_alone() {
         "argocd/values.yaml decides"
     );
 
-    // One database, one namespace and one port for each values file.
-    let environments = files(".yaml");
-    let environments = environments.iter().filter_map(|file| {
-        file.strip_prefix("charts/waybill/values-")?
-            .strip_suffix(".yaml")
-    });
-    let expected: BTreeSet<String> = environments.map(|name| format!("waybill-{name}")).collect();
-    let found = flake.eval("nixosConfigurations.vm.config.services.postgresql.ensureDatabases");
-    let found: BTreeSet<String> = serde_json::from_value(found).expect("names");
-    assert_eq!(found, expected);
+    // Argo CD makes its own password when it starts.
+    assert!(!charts.to_string().to_lowercase().contains("password"));
+}
+
+#[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
+fn an_environment_joins_by_its_values_file_alone() {
+    let flake = Flake::copy();
+    let values = |name: &str| format!("charts/waybill/values-{name}.yaml");
+    for environments in [
+        &["dev"][..],
+        &["dev", "staging"],
+        &["dev", "staging", "prod"],
+    ] {
+        for name in ["staging", "prod"] {
+            let file = flake.path().join(values(name));
+            if environments.contains(&name) {
+                std::fs::copy(root().join(values("dev")), file).expect("the copy can be written");
+            } else if file.exists() {
+                std::fs::remove_file(file).expect("the copy can be written");
+            }
+        }
+        flake.check().unwrap_or_else(|error| panic!("{error}"));
+        for vm in ["vm", "vm-offline"] {
+            let of =
+                |option: &str| flake.eval(&format!("nixosConfigurations.{vm}.config.{option}"));
+            let namespaces: Vec<_> = environments
+                .iter()
+                .map(|n| format!("waybill-{n}"))
+                .collect();
+            assert_eq!(of("services.postgresql.ensureDatabases"), json!(namespaces));
+
+            let manifests = of("services.k3s.manifests.waybill-environments.content");
+            let manifests = manifests.as_array().expect("a list of objects");
+            let made = manifests
+                .iter()
+                .filter(|object| object["kind"] == "Namespace");
+            let made: Vec<_> = made.map(|object| &object["metadata"]["name"]).collect();
+            assert_eq!(made, namespaces.iter().collect::<Vec<_>>());
+            let doors = manifests
+                .iter()
+                .filter(|object| object["kind"] == "Service");
+            let doors: Vec<_> = doors.map(|o| &o["spec"]["ports"][0]["nodePort"]).collect();
+            let ports: Vec<_> = (30081..).take(environments.len()).collect();
+            assert_eq!(json!(doors), json!(ports));
+
+            let forwarded = of("virtualisation.forwardPorts").to_string();
+            let motd = of("users.motd");
+            for port in ports {
+                assert!(forwarded.contains(&port.to_string()), "{forwarded}");
+                let address = format!("http://127.0.0.1:{port}/version");
+                assert!(motd.as_str().expect("text").contains(&address), "{motd}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -745,6 +875,81 @@ fn pods_reach_the_machine_wherever_k3s_runs() {
         let trusted = flake.eval(&format!("{machine}.networking.firewall.trustedInterfaces"));
         assert_eq!(trusted, json!(["cni0", "flannel.1"]), "{machine}");
     }
+}
+
+#[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
+fn the_databases_passwords_are_made_at_the_first_boot_and_kept() {
+    let flake = Flake::copy();
+    let service = flake.eval("nixosConfigurations.vm.config.systemd.services.waybill-databases");
+    assert_eq!(service["serviceConfig"]["UMask"], "0077");
+    let script = service["script"].as_str().expect("a script");
+
+    let machine = TempDir::with_prefix("waybill-nix").expect("a temporary folder");
+    let log = |name: &str| std::fs::read_to_string(machine.path().join(name)).expect("a log");
+    for (name, text) in [
+        (
+            "openssl",
+            "[ \"$*\" = 'rand -hex 24' ] && od -An -v -tx1 -N24 /dev/urandom | tr -d ' \\n'",
+        ),
+        ("runuser", "cat >> \"$MACHINE/roles\""),
+        (
+            "kubectl",
+            "echo \"$*\" >> \"$MACHINE/arguments\"\n\
+             if [ \"$1\" = create ]; then cat; else cat >> \"$MACHINE/secrets\"; echo >> \"$MACHINE/secrets\"; fi",
+        ),
+    ] {
+        program(&machine.path().join(name), text);
+    }
+    let path = format!(
+        "{}:{}",
+        machine.path().display(),
+        std::env::var("PATH").expect("PATH is set")
+    );
+    let boot = || {
+        run(Command::new("bash")
+            // As NixOS runs it.
+            .args(["-ec", script])
+            .env("PATH", &path)
+            .env("MACHINE", machine.path())
+            .env("STATE_DIRECTORY", machine.path()))
+        .unwrap_or_else(|error| panic!("{error}"));
+    };
+
+    boot();
+    let secrets = log("secrets");
+    let url = secrets.lines().next().expect("a URL");
+    let password = url
+        .strip_prefix("postgres://waybill-dev:")
+        .and_then(|rest| rest.strip_suffix("@10.42.0.1:5432/waybill-dev"))
+        .unwrap_or_else(|| panic!("{url}"));
+    assert!(
+        password.len() == 48 && password.chars().all(|c| c.is_ascii_hexdigit()),
+        "{password}"
+    );
+    let role = format!("ALTER ROLE \"waybill-dev\" PASSWORD '{password}'\n");
+    assert!(log("roles").contains(&role), "{}", log("roles"));
+    let arguments = log("arguments");
+    assert!(!arguments.contains(password), "everybody sees {arguments}");
+    assert!(arguments.contains("secret generic waybill-database --namespace waybill-dev"));
+
+    boot();
+    assert_eq!(log("secrets"), secrets.repeat(2), "the next boot keeps it");
+    std::fs::remove_file(machine.path().join("waybill-dev")).expect("the password is kept there");
+    boot();
+    let other = log("secrets");
+    let other = other.lines().rfind(|url| url.contains("/waybill-dev:"));
+    assert!(
+        !other.expect("a URL").contains(password),
+        "another machine has another one"
+    );
+}
+
+/// A program that is found on PATH.
+fn program(file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(file, format!("#!/bin/sh\n{text}\n")).expect("the program can be written");
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
 }
 
 #[test]
