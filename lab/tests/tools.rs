@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Tools with their programs, and what they need at run time.
-const TOOLS: [(&str, &[&str], &[&str]); 4] = [
+/// Every tool with its programs, and what they need at run time.
+const TOOLS: [(&str, &[&str], &[&str]); 11] = [
     (
         "kubernetes",
         &[
@@ -33,6 +33,7 @@ const TOOLS: [(&str, &[&str], &[&str]); 4] = [
             "hack/git-verify-wrapper.sh",
         ],
     ),
+    ("trivy", &["trivy"], &[]),
     (
         "gitea",
         &["gitea"],
@@ -40,6 +41,12 @@ const TOOLS: [(&str, &[&str], &[&str]); 4] = [
         &["templates/x", "options/x", "public/x"],
     ),
     ("helm", &["helm"], &[]),
+    ("cosign", &["cosign"], &[]),
+    ("coredns", &["coredns"], &[]),
+    ("gitleaks", &["gitleaks"], &[]),
+    ("runner", &["gitea-runner"], &[]),
+    ("kubeconform", &["kubeconform"], &[]),
+    ("actionlint", &["actionlint"], &[]),
 ];
 
 /// A folder for each tool, as nix/shell.nix makes them, and a home with nothing in it.
@@ -62,6 +69,10 @@ impl Shell {
         shell
     }
 
+    fn bins(&self) -> Vec<PathBuf> {
+        TOOLS.map(|(tool, ..)| self.bin(tool)).to_vec()
+    }
+
     fn bin(&self, tool: &str) -> PathBuf {
         self.dir.path().join(tool).join("bin")
     }
@@ -74,11 +85,11 @@ impl Shell {
         self.dir.path().join("home")
     }
 
-    fn tools(&self, names: &[&str]) -> Output {
-        let path = std::env::join_paths(TOOLS.map(|(tool, ..)| self.bin(tool))).unwrap();
+    /// Asks for all tools, with these folders on `PATH`.
+    fn tools(&self, folders: &[PathBuf]) -> Output {
+        let path = std::env::join_paths(folders).unwrap();
         Command::new(env!("CARGO_BIN_EXE_waybill-lab"))
             .arg("tools")
-            .args(names)
             .env_clear()
             .env("PATH", path)
             .env("HOME", self.home())
@@ -96,12 +107,20 @@ fn write(file: &Path) {
 #[test]
 fn what_is_on_path_is_taken_and_nothing_is_built() {
     let shell = Shell::new();
-    let output = shell.tools(&TOOLS.map(|(tool, ..)| tool));
+    // nixpkgs packages it apart from the rest of Kubernetes.
+    let kubectl = shell.bin("kubectl");
+    fs::create_dir_all(&kubectl).unwrap();
+    let together = shell.bin("kubernetes").join("kubectl");
+    fs::rename(together, kubectl.join("kubectl")).unwrap();
+    let mut there = shell.bins();
+    there.insert(1, kubectl);
+
+    let output = shell.tools(&there);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let printed = String::from_utf8(output.stdout).unwrap();
     let folders: Vec<PathBuf> = std::env::split_paths(printed.trim_end()).collect();
-    assert_eq!(folders, TOOLS.map(|(tool, ..)| shell.bin(tool)));
+    assert_eq!(folders, there);
     assert!(!shell.home().exists(), "nothing was written");
 }
 
@@ -117,7 +136,7 @@ fn a_tool_that_is_not_whole_has_to_be_built() {
             if part.ends_with("x") {
                 fs::remove_dir(part.parent().unwrap()).unwrap();
             }
-            let output = shell.tools(&TOOLS.map(|(tool, ..)| tool));
+            let output = shell.tools(&shell.bins());
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(!output.status.success(), "without {}", part.display());
             let complaint = format!("{tool} must be built and `go` is not on PATH");
