@@ -147,7 +147,8 @@ mod tests {
             let scripts = text
                 .lines()
                 .map(|line| line.trim().trim_start_matches("- "));
-            for call in scripts.filter_map(|line| line.strip_prefix("run: cargo pipeline ")) {
+            let steps = scripts.filter_map(|line| line.strip_prefix("run: "));
+            for (_, call) in steps.filter_map(|step| step.split_once("cargo pipeline ")) {
                 let call = call.split([';', '|', '#']).next().unwrap_or(call);
                 // What a variable will hold must be of the right form too.
                 let call = call
