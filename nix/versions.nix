@@ -15,7 +15,7 @@
       version = "3.4.4";
       hash = "sha256-pnffpsp+n5px/pv1TqhqkBHVx9uOE3xRceeMRJOvIOU=";
     };
-    reason = "the newest chart whose hash two sources give; the lab builds the newest release from its source";
+    reason = "the newest chart whose hash argo-helm's own index gives; the lab builds the newest release from its source";
   };
 
   kubernetes = {

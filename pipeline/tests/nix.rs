@@ -344,7 +344,7 @@ const SLIPS: &[[&str; 4]] = &[
         "nix/source.nix",
         "\"migrations\"",
         "\"migration\"",
-        "does not exist",
+        "/migration does not exist",
     ],
     [
         "nix/module.nix",
@@ -368,13 +368,13 @@ const SLIPS: &[[&str; 4]] = &[
         "nixos-vm/argocd.nix",
         "role = \"server\"",
         "role = \"servant\"",
-        "is not of type",
+        "services.k3s.role' is not of type",
     ],
     [
         "nixos-vm/machine.nix",
         "memorySize = 4096",
         "memorySize = \"4096\"",
-        "is not of type",
+        "virtualisation.memorySize' is not of type",
     ],
     [
         "nixos-vm/machine.nix",
@@ -386,7 +386,7 @@ const SLIPS: &[[&str; 4]] = &[
         "nixos-vm/offline.nix",
         "mod_cgi",
         "mod_cgj",
-        "is not of type",
+        "services.lighttpd.enableModules.[1]' is not of type",
     ],
     [
         "nixos-vm/tests/service.nix",
