@@ -16,8 +16,8 @@ pub struct Cause<'a> {
     /// The file of the workflow.
     workflow: &'static str,
     event: &'static str,
-    /// The branch or tag that was pushed, where that matters: others may hold the same commit.
-    pushed: Option<&'a str>,
+    /// Where the name of what was pushed stands, and its name: others may hold the same commit.
+    pushed: Option<(&'static str, &'a str)>,
 }
 
 /// A pull request that was opened or renewed.
@@ -35,7 +35,7 @@ pub const fn branch(name: &str) -> Cause<'_> {
     Cause {
         workflow: "ci.yaml",
         event: "push",
-        pushed: Some(name),
+        pushed: Some(("refs/heads/", name)),
     }
 }
 
@@ -44,20 +44,19 @@ pub const fn release(tag: &str) -> Cause<'_> {
     Cause {
         workflow: "release.yaml",
         event: "push",
-        pushed: Some(tag),
+        pushed: Some(("refs/tags/", tag)),
     }
 }
 
 impl Cause<'_> {
     fn is_of(self, run: &Value) -> bool {
-        // The forge writes `ci.yaml@refs/…`.
+        // `ci.yaml@refs/heads/develop`; `head_branch` is only there for branches.
         let path = run["path"].as_str().unwrap_or_default();
-        let event = run["event"].as_str().unwrap_or_default();
-        path.split('@').next() == Some(self.workflow)
-            && renewed(event) == self.event
-            && self
-                .pushed
-                .is_none_or(|pushed| run["head_branch"] == pushed)
+        let (workflow, reference) = path.split_once('@').unwrap_or((path, ""));
+        let is_pushed = |(place, name)| reference.strip_prefix(place) == Some(name);
+        workflow == self.workflow
+            && renewed(run["event"].as_str().unwrap_or_default()) == self.event
+            && self.pushed.is_none_or(is_pushed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! C2–C4, C7, C9, C11, C20. One pull request, as from a fork: at first it is green, gets the comment on its coverage
-//! and publishes nothing. Then it goes wrong in five ways, one after the other: each time the job that is there for it is
-//! red and says why. A newer push ends the run before it, and renews the comment.
+//! and publishes nothing. Then it goes wrong in five ways: each time the job that is there for it is red and says why. A
+//! newer push ends the run before it, and renews the comment.
 
 use std::fs;
 use std::path::Path;
@@ -30,8 +30,9 @@ struct Defect {
     reason: &'static str,
 }
 
-const DEFECTS: [Defect; 5] = [
-    Defect {
+/// Each slice is one push. Those that are pushed together are found apart: by another job, or by another check of it.
+const PUSHES: [&[Defect]; 3] = [
+    &[Defect {
         name: "a format that isn't ours",
         make: |world, clone| {
             let code = "src/main.rs";
@@ -39,42 +40,43 @@ const DEFECTS: [Defect; 5] = [
         },
         job: "lint",
         reason: "format: ",
-    },
-    Defect {
-        name: "a secret",
-        make: |_, clone| {
-            // Made here, so that it isn't one in this repository.
-            let token: String = random()?.chars().take(36).collect();
-            fs::write(
-                clone.join("notes.txt"),
-                format!("token = \"ghp_{token}\"\n"),
-            )
-            .context("could not write the notes")
+    }],
+    &[
+        Defect {
+            name: "a secret",
+            make: |_, clone| {
+                // Made here, so that it isn't one in this repository.
+                let token: String = random()?.chars().take(36).collect();
+                let text = format!("token = \"ghp_{token}\"\n");
+                fs::write(clone.join("notes.txt"), text).context("could not write the notes")
+            },
+            job: "security",
+            reason: "notes.txt",
         },
-        job: "security",
-        reason: "notes.txt",
-    },
-    Defect {
-        name: "a dependency with a known hole",
-        make: vulnerable,
-        job: "security",
-        reason: "RUSTSEC-",
-    },
-    Defect {
-        name: "an integration test that fails",
-        make: |world, clone| {
-            let test = "tests/api/ready.rs";
-            world.edit(clone, test, "\"status\": \"", "\"status\": \"not ")
+        Defect {
+            name: "a dependency with a known hole",
+            make: vulnerable,
+            job: "security",
+            reason: "RUSTSEC-",
         },
-        job: "integration",
-        reason: "test result: FAILED",
-    },
-    Defect {
-        name: "code without tests",
-        make: untested,
-        job: "unit",
-        reason: "floor",
-    },
+    ],
+    &[
+        Defect {
+            name: "an integration test that fails",
+            make: |world, clone| {
+                let test = "tests/api/ready.rs";
+                world.edit(clone, test, "\"status\": \"", "\"status\": \"not ")
+            },
+            job: "integration",
+            reason: "test result: FAILED",
+        },
+        Defect {
+            name: "code without tests",
+            make: untested,
+            job: "unit",
+            reason: "floor",
+        },
+    ],
 ];
 
 /// What marks the comment that is renewed instead of repeated.
@@ -86,13 +88,12 @@ pub(super) fn run(world: &World) -> Result<()> {
     let good = forge.head(&clone)?;
     let tags = forge.image_tags()?;
     let (number, first) = green(world, &clone)?;
-    for defect in &DEFECTS {
-        eprintln!("   {}", defect.name);
+    for defects in PUSHES {
         forge
             .git(&clone)
             .args(["reset", "--quiet", "--hard", &good])
             .run()?;
-        red(world, &clone, defect)?;
+        red(world, &clone, defects)?;
     }
     the_last(world, number, &forge.head(&clone)?, &first)?;
     ensure!(
@@ -124,20 +125,25 @@ fn green(world: &World, clone: &Path) -> Result<(i64, Value)> {
     Ok((pull.number, comment))
 }
 
-fn red(world: &World, clone: &Path, defect: &Defect) -> Result<()> {
-    // When it has one defect,
-    (defect.make)(world, clone).with_context(|| defect.name)?;
-    let pull = propose(world, clone, defect.name)?;
+fn red(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
+    // When it has defects,
+    let mut names = Vec::new();
+    for defect in defects {
+        eprintln!("   {}", defect.name);
+        (defect.make)(world, clone).with_context(|| defect.name)?;
+        names.push(defect.name);
+    }
+    let pull = propose(world, clone, &names.join(", and "))?;
 
-    // Then its job is red, with the reason.
+    // Then the job for each is red, with the reason.
     let forge = &world.forge;
-    let log = Run::wait_red(forge, PULL_REQUEST, &pull.commit, defect.job, CI_LIMIT)?;
-    ensure!(
-        log.contains(defect.reason),
-        "the log of {} does not say {:?}:\n{log}",
-        defect.job,
-        defect.reason
-    );
+    for Defect { job, reason, .. } in defects {
+        let log = Run::wait_red(forge, PULL_REQUEST, &pull.commit, job, CI_LIMIT)?;
+        ensure!(
+            log.contains(reason),
+            "the log of {job} does not say {reason:?}:\n{log}"
+        );
+    }
     Ok(())
 }
 
