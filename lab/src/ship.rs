@@ -288,6 +288,13 @@ pub fn follow(
     clock.reached_at("written back", written);
 
     let digest = ImageValues::read(forge, dev.name, &revision)?.digest;
+    if ImageValues::read(forge, dev.name, "develop")?.digest != digest {
+        bail!(
+            "{} was written back, and a newer commit since: {} runs that; to go back, ship a commit that reverts it",
+            short(commit),
+            dev.name
+        );
+    }
     let expected = Deployed {
         revision,
         digest,
