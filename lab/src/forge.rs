@@ -133,15 +133,13 @@ impl Forge {
             "password": password,
             "must_change_password": false,
         });
-        let path = format!("/admin/users/{name}");
         if self.api.find(&format!("/users/{name}"))?.is_none() {
             self.request("POST", "/admin/users", Some(&user))?;
         } else {
             user["source_id"] = 0.into();
-            self.request("PATCH", &path, Some(&user))?;
+            self.request("PATCH", &format!("/admin/users/{name}"), Some(&user))?;
         }
-        let id = maintainers_id(self)?;
-        self.request("PUT", &format!("/teams/{id}/members/{name}"), None)?;
+        join_maintainers(self, name)?;
         api_of(layout, name, &password)
     }
 
@@ -513,20 +511,20 @@ fn maintainers(forge: &Forge) -> Result<()> {
             "units": ["repo.code", "repo.pulls"],
         }),
     )?;
-    let id = maintainers_id(forge)?;
-    forge
-        .request("PUT", &format!("/teams/{id}/members/{PERSON}"), None)
-        .map(drop)
+    join_maintainers(forge, PERSON)
 }
 
-fn maintainers_id(forge: &Forge) -> Result<i64> {
+fn join_maintainers(forge: &Forge, name: &str) -> Result<()> {
     let (owner, _) = owner_and_name()?;
     let listed = forge.request("GET", &format!("/orgs/{owner}/teams"), None)?;
-    let teams = listed.as_array().into_iter().flatten();
-    teams
-        .filter(|team| team["name"] == MAINTAINERS)
-        .find_map(|team| team["id"].as_i64())
-        .with_context(|| format!("the forge has no team {MAINTAINERS}"))
+    let mut teams = listed.as_array().into_iter().flatten();
+    let id = teams
+        .find(|team| team["name"] == MAINTAINERS)
+        .and_then(|team| team["id"].as_i64())
+        .with_context(|| format!("the forge has no team {MAINTAINERS}"))?;
+    forge
+        .request("PUT", &format!("/teams/{id}/members/{name}"), None)
+        .map(drop)
 }
 
 /// The forge's API as somebody.

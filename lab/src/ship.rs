@@ -46,15 +46,18 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Jour
     };
 
     let mut clock = Clock::start();
-    let built_commit = if forge.tip("develop")?.is_none() {
+    let fresh = forge.tip("develop")?.is_none();
+    if fresh {
         first_push(&forge, layout, checkout, &mut clock)?;
-        commit.clone()
-    } else if let Some(landed) = landed(&forge, checkout, &commit)? {
-        // An earlier `up` ended before it served; its hops count from here.
-        eprintln!("✓ {} is on develop already", short(&commit));
+    }
+    settle(&forge, checkout)?;
+    let built_commit = if let Some(landed) = landed(&forge, checkout, &commit)? {
+        if !fresh {
+            // An earlier `up` ended before it served; its hops count from here.
+            eprintln!("✓ {} is on develop already", short(&commit));
+        }
         landed
     } else {
-        settle(&forge, checkout)?;
         let what = format!("Checking {} in a pull request", short(&commit));
         let title = format!("Ship {}", short(&commit));
         let merged = progress.run(what, || {
@@ -63,7 +66,6 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Jour
         clock.reached("merged");
         merged
     };
-    settle(&forge, checkout)?;
     follow(&forge, &dev, &built_commit, &mut clock, progress)?;
 
     let journey = Journey {

@@ -282,8 +282,8 @@ impl Figures {
 
     /// The files of a package that lack most lines, each with how many.
     pub(crate) fn worst_of(&self, package: &Package) -> Vec<String> {
-        let files: Vec<&str> = self.files.keys().map(String::as_str).collect();
-        let files: Vec<&str> = files.into_iter().filter(|file| package.has(file)).collect();
+        let files = self.files.keys().map(String::as_str);
+        let files: Vec<&str> = files.filter(|file| package.has(file)).collect();
         let worst = self.most_missing(&files).into_iter();
         worst
             .map(|(file, lines)| format!("{file} ({} of {})", lines.missing(), lines.total))

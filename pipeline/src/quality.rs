@@ -322,12 +322,10 @@ fn longest_and_most_complex(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
 
 fn documented_items(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
+    let files = tracked(root, &["*.rs"])?;
     for package in &coverage::PACKAGES {
         let (mut count, mut places) = (Lines::default(), Vec::new());
-        for file in tracked(root, &["*.rs"])?
-            .iter()
-            .filter(|file| package.has(file))
-        {
+        for file in files.iter().filter(|file| package.has(file)) {
             for item in documentation::items(&parse(root, file)?) {
                 count.total += 1;
                 count.covered += u64::from(item.documented);

@@ -17,7 +17,8 @@ use std::fmt::Write;
 /// Write the release of a version tag on the forge: notes, bill of materials, checksums, and how to verify it.
 ///
 /// The tag must be on `staging`, whose values name the image; `cargo pipeline publish` has given it the tag before. The
-/// notes are the version's part of CHANGELOG.md; a preview without one has `Unreleased`. Run again, it renews the same release. Needs RELEASE_TOKEN or GITHUB_TOKEN.
+/// notes are the version's part of CHANGELOG.md; a preview without one has `Unreleased`. Run again, it renews the same
+/// release. Needs RELEASE_TOKEN or GITHUB_TOKEN.
 #[derive(clap::Args)]
 pub(crate) struct Release {
     /// Print the notes, and change nothing
@@ -42,7 +43,7 @@ impl Release {
         let changes = std::fs::read_to_string(root.join("CHANGELOG.md"))
             .context("cannot read CHANGELOG.md")?;
         let image = format!("{}@{digest}", registry.image());
-        let notes = notes(&changes, tag, &image, &commit, &sums)?;
+        let notes = notes(&changes, tag, preview, &image, &commit, &sums)?;
         if self.dry_run {
             print!("{notes}");
             return Ok(());
@@ -105,13 +106,17 @@ fn attach(api: &Api, release: &Value, name: &str, content: &[u8]) -> Outcome {
 }
 
 /// The version's part of the changelog, and what a reader needs to check the image.
-fn notes(changes: &str, tag: &str, image: &str, commit: &str, sums: &str) -> Result<String> {
+fn notes(
+    changes: &str,
+    tag: &str,
+    preview: bool,
+    image: &str,
+    commit: &str,
+    sums: &str,
+) -> Result<String> {
     let version = tag.trim_start_matches('v');
     // What a preview shows is what is not released yet.
-    let unreleased = || {
-        section(changes, "Unreleased")
-            .filter(|_| tags::is_preview(tag).is_ok_and(|preview| preview))
-    };
+    let unreleased = || section(changes, "Unreleased").filter(|_| preview);
     let mut notes = section(changes, version)
         .or_else(unreleased)
         .with_context(|| {
