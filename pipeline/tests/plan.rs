@@ -177,11 +177,36 @@ fn a_pull_request_is_compared_with_its_merge_base() {
     assert!(!clone.pull_request("develop").0);
     clone.commit("README.md", "two");
     assert!(clone.pull_request("develop").0);
-    assert!(clone.pull_request("no-such-branch").0);
+    git(
+        &clone.path(),
+        &["update-ref", "-d", "refs/remotes/origin/develop"],
+    );
+    let (code, said) = clone.pull_request("develop");
+    assert!(code && said.contains("doesn't have the branch"), "{said}");
 }
 
 #[test]
-fn what_is_promoted_is_tested_and_not_built_again() {
+fn what_develop_has_tested_is_neither_tested_nor_built_again() {
+    let clone = Clone::new();
+    git(&clone.path(), &["branch", "staging"]);
+    clone.commit("src/main.rs", "two");
+    git(&clone.path(), &["push", "--quiet", "origin", "develop"]);
+    git(&clone.path(), &["checkout", "--quiet", "staging"]);
+    let before = clone.head();
+    git(
+        &clone.path(),
+        &["merge", "--quiet", "--no-ff", "-m", "Merge", "develop"],
+    );
+    clone.commit("charts/waybill/values-staging.yaml", "a: 1\n");
+    for branch in ["promote/staging", "staging", "main"] {
+        let (code, said) = clone.push(branch, &before);
+        assert!(!code, "{branch}: {said}");
+    }
+    assert!(!clone.pull_request("staging").0);
+}
+
+#[test]
+fn code_that_never_was_on_develop_is_tested_and_not_built() {
     for branch in ["staging", "main"] {
         let clone = Clone::new();
         let before = clone.head();
