@@ -6,10 +6,11 @@ use crate::forge;
 use crate::git::Git;
 use crate::lint::tracked;
 use crate::process::{cmd, find, read, root, run};
+use crate::test::SERVICE_TESTS;
 use crate::thresholds::{self, Thresholds};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,8 +29,8 @@ const MAX_NAME: usize = 200;
 
 /// Measure the lines that the tests run.
 ///
-/// Unit tests must pass here. Integration tests are run for their coverage only: whether they pass is the
-/// step `test --only integration` to say.
+/// They must pass, but for the service's from outside, which are run for their coverage only: whether they pass is the
+/// step `test --only integration` to say, on each database.
 #[derive(clap::Args)]
 pub(crate) struct Coverage {}
 
@@ -124,9 +125,13 @@ fn measure(root: &Path) -> Result<()> {
         run(&mut llvm_cov(&[&all, words].concat()))
     };
     std::fs::create_dir_all(root.join("target/coverage")).context("cannot make target/coverage")?;
-    forget(root, &target, &llvm_cov)?;
-    tests(&["--lib", "--bins"]).context("unit tests must pass")?;
-    tests(&["--ignore-run-fail", "--test", "*"])?;
+    let project = metadata(root)?;
+    forget(root, &project, &target, &llvm_cov)?;
+    let mut all = vec!["--lib", "--bins"];
+    let named = targets(&project);
+    all.extend(named.iter().flat_map(|name| ["--test", name]));
+    tests(&all).context("tests must pass")?;
+    tests(&["--ignore-run-fail", "--test", SERVICE_TESTS])?;
     run(&mut llvm_cov(&[
         "report",
         "--workspace",
@@ -149,13 +154,17 @@ fn target(root: &Path) -> Result<PathBuf> {
 ///
 /// Profiles always. Programs only when the name of one may have changed, which it does with the dependencies, the
 /// targets and the toolchain: else cargo replaces what it has to, and a second run builds next to nothing.
-fn forget(root: &Path, target: &Path, llvm_cov: &dyn Fn(&[&str]) -> Command) -> Result<()> {
-    let mut metadata = cmd("cargo", ["metadata", "--no-deps", "--format-version=1"]);
+fn forget(
+    root: &Path,
+    project: &Value,
+    target: &Path,
+    llvm_cov: &dyn Fn(&[&str]) -> Command,
+) -> Result<()> {
     let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
     let here = root.to_string_lossy().into_owned();
     let names = [
         // The same project elsewhere gives its programs the same names.
-        read(metadata.current_dir(root))?.replace(&here, ""),
+        project.to_string().replace(&here, ""),
         read(cmd("rustc", ["-vV"]).current_dir(root))?,
         lock,
     ]
@@ -166,6 +175,26 @@ fn forget(root: &Path, target: &Path, llvm_cov: &dyn Fn(&[&str]) -> Command) -> 
     }
     run(&mut llvm_cov(&["clean", "--workspace"]))?;
     std::fs::write(&stamp, names).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// The packages of the project, as cargo knows them.
+fn metadata(root: &Path) -> Result<Value> {
+    let mut metadata = cmd("cargo", ["metadata", "--no-deps", "--format-version=1"]);
+    let text = read(metadata.current_dir(root))?;
+    serde_json::from_str(&text).context("cargo metadata printed something that isn't JSON")
+}
+
+/// The tests from outside, but for the service's.
+fn targets(project: &Value) -> BTreeSet<&str> {
+    let targets = list(&project["packages"]).iter();
+    let targets = targets.flat_map(|package| list(&package["targets"]));
+    let tests = targets.filter(|target| list(&target["kind"]).contains(&json!("test")));
+    let names = tests.filter_map(|target| target["name"].as_str());
+    names.filter(|name| *name != SERVICE_TESTS).collect()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// How many lines can run, and how many of them did.

@@ -22,7 +22,7 @@ pub(crate) struct Test {
     /// Run only this stage (can be repeated)
     #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "skip")]
     only: Vec<Stage>,
-    /// Run the integration tests on one kind of database [default: each on both]
+    /// Of the integration tests run the service's, on one kind of database [default: all, on both]
     #[arg(long, value_enum)]
     database: Option<Database>,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Test {
 /// What the service can keep its ledger in.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Database {
-    /// With the tests that know no database
+    /// With those that know no database
     Sqlite,
     /// Only what depends on it
     Postgresql,
@@ -166,21 +166,26 @@ fn unit(root: &Path) -> Result<Ran> {
     )
 }
 
-const ALL: [&str; 5] = ["test", "--workspace", "--locked", "--test", "*"];
-
 fn integration(root: &Path) -> Result<Ran> {
-    cargo(root, &ALL)
+    cargo(root, &["test", "--workspace", "--locked", "--test", "*"])
 }
+
+/// The tests of the service from outside, as cargo names them.
+pub(crate) const SERVICE_TESTS: &str = "api";
 
 /// A test that runs on both has the database in its name.
 fn on_sqlite(root: &Path) -> Result<Ran> {
-    cargo(root, &[&ALL[..], &["--", "--skip", "Postgres"]].concat())
+    service(root, &["--skip", "Postgres"])
 }
 
 fn on_postgresql(root: &Path) -> Result<Ran> {
+    service(root, &["Postgres"])
+}
+
+fn service(root: &Path, which: &[&str]) -> Result<Ran> {
     // Of all packages, so that dependencies have the features that the other tests build them with.
-    let words = ["test", "--workspace", "--locked", "--test", "api"];
-    cargo(root, &[&words[..], &["--", "Postgres"]].concat())
+    let words = ["test", "--workspace", "--locked", "--test", SERVICE_TESTS];
+    cargo(root, &[&words[..], &["--"], which].concat())
 }
 
 /// They stand apart because only they want Nix: where it isn't, the other tests run all the same.

@@ -24,7 +24,10 @@ const CARGO: &str = r#"#!/bin/sh
 set -eu
 echo "cargo $*" >> "$FAKE/log"
 case "$*" in
-  metadata*) echo '{"packages":["waybill"]}' ;;
+  metadata*)
+    api='{"kind":["test"],"name":"api"}' lib='{"kind":["lib"],"name":"waybill"}'
+    echo '{"packages":[{"targets":['"$lib,$api"']},{"targets":[{"kind":["test"],"name":"tags"}]}]}'
+    ;;
   *--lib*) exit "${FAKE_UNIT-0}" ;;
   *report*) for file; do :; done; cp "$FAKE/lcov" "$file" ;;
 esac
@@ -390,14 +393,14 @@ fn a_line_counts_once_and_tests_in_the_same_file_do_not() {
 }
 
 #[test]
-fn unit_tests_must_pass_and_integration_tests_are_only_measured() {
+fn tests_must_pass_and_those_of_the_service_from_outside_are_only_measured() {
     let project = Project::new();
     let report = project.file("src/app.rs", 1, 1) + &project.file("pipeline/src/main.rs", 1, 1);
     succeeded(&project.coverage(&report));
     let log = project.read("log");
     for words in [
-        "llvm-cov --no-report --workspace --locked --lib --bins\n",
-        "llvm-cov --no-report --workspace --locked --ignore-run-fail --test *\n",
+        "llvm-cov --no-report --workspace --locked --lib --bins --test tags\n",
+        "llvm-cov --no-report --workspace --locked --ignore-run-fail --test api\n",
         "llvm-cov report --workspace --lcov --output-path target/coverage/lcov.info\n",
     ] {
         assert!(log.contains(words), "{words} is not in {log}");
@@ -406,7 +409,7 @@ fn unit_tests_must_pass_and_integration_tests_are_only_measured() {
     let project = Project::new();
     let mut coverage = project.step(&["coverage"]);
     let said = failed(&coverage.env("FAKE_UNIT", "101").output().unwrap());
-    assert!(said.contains("unit tests must pass"), "{said}");
+    assert!(said.contains("tests must pass"), "{said}");
     assert_eq!(project.figures(), Value::Null);
 }
 

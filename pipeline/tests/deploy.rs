@@ -280,8 +280,8 @@ fn a_missing_key_is_an_error_and_is_not_added() {
 /// Each run deploys a commit of its own, all at once: whoever comes late must see that, and no update
 /// of another file may get lost.
 #[test]
-fn twenty_at_once_lose_nothing() {
-    const RUNS: usize = 20;
+fn ten_at_once_lose_nothing() {
+    const RUNS: usize = 10;
     let forge = Forge::new();
     let seed = forge.clone("seed");
     for run in 0..RUNS {
@@ -334,7 +334,7 @@ fn twenty_at_once_lose_nothing() {
 /// Whatever the order, dev ends on the newest and never steps back.
 #[test]
 fn in_a_race_for_one_file_the_newest_commit_wins() {
-    const RUNS: usize = 12;
+    const RUNS: usize = 8;
     let forge = Forge::new();
     let seed = forge.clone("seed");
     let commits: Vec<String> = (0..RUNS)
