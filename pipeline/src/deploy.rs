@@ -6,20 +6,19 @@
 //! source hydrator uses; that is also how an older run notices that a newer one was faster.
 
 use crate::Outcome;
+use crate::environment::{Env, Image, SOURCE, Source, Values, with_image};
 use crate::forge::{self, short};
 use crate::git::Git;
 use crate::process::root;
 use crate::reference;
 use crate::registry::Registry;
 use crate::signature;
-use crate::yaml::{self, Node};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 
-const SOURCE: &str = "Argocd-reference-commit";
 /// How long to keep trying while others push to the same branch.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a push may fail although the branch hasn't moved: then it isn't contention.
@@ -78,35 +77,7 @@ pub(crate) struct Deploy {
 }
 
 /// Exit code of a write-back that a hold forbids: neither done nor failed.
-const HELD: u8 = 3;
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Env {
-    Dev,
-    Staging,
-    Prod,
-}
-
-impl Env {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dev => "dev",
-            Self::Staging => "staging",
-            Self::Prod => "prod",
-        }
-    }
-
-    /// The branch that a write-back goes to. The others are protected by approvals: they change by pull request.
-    fn branch(self) -> Result<&'static str> {
-        match self {
-            Self::Dev => Ok("develop"),
-            Self::Staging | Self::Prod => bail!(
-                "{0} changes by pull request, not by write-back; `--no-commit` edits values-{0}.yaml for one",
-                self.name()
-            ),
-        }
-    }
-}
+pub(crate) const HELD: u8 = 3;
 
 /// What became of a write-back.
 #[derive(Debug)]
@@ -164,12 +135,15 @@ impl Deploy {
         })
     }
 
-    fn changes(&self) -> [(&str, &str); 2] {
-        [("image.tag", &self.tag), ("image.digest", &self.digest)]
+    fn image(&self) -> Image {
+        Image {
+            tag: self.tag.clone(),
+            digest: self.digest.clone(),
+        }
     }
 
     fn path(&self) -> PathBuf {
-        let default = || format!("charts/waybill/values-{}.yaml", self.env.name()).into();
+        let default = || self.env.file().into();
         self.file.clone().unwrap_or_else(default)
     }
 
@@ -182,7 +156,7 @@ impl Deploy {
         let before =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
         let after =
-            yaml::set(&before, &self.changes()).with_context(|| format!("cannot edit {name}"))?;
+            with_image(&before, &self.image()).with_context(|| format!("cannot edit {name}"))?;
         if before == after {
             println!("{name} already has {} with this digest", self.tag);
         } else if self.dry_run {
@@ -197,7 +171,7 @@ impl Deploy {
     fn write_back(&self) -> Result<Written> {
         // A workflow sets what isn't configured to the empty string, so that means the default.
         let branch = match self.branch.as_str() {
-            "" => self.env.branch()?,
+            "" => own_branch(self.env)?,
             branch => branch,
         };
         let path = self.path();
@@ -296,89 +270,27 @@ impl Deploy {
             short(&source.sha),
             self.env.name()
         );
-        let entry = git.read(&["ls-tree", "-z", tip, "--", path])?;
-        let (mode, _) = entry
-            .split_once(" blob ")
-            .with_context(|| format!("{branch} has no file {path}"))?;
-        let before = git.read_bytes(&["cat-file", "blob", &format!("{tip}:{path}")])?;
-        let before = String::from_utf8(before).with_context(|| format!("{path} is not UTF-8"))?;
-        let after = yaml::set(&before, &self.changes())
-            .with_context(|| format!("cannot edit {path} on {branch}"))?;
-        if before == after {
+        let before = Values::read(git, tip, path)
+            .with_context(|| format!("{branch} can't be deployed to"))?;
+        let image = self.image();
+        let after = before.with(&image)?;
+        if before.text() == after.text() {
             return Ok(Step::Done(Written::Unchanged));
         }
         if let Some(newer) = newer(git, here, tip, path, &source.sha)? {
             return Ok(Step::Done(Written::Superseded(newer)));
         }
-        if let Some(why) = hold(&before)? {
+        if let Some(why) = before.hold()? {
             return Ok(Step::Done(Written::Held(why)));
         }
-        let message = self.message(&before, source)?;
+        let message = before.message(self.env, &image, source)?;
         if self.dry_run {
             println!("would commit to {branch}, on top of {}:\n", short(tip));
-            println!("{message}\n--- {path}\n{}", difference(&before, &after));
+            let change = difference(before.text(), after.text());
+            println!("{message}\n--- {path}\n{change}");
             return Ok(Step::Done(Written::Shown));
         }
-        let commit = git.commit_file(tip, mode, path, &after, &message)?;
-        Ok(Step::Push(commit))
-    }
-
-    fn message(&self, values: &str, source: &Source) -> Result<String> {
-        let repository = Node::parse(values)?
-            .at("image.repository")
-            .and_then(Node::text)
-            .map_or_else(|| "The image".to_owned(), str::to_owned);
-        let (env, tag, digest) = (self.env.name(), &self.tag, &self.digest);
-        let Source {
-            sha,
-            author,
-            subject,
-            date,
-        } = source;
-        let mut message = format!(
-            "chore(deploy): {env} {tag}\n\n{repository} was built from {}.\nDigest: {digest}\n\n",
-            short(sha)
-        );
-        let url = forge::repository_url();
-        let trailers = [
-            ("sha", Some(sha)),
-            ("author", Some(author)),
-            ("date", Some(date)),
-            ("subject", Some(subject)),
-            ("repourl", url.as_ref()),
-        ];
-        for (name, value) in trailers {
-            if let Some(value) = value {
-                message.push_str(&format!("{SOURCE}-{name}: {value}\n"));
-            }
-        }
-        Ok(message)
-    }
-}
-
-/// The commit that an image was built from.
-struct Source {
-    sha: String,
-    author: String,
-    subject: String,
-    date: String,
-}
-
-impl Source {
-    fn read(git: &Git, name: &str) -> Result<Self> {
-        let sha = git
-            .commit(name)
-            .with_context(|| format!("`{name}` is not a commit that this clone has"))?;
-        let show = |format: &str| {
-            let format = format!("--format={format}");
-            git.read(&["show", "--no-patch", "--no-show-signature", &format, &sha])
-        };
-        Ok(Self {
-            author: show("%an <%ae>")?,
-            subject: show("%s")?,
-            date: show("%aI")?,
-            sha,
-        })
+        Ok(Step::Push(after.commit(git, tip, &message)?))
     }
 }
 
@@ -390,8 +302,18 @@ struct Target {
     own: Option<TempDir>,
 }
 
+/// The branch that a write-back goes to. The others are protected by approvals: they change by pull request.
+fn own_branch(env: Env) -> Result<&'static str> {
+    ensure!(
+        env == Env::Dev,
+        "{0} changes by pull request, not by write-back: `cargo pipeline promote --to {0}` proposes one",
+        env.name()
+    );
+    Ok(env.branch())
+}
+
 /// With the bot's token where there is one. A workflow has no other way in; a person has their own.
-fn authorised(git: Git, url: &str) -> Result<Git> {
+pub(crate) fn authorised(git: Git, url: &str) -> Result<Git> {
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Ok(git);
     }
@@ -402,21 +324,6 @@ fn authorised(git: Git, url: &str) -> Result<Git> {
         ),
         None => Ok(git),
     }
-}
-
-/// Why the environment is held, where it is: somebody wants it to stay, whatever is built.
-fn hold(values: &str) -> Result<Option<String>> {
-    let tree = Node::parse(values)?;
-    let Some(hold) = tree.get("hold") else {
-        return Ok(None);
-    };
-    let text = |key: &str| hold.get(key).and_then(Node::text).unwrap_or("(not said)");
-    Ok(Some(format!(
-        "{} (by {}, since {})",
-        text("reason"),
-        text("by"),
-        text("since")
-    )))
 }
 
 /// The commit deployed to `path` last, if it is newer than `sha`.

@@ -91,6 +91,29 @@ impl Git {
         Ok(self.read(&["rev-parse", "--is-shallow-repository"])? == "true")
     }
 
+    /// The delivery bot's merge of `theirs` into `ours`. Out of objects: the work tree isn't touched.
+    ///
+    /// # Errors
+    /// When both have changed the same lines; with the files.
+    pub(crate) fn merge(&self, ours: &str, theirs: &str, message: &str) -> Result<String> {
+        let words = ["merge-tree", "--write-tree", "--name-only", "--no-messages"];
+        let mut command = self.command(&words);
+        let output = capture(command.args([ours, theirs]))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut lines = said.lines();
+        match (output.status.code(), lines.next()) {
+            (Some(0), Some(tree)) => self.commit_tree(tree, &[ours, theirs], message),
+            (Some(1), Some(_)) => bail!(
+                "both have changed the same lines of {}",
+                lines.collect::<Vec<_>>().join(", ")
+            ),
+            _ => bail!(
+                "git can't merge {theirs} into {ours}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ),
+        }
+    }
+
     /// Makes a commit of the delivery bot on top of `tip`, with one file changed. Out of objects: the work tree and
     /// its index aren't touched.
     pub(crate) fn commit_file(
@@ -102,24 +125,25 @@ impl Git {
         message: &str,
     ) -> Result<String> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-        let index = folder.path().join("index");
-        let write = |name: &str, text: &str| -> Result<String> {
-            let file = folder.path().join(name);
-            std::fs::write(&file, text)
-                .with_context(|| format!("cannot write {}", file.display()))?;
-            Ok(file.to_string_lossy().into_owned())
-        };
         let with_index = |args: &[&str]| -> Result<String> {
             let mut command = self.command(args);
-            read(command.env("GIT_INDEX_FILE", &index).stdin(Stdio::null()))
+            let index = folder.path().join("index");
+            read(command.env("GIT_INDEX_FILE", index).stdin(Stdio::null()))
         };
-        let blob = self.read(&["hash-object", "-w", "--no-filters", &write("blob", text)?])?;
+        let blob = folder.path().join("blob");
+        std::fs::write(&blob, text).with_context(|| format!("cannot write {}", blob.display()))?;
+        let blob = blob.to_string_lossy();
+        let blob = self.read(&["hash-object", "-w", "--no-filters", &blob])?;
         with_index(&["read-tree", tip])?;
         let entry = format!("{mode},{blob},{path}");
         with_index(&["update-index", "--cacheinfo", &entry])?;
         let tree = with_index(&["write-tree"])?;
-        let message = write("message", message)?;
-        let mut command = self.command(&["commit-tree", "-p", tip, "-F", &message, &tree]);
+        self.commit_tree(&tree, &[tip], message)
+    }
+
+    fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String> {
+        let mut command = self.command(&["commit-tree", "-m", message, tree]);
+        command.args(parents.iter().flat_map(|parent| ["-p", parent]));
         let name = forge::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
         let email = forge::var("DELIVERY_BOT_EMAIL")
             .unwrap_or_else(|| "waybill-delivery@users.noreply.github.com".to_owned());

@@ -11,6 +11,7 @@ mod clippy;
 mod comment;
 mod coverage;
 mod deploy;
+mod environment;
 mod forge;
 mod git;
 mod house;
@@ -19,6 +20,7 @@ mod lint;
 mod notify;
 mod plan;
 mod process;
+mod promote;
 mod protect;
 mod publish;
 mod quality;
@@ -81,6 +83,8 @@ enum Step {
     Verify(signature::Verify),
     /// Write an image's tag and digest back to an environment's values
     Deploy(deploy::Deploy),
+    /// Propose to an environment the image that the one before it runs
+    Promote(promote::Promote),
     /// Tell chats and webhooks how a run ended, where that is news
     Notify(notify::Notify),
     /// Make the forge protect branches, tags and environments as the rules file says
@@ -89,8 +93,9 @@ enum Step {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().step {
-        // A write-back can also be held.
+        // These can also be held.
         Step::Deploy(step) => return step.run().unwrap_or_else(|error| fail(&error)),
+        Step::Promote(step) => return step.run().unwrap_or_else(|error| fail(&error)),
         Step::Lint(step) => step.run(),
         Step::Quality(step) => step.run(),
         Step::Test(step) => step.run(),
@@ -154,6 +159,7 @@ mod tests {
                 let call = call
                     .replace("\"$DIGEST\"", &format!("sha256:{}", "a".repeat(64)))
                     .replace("\"$TAG\"", "v1.0.0")
+                    .replace("\"$GITHUB_REF_NAME\"", "v1.0.0")
                     .replace("\"$DATABASE\"", "sqlite")
                     .replace("\"$RESULT\"", "success");
                 let words = ["cargo-pipeline"]

@@ -66,8 +66,13 @@ pub(crate) fn on_staging(git: &Git, sha: &str) -> Outcome {
     let staging = git
         .commit("refs/remotes/origin/staging")
         .context("this clone doesn't have the branch staging: fetch the whole history")?;
+    is_on_staging(git, &staging, sha)
+}
+
+/// As [`on_staging`], of a tip of that branch.
+pub(crate) fn is_on_staging(git: &Git, staging: &str, sha: &str) -> Outcome {
     ensure!(
-        git.contains(&staging, sha)?,
+        git.contains(staging, sha)?,
         "commit {sha} is not on staging: a release names what staging runs, so tag a commit of that branch"
     );
     Ok(())

@@ -521,10 +521,7 @@ fn the_root_application_renders_itself_as_it_was_bootstrapped() {
 
 #[test]
 fn each_environment_may_write_its_own_namespace_and_only_what_the_chart_renders() {
-    let argocd = render_argocd(&[
-        "--set",
-        "environments.prod.branch=main,environments.prod.automated=false",
-    ]);
+    let argocd = render_argocd(&[]);
     let kinds: BTreeSet<String> = variants()
         .iter()
         .flat_map(|(_, objects)| {
@@ -583,10 +580,7 @@ fn what_the_applications_point_at_is_in_the_repository() {
 
 #[test]
 fn dev_follows_develop_by_itself_and_others_wait_for_a_person() {
-    let argocd = render_argocd(&[
-        "--set",
-        "environments.prod.branch=main,environments.prod.automated=false",
-    ]);
+    let argocd = render_argocd(&[]);
     let dev = &named(&argocd, "Application", "waybill-dev")["spec"];
     assert_eq!(dev["source"]["targetRevision"], "develop");
     assert_eq!(dev["source"]["helm"]["releaseName"], "waybill");
@@ -595,8 +589,25 @@ fn dev_follows_develop_by_itself_and_others_wait_for_a_person() {
         json!({"prune": true, "selfHeal": true})
     );
     assert_eq!(dev["syncPolicy"]["retry"]["refresh"], true);
-    let prod = &named(&argocd, "Application", "waybill-prod")["spec"];
-    assert!(prod["syncPolicy"].get("automated").is_none());
-    let labels = &prod["syncPolicy"]["managedNamespaceMetadata"]["labels"];
-    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+    for (name, branch) in [("waybill-staging", "staging"), ("waybill-prod", "main")] {
+        let spec = &named(&argocd, "Application", name)["spec"];
+        assert_eq!(spec["source"]["targetRevision"], branch);
+        assert!(spec["syncPolicy"].get("automated").is_none(), "{name}");
+        let labels = &spec["syncPolicy"]["managedNamespaceMetadata"]["labels"];
+        assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+    }
+}
+
+#[test]
+fn environments_differ_in_replicas_and_resources() {
+    let of = |name: &str| {
+        let file = format!("{}/values-{name}.yaml", chart("waybill"));
+        let objects = render(&["--values", &file]);
+        let replicas = one(&objects, "Deployment")["spec"]["replicas"].as_u64();
+        let resources = containers(pod(&objects))[1]["resources"].clone();
+        (replicas.expect("a number"), resources)
+    };
+    let (dev, staging, prod) = (of("dev"), of("staging"), of("prod"));
+    assert!(dev.0 < staging.0 && staging.0 < prod.0);
+    assert!(dev.1 != staging.1 && staging.1 != prod.1 && dev.1 != prod.1);
 }

@@ -1,0 +1,393 @@
+//! `cargo pipeline promote` from outside, on real repositories and with a forge that keeps pull requests in memory. The
+//! scenario `promotion` uses a real one.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod common;
+#[path = "common/http.rs"]
+mod http;
+
+use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
+use http::{Request, serve};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+const DEV: &str = "charts/waybill/values-dev.yaml";
+const STAGING: &str = "charts/waybill/values-staging.yaml";
+const PROD: &str = "charts/waybill/values-prod.yaml";
+const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+fn digest(number: u32) -> String {
+    format!("sha256:{number:064x}")
+}
+
+fn values(tag: &str, digest: &str, rest: &str) -> String {
+    format!("# Stays.\nimage:\n  tag: {tag} # too\n  digest: {digest}\n\nreplicas: 2\n{rest}")
+}
+
+/// A forge's repository where develop is ahead of staging and main, and a clone of it.
+struct Project {
+    folder: TempDir,
+    api: String,
+    /// Open pull requests, as the forge lists them.
+    pulls: Arc<Mutex<Vec<Value>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
+    /// What dev's image was built from.
+    built: String,
+}
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet", "--bare", "forge.git"]);
+        git(folder.path(), &["clone", "--quiet", "forge.git", "clone"]);
+        let clone = folder.path().join("clone");
+        git(&clone, &["checkout", "--quiet", "-b", "develop"]);
+        for file in [DEV, STAGING, PROD] {
+            commit(&clone, file, &values("unreleased", NONE, ""));
+        }
+        for branch in ["develop", "develop:staging", "develop:main"] {
+            git(&clone, &["push", "--quiet", "origin", branch]);
+        }
+        let pulls = Arc::default();
+        let seen = Arc::default();
+        let api = serve(forge(Arc::clone(&pulls), Arc::clone(&seen)));
+        let mut project = Self {
+            folder,
+            api,
+            pulls,
+            seen,
+            built: String::new(),
+        };
+        project.built = project.change("src/main.rs", "one");
+        project.change(DEV, &values("develop-1", &digest(1), ""));
+        project
+    }
+
+    fn clone(&self) -> PathBuf {
+        self.folder.path().join("clone")
+    }
+
+    /// Commits a file to develop, at the forge too.
+    fn change(&self, file: &str, text: &str) -> String {
+        self.change_on("develop", file, text)
+    }
+
+    fn change_on(&self, branch: &str, file: &str, text: &str) -> String {
+        let clone = self.clone();
+        git(&clone, &["fetch", "--quiet", "origin"]);
+        let there = format!("origin/{branch}");
+        git(&clone, &["checkout", "--quiet", "-B", branch, &there]);
+        let id = commit(&clone, file, text);
+        git(&clone, &["push", "--quiet", "origin", branch]);
+        id
+    }
+
+    fn promote(&self, arguments: &[&str]) -> Output {
+        self.promote_unless_unsigned(arguments, "nothing")
+    }
+
+    fn promote_unless_unsigned(&self, arguments: &[&str], unsigned: &str) -> Output {
+        let mut command = pipeline(&self.clone(), &[&["promote"], arguments].concat());
+        with_stand_ins(&mut command)
+            .env("GITHUB_REPOSITORY", "some/body")
+            .env("GITHUB_SERVER_URL", "https://forge.example.org")
+            .env("GITHUB_API_URL", &self.api)
+            .env("DELIVERY_BOT_TOKEN", "t0ken")
+            .env("FAKE_UNSIGNED", unsigned)
+            .env("FAKE_COMMIT", &self.built)
+            // As a workflow has what nobody asked for.
+            .env("PROMOTE_REFRESH", "")
+            .output()
+            .unwrap()
+    }
+
+    fn read(&self, args: &[&str]) -> String {
+        git(&self.folder.path().join("forge.git"), args)
+    }
+
+    fn branches(&self) -> String {
+        self.read(&["for-each-ref", "--format=%(refname:short) %(objectname)"])
+    }
+
+    /// What was asked to change since the last time.
+    fn changed(&self) -> Vec<Request> {
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.retain(|request| request.method() != "GET");
+        seen
+    }
+}
+
+fn forge(
+    pulls: Arc<Mutex<Vec<Value>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
+) -> impl FnMut(Request) -> (u16, String) {
+    move |request| {
+        seen.lock().unwrap().push(request.clone());
+        let mut pulls = pulls.lock().unwrap();
+        match request.method() {
+            "GET" => (200, json!(*pulls).to_string()),
+            "POST" => {
+                let asked = request.json();
+                let pull = pull(
+                    7,
+                    asked["head"].as_str().unwrap(),
+                    asked["base"].as_str().unwrap(),
+                    "some/body",
+                );
+                pulls.push(pull.clone());
+                (201, pull.to_string())
+            }
+            _ => (200, pulls.last().unwrap().to_string()),
+        }
+    }
+}
+
+fn pull(number: u32, head: &str, base: &str, repository: &str) -> Value {
+    json!({
+        "number": number,
+        "html_url": format!("https://forge.example.org/some/body/pulls/{number}"),
+        "head": {"ref": head, "repo": {"full_name": repository}},
+        "base": {"ref": base, "repo": {"full_name": "some/body"}},
+    })
+}
+
+#[test]
+fn staging_is_offered_what_dev_runs_and_nothing_else() {
+    let project = Project::new();
+    let before = project.branches();
+
+    succeeded(&project.promote(&["--to", "staging"]));
+
+    let [request] = &project.changed()[..] else {
+        panic!("one pull request")
+    };
+    let asked = request.json();
+    assert_eq!(request.target(), "/repos/some/body/pulls");
+    assert_eq!(asked["head"], "promote/staging");
+    assert_eq!(asked["base"], "staging");
+    assert_eq!(asked["title"], "Promote develop-1 to staging");
+    let body = asked["body"].as_str().unwrap();
+    for text in [digest(1).as_str(), &project.built, "Change src/main.rs"] {
+        assert!(body.contains(text), "{text}: {body}");
+    }
+
+    // The tip of staging, a merge of develop, and the image's two values.
+    let shown = project.read(&["show", &format!("promote/staging:{STAGING}")]);
+    assert_eq!(shown + "\n", values("develop-1", &digest(1), ""));
+    let differs = project.read(&["diff", "--name-only", "develop", "promote/staging"]);
+    assert_eq!(differs, STAGING);
+    let line = project.read(&[
+        "log",
+        "--first-parent",
+        "--format=%s",
+        "staging..promote/staging",
+    ]);
+    let develop = project.read(&["rev-parse", "--short=7", "develop"]);
+    assert_eq!(
+        line,
+        format!("chore(deploy): staging develop-1\nMerge develop ({develop}) into staging")
+    );
+    let message = project.read(&["log", "-1", "--format=%B", "promote/staging"]);
+    assert!(
+        message.contains(&format!("Argocd-reference-commit-sha: {}", project.built)),
+        "{message}"
+    );
+    // No other branch has moved.
+    let after = project.branches();
+    let others: Vec<&str> = after
+        .lines()
+        .filter(|line| !line.starts_with("promote/"))
+        .collect();
+    assert_eq!(others.join("\n"), before);
+}
+
+#[test]
+fn an_open_proposal_moves_only_when_asked() {
+    let mut project = Project::new();
+    succeeded(&project.promote(&["--to", "staging"]));
+    let proposed = project.read(&["rev-parse", "promote/staging"]);
+    project.changed();
+
+    // Again, and after dev has moved on.
+    let said = succeeded(&project.promote(&["--to", "staging"]));
+    assert!(
+        said.contains("pull request 7 is open and proposes develop-1"),
+        "{said}"
+    );
+    assert!(!said.contains("--refresh"), "{said}");
+    project.built = project.change("src/main.rs", "two");
+    project.change(DEV, &values("develop-2", &digest(2), ""));
+    let said = succeeded(&project.promote(&["--to", "staging"]));
+    assert!(said.contains("`--refresh` makes it develop-2"), "{said}");
+    assert_eq!(project.read(&["rev-parse", "promote/staging"]), proposed);
+    assert!(project.changed().is_empty());
+
+    succeeded(&project.promote(&["--to", "staging", "--refresh"]));
+    let shown = project.read(&["show", &format!("promote/staging:{STAGING}")]);
+    assert_eq!(shown + "\n", values("develop-2", &digest(2), ""));
+    let [request] = &project.changed()[..] else {
+        panic!("one change")
+    };
+    assert_eq!(
+        (request.method(), request.target()),
+        ("PATCH", "/repos/some/body/pulls/7")
+    );
+    assert_eq!(request.json()["title"], "Promote develop-2 to staging");
+}
+
+#[test]
+fn a_forks_branch_of_the_same_name_is_not_ours() {
+    let project = Project::new();
+    let theirs = pull(3, "promote/staging", "staging", "some/fork");
+    project.pulls.lock().unwrap().push(theirs);
+    succeeded(&project.promote(&["--to", "staging", "--refresh"]));
+    let changed = project.changed();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0].method(), "POST");
+}
+
+#[test]
+fn what_is_there_already_is_not_proposed() {
+    let project = Project::new();
+    succeeded(&project.promote(&["--to", "staging"]));
+    project.read(&[
+        "update-ref",
+        "refs/heads/staging",
+        "refs/heads/promote/staging",
+    ]);
+    project.pulls.lock().unwrap().clear();
+    project.changed();
+    let said = succeeded(&project.promote(&["--to", "staging"]));
+    assert!(said.contains("staging has develop-1 already"), "{said}");
+    assert!(project.changed().is_empty());
+}
+
+#[test]
+fn a_dry_run_shows_it_and_changes_nothing() {
+    let project = Project::new();
+    let before = project.branches();
+    let said = succeeded(&project.promote(&["--to", "staging", "--dry-run"]));
+    assert!(
+        said.contains("Promote develop-1 to staging") && said.contains(&digest(1)),
+        "{said}"
+    );
+    assert_eq!(project.branches(), before);
+    assert!(
+        project.seen.lock().unwrap().is_empty(),
+        "the forge was asked"
+    );
+}
+
+#[test]
+fn a_hold_is_kept_and_no_failure() {
+    let project = Project::new();
+    let hold = "hold:\n  reason: fair\n  by: ann\n  since: 2026-11-26\n";
+    project.change_on("staging", STAGING, &values("unreleased", NONE, hold));
+    let before = project.branches();
+    let output = project.promote(&["--to", "staging"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("fair (by ann, since 2026-11-26)"), "{said}");
+    assert_eq!(project.branches(), before);
+}
+
+#[test]
+fn what_cannot_be_promoted_changes_nothing_and_says_why() {
+    type Before = fn(&mut Project);
+    let nothing: Before = |_| {};
+    let cases: [(&[&str], Before, &str); 7] = [
+        (
+            &["--to", "dev"],
+            nothing,
+            "dev gets what is merged to develop",
+        ),
+        (&["--to", "prod"], nothing, "--version"),
+        (
+            &["--to", "staging", "--version", "v1.0.0"],
+            nothing,
+            "`--version` is for prod",
+        ),
+        (
+            &["--to", "prod", "--version", "1.0"],
+            nothing,
+            "is not a release tag",
+        ),
+        (
+            &["--to", "staging"],
+            |project| drop(project.change(DEV, &values("unreleased", NONE, ""))),
+            "dev has no image at develop",
+        ),
+        (
+            &["--to", "staging"],
+            // On no branch that the image came by.
+            |project| project.built = project.change_on("staging", "src/lib.rs", "x"),
+            "is not part of develop",
+        ),
+        (
+            &["--to", "staging"],
+            |project| {
+                project.change(STAGING, &values("unreleased", NONE, "a: 1\n"));
+                project.change_on("staging", STAGING, &values("unreleased", NONE, "a: 2\n"));
+            },
+            STAGING,
+        ),
+    ];
+    for (arguments, before, reason) in cases {
+        let mut project = Project::new();
+        before(&mut project);
+        let branches = project.branches();
+        let said = failed(&project.promote(arguments));
+        assert!(said.contains(reason), "{arguments:?}: {said}");
+        assert_eq!(project.branches(), branches, "{reason}");
+        assert!(project.changed().is_empty(), "{reason}");
+    }
+}
+
+#[test]
+fn an_unsigned_image_is_not_proposed() {
+    let project = Project::new();
+    let before = project.branches();
+    let said = failed(&project.promote_unless_unsigned(&["--to", "staging"], &digest(1)));
+    assert!(said.contains("no signature that is trusted here"), "{said}");
+    assert_eq!(project.branches(), before);
+}
+
+#[test]
+fn prod_is_offered_what_a_version_on_staging_names() {
+    let project = Project::new();
+    succeeded(&project.promote(&["--to", "staging"]));
+    project.read(&[
+        "update-ref",
+        "refs/heads/staging",
+        "refs/heads/promote/staging",
+    ]);
+    project.read(&["tag", "v1.2.0", "staging"]);
+    project.read(&["tag", "v1.3.0-rc.1", "staging"]);
+    let elsewhere = project.change("src/main.rs", "two");
+    project.read(&["tag", "v9.9.9", &elsewhere]);
+    // What comes after the tag isn't in it.
+    project.change_on("staging", STAGING, &values("develop-9", &digest(9), ""));
+    project.changed();
+
+    for (version, reason) in [
+        ("v9.9.9", "is not on staging"),
+        ("v1.3.0-rc.1", "is a preview"),
+    ] {
+        let said = failed(&project.promote(&["--to", "prod", "--version", version]));
+        assert!(said.contains(reason), "{version}: {said}");
+    }
+    assert!(project.changed().is_empty());
+
+    succeeded(&project.promote(&["--to", "prod", "--version", "v1.2.0"]));
+    let shown = project.read(&["show", &format!("release/v1.2.0:{PROD}")]);
+    assert_eq!(shown + "\n", values("v1.2.0", &digest(1), ""));
+    let [request] = &project.changed()[..] else {
+        panic!("one pull request")
+    };
+    assert_eq!(request.json()["head"], "release/v1.2.0");
+    assert_eq!(request.json()["base"], "main");
+}
