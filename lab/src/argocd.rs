@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::{self, Kubernetes, apply, kubectl};
 use crate::command::{Run, command};
 use crate::forge::{Credentials, Forge};
+use crate::http::Client;
 use crate::layout::Layout;
 use crate::machine::FORGE;
 use crate::tools;
@@ -68,7 +69,7 @@ pub fn install(layout: &Layout) -> Result<()> {
     )
 }
 
-fn settings(kind: &str, name: &str, field: &str, data: &serde_json::Value) -> serde_json::Value {
+fn settings(kind: &str, name: &str, field: &str, data: &Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": kind,
@@ -142,6 +143,94 @@ pub fn password(kubernetes: &Kubernetes) -> Result<String> {
         .as_str()
         .context("Argo CD's password secret is empty")?;
     String::from_utf8(STANDARD.decode(encoded)?).context("Argo CD's password is no text")
+}
+
+/// Argo CD's API, as its administrator (see its `/swagger-ui`).
+pub struct ArgoCd {
+    api: Client,
+}
+
+impl ArgoCd {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// When Argo CD isn't there, or refuses.
+    pub fn new(kubernetes: &Kubernetes) -> Result<Self> {
+        let api = Client::plain(&format!("http://{}/api/v1", address(kubernetes)?));
+        let login = json!({"username": "admin", "password": password(kubernetes)?});
+        let session = api.request("POST", "/session", Some(&login))?;
+        let token = session["token"]
+            .as_str()
+            .context("Argo CD let us in and gave no token")?;
+        Ok(Self {
+            api: api.authorized(format!("Bearer {token}")),
+        })
+    }
+
+    /// Syncs an Application to the tip of its branch, as `argocd app sync` does.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn sync(&self, application: &str) -> Result<()> {
+        let path = format!("/applications/{application}/sync");
+        self.api.request("POST", &path, Some(&json!({}))).map(drop)
+    }
+
+    /// Takes an Application back to an entry of its history, as `argocd app rollback` does.
+    ///
+    /// # Errors
+    /// When Argo CD refuses, as it does where it syncs by itself.
+    pub fn rollback(&self, application: &str, entry: i64) -> Result<()> {
+        let path = format!("/applications/{application}/rollback");
+        self.api
+            .request("POST", &path, Some(&json!({"id": entry, "prune": true})))
+            .map(drop)
+    }
+
+    /// The objects of an Application and those that they own, each with how it is: what the web page draws as a tree.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn tree(&self, application: &str) -> Result<Vec<Value>> {
+        let path = format!("/applications/{application}/resource-tree");
+        let mut tree = self.api.request("GET", &path, None)?;
+        Ok(match tree["nodes"].take() {
+            Value::Array(nodes) => nodes,
+            _ => Vec::new(),
+        })
+    }
+
+    /// What the cluster says about an object of the tree, newest last.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn events(&self, application: &str, node: &Value) -> Result<Vec<String>> {
+        let of = |key: &str| node[key].as_str().unwrap_or_default();
+        let path = format!(
+            "/applications/{application}/events?resourceNamespace={}&resourceName={}&resourceUID={}",
+            of("namespace"),
+            of("name"),
+            of("uid"),
+        );
+        let events = self.api.request("GET", &path, None)?;
+        let events = events["items"].as_array().into_iter().flatten();
+        let message = |event: &Value| event["message"].as_str().map(str::to_owned);
+        Ok(events.filter_map(message).collect())
+    }
+}
+
+/// The address of Argo CD's API and web page.
+///
+/// # Errors
+/// When it isn't there.
+pub fn address(kubernetes: &Kubernetes) -> Result<String> {
+    let service = kubernetes
+        .get("/api/v1/namespaces/argocd/services/argocd-server")?
+        .context("there is no Service argocd-server")?;
+    service["spec"]["clusterIP"]
+        .as_str()
+        .map(str::to_owned)
+        .context("argocd-server has no address")
 }
 
 #[cfg(test)]

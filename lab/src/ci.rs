@@ -48,6 +48,15 @@ pub const fn release(tag: &str) -> Cause<'_> {
     }
 }
 
+/// Somebody asked for a workflow on `develop`.
+pub const fn dispatch(workflow: &'static str) -> Cause<'static> {
+    Cause {
+        workflow,
+        event: "workflow_dispatch",
+        pushed: Some(("refs/heads/", "develop")),
+    }
+}
+
 impl Cause<'_> {
     fn is_of(self, run: &Value) -> bool {
         // `ci.yaml@refs/heads/develop`; `head_branch` is only there for branches.

@@ -5,13 +5,17 @@ use std::os::unix::fs::chown;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde_json::json;
 
-use crate::cluster::environment;
+use crate::cluster::{apply, environment};
 use crate::command::{Run, command};
 use crate::forge::{Credentials, ids};
 use crate::layout::{INSIDE, Layout};
 use crate::machine::{Host, NODE};
 use crate::service::Service;
+
+/// The environments that keep their ledger here.
+const ENVIRONMENTS: [&str; 2] = ["staging", "prod"];
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 
@@ -41,7 +45,8 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
         .run()?;
         fs::write(
             folder.join("data/pg_hba.conf"),
-            "local all postgres peer\nhost all waybill 10.42.0.0/16 scram-sha-256\nhost all waybill 10.10.0.1/32 scram-sha-256\n",
+            // Each user to the database of its name.
+            "local all postgres peer\nhost sameuser all 10.42.0.0/16 scram-sha-256\n",
         )?;
     }
     let server = Service {
@@ -68,15 +73,56 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
         sql("postgres", "select 1").is_ok()
     })?;
     let credentials = Credentials::ensure(layout)?;
-    // By standard input: an argument could be read by every process.
-    sql(
-        "postgres",
-        &format!(
-            "do $$ begin create role waybill login password '{}'; exception when duplicate_object then null; end $$",
-            credentials.database
-        ),
-    )
-    .map(drop)
+    for environment in ENVIRONMENTS {
+        let name = user(environment);
+        let there = sql(
+            "postgres",
+            &format!("select 1 from pg_database where datname = '{name}'"),
+        )?;
+        if there.is_empty() {
+            // By standard input: an argument could be read by every process.
+            sql(
+                "postgres",
+                &format!(
+                    "create role {name} login password '{}';\ncreate database {name} owner {name};\n",
+                    credentials.database(environment)
+                ),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// User and database of an environment have the same name.
+fn user(environment: &str) -> String {
+    format!("waybill_{environment}")
+}
+
+/// Tells the environments where their databases are, before the first sync: in the Secret that the values name.
+///
+/// # Errors
+/// When the API server refuses.
+pub fn announce(layout: &Layout) -> Result<()> {
+    let credentials = Credentials::ensure(layout)?;
+    for environment in ENVIRONMENTS {
+        let (name, password) = (user(environment), credentials.database(environment));
+        let namespace = format!("waybill-{environment}");
+        let objects = json!({
+            "apiVersion": "v1",
+            "kind": "List",
+            "items": [
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {"name": "waybill-database", "namespace": namespace},
+                    "stringData": {"url": format!("postgres://{name}:{password}@{NODE}/{name}")},
+                },
+            ],
+        });
+        apply(&namespace, &objects.to_string())?;
+    }
+    Ok(())
 }
 
 /// Runs a statement as the server's administrator and returns its rows.

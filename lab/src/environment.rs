@@ -18,6 +18,9 @@ pub struct Environment<'a> {
     pub name: &'a str,
 }
 
+/// One thing that must be true of an environment.
+type Part<'a> = fn(&Environment<'a>, &Deployed) -> Result<Verdict<()>>;
+
 /// What must be true of a finished deployment.
 pub struct Deployed {
     /// The Git revision that Argo CD has synced.
@@ -28,7 +31,7 @@ pub struct Deployed {
     pub commit: String,
 }
 
-impl Environment<'_> {
+impl<'a> Environment<'a> {
     fn namespace(&self) -> String {
         format!("waybill-{}", self.name)
     }
@@ -44,6 +47,63 @@ impl Environment<'_> {
                 self.name
             ))?
             .with_context(|| format!("there is no Application waybill-{}", self.name))
+    }
+
+    /// The newest entry of Argo CD's history: its number, and the revision that was applied.
+    ///
+    /// # Errors
+    /// When nothing was ever applied.
+    pub fn last_applied(&self) -> Result<(i64, String)> {
+        let application = self.application()?;
+        let history = application["status"]["history"].as_array();
+        let newest = history.and_then(|entries| entries.last());
+        let newest = newest.with_context(|| format!("{} was never synced", self.name))?;
+        let revision = newest["revision"].as_str().map(str::to_owned);
+        newest["id"]
+            .as_i64()
+            .zip(revision)
+            .context("Argo CD's history has an entry without number or revision")
+    }
+
+    /// The commit that the service says it was built from, where it serves.
+    pub fn serving(&self) -> Option<String> {
+        let version: Value = serde_json::from_str(&self.get("/version")?).ok()?;
+        version["commit"].as_str().map(str::to_owned)
+    }
+
+    /// Waits until Argo CD calls the Application `Healthy`, `Degraded` or the like.
+    ///
+    /// # Errors
+    /// When it doesn't in time.
+    pub fn wait_health(&self, status: &str, limit: Duration) -> Result<()> {
+        eventually(&format!("{} is {status}", self.name), limit, || {
+            let application = self.application()?;
+            let health = &application["status"]["health"]["status"];
+            Ok(if health == status {
+                Verdict::Met(())
+            } else {
+                Verdict::Pending(format!("it is {health}"))
+            })
+        })
+    }
+
+    /// Waits until Argo CD has compared what is there with a revision, and calls it `Synced` or `OutOfSync`.
+    ///
+    /// # Errors
+    /// When it doesn't in time.
+    pub fn wait_compared(&self, revision: &str, status: &str, limit: Duration) -> Result<()> {
+        let what = format!("{} is {status} at {}", self.name, short(revision));
+        eventually(&what, limit, || {
+            let application = self.application()?;
+            let sync = &application["status"]["sync"];
+            Ok(
+                if sync["revision"] == revision && sync["status"] == status {
+                    Verdict::Met(())
+                } else {
+                    Verdict::Pending(format!("{} at {}", sync["status"], sync["revision"]))
+                },
+            )
+        })
     }
 
     /// The service's address in the cluster.
@@ -84,8 +144,28 @@ impl Environment<'_> {
         )
     }
 
+    /// As [`Environment::wait_deployed`], of a revision that the branch has left behind: by a rollback.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_rolled_back(&self, expected: &Deployed, limit: Duration) -> Result<()> {
+        let what = format!("{} serves {} again", self.name, short(&expected.commit));
+        eventually(&what, limit, || self.each(&Self::PARTS[..4], expected))
+    }
+
     fn deployed(&self, expected: &Deployed) -> Result<Verdict<()>> {
-        let parts = [Self::synced, Self::rolled_out, Self::runs, Self::answers];
+        self.each(&Self::PARTS, expected)
+    }
+
+    const PARTS: [Part<'a>; 5] = [
+        Self::operated,
+        Self::rolled_out,
+        Self::runs,
+        Self::answers,
+        Self::synced,
+    ];
+
+    fn each(&self, parts: &[Part<'a>], expected: &Deployed) -> Result<Verdict<()>> {
         for part in parts {
             match part(self, expected)? {
                 Verdict::Met(()) => {}
@@ -95,11 +175,10 @@ impl Environment<'_> {
         Ok(Verdict::Met(()))
     }
 
-    /// Argo CD has synced the revision, and finds no difference to it.
-    fn synced(&self, expected: &Deployed) -> Result<Verdict<()>> {
+    /// Argo CD has finished the operation that applies the revision.
+    fn operated(&self, expected: &Deployed) -> Result<Verdict<()>> {
         let application = self.application()?;
-        let status = &application["status"];
-        let operation = &status["operationState"];
+        let operation = &application["status"]["operationState"];
         let synced = operation["syncResult"]["revision"]
             .as_str()
             .unwrap_or_default();
@@ -110,16 +189,19 @@ impl Environment<'_> {
             ));
         }
         match operation["phase"].as_str().unwrap_or_default() {
-            "Succeeded" => {}
-            phase @ ("Failed" | "Error") => {
-                return Ok(Verdict::Failed(format!(
-                    "the sync {phase}: {}",
-                    operation["message"]
-                )));
-            }
-            phase => return pending(format!("the sync is {phase}")),
+            "Succeeded" => Ok(Verdict::Met(())),
+            phase @ ("Failed" | "Error") => Ok(Verdict::Failed(format!(
+                "the sync {phase}: {}",
+                operation["message"]
+            ))),
+            phase => pending(format!("the sync is {phase}")),
         }
-        let sync = &status["sync"];
+    }
+
+    /// Argo CD finds no difference to the revision, which is the branch's tip.
+    fn synced(&self, expected: &Deployed) -> Result<Verdict<()>> {
+        let application = self.application()?;
+        let sync = &application["status"]["sync"];
         if sync["status"] != "Synced" || sync["revision"] != expected.revision.as_str() {
             return pending(format!("{} at {}", sync["status"], sync["revision"]));
         }
@@ -231,11 +313,21 @@ impl Environment<'_> {
 
 /// The image block of an environment's values file, as it is on its branch.
 pub struct ImageValues {
+    /// The name that people read.
+    pub tag: String,
     /// The digest that is pulled.
     pub digest: String,
 }
 
 impl ImageValues {
+    /// Whether they still hold what stands there before the first release.
+    pub fn is_none(&self) -> bool {
+        self.digest
+            .trim_start_matches("sha256:")
+            .bytes()
+            .all(|digit| digit == b'0')
+    }
+
     /// Reads it from the forge.
     ///
     /// # Errors
@@ -258,6 +350,7 @@ impl ImageValues {
                 .with_context(|| format!("{file} on {reference} has no {key}"))
         };
         Ok(Self {
+            tag: value("tag")?,
             digest: value("digest")?,
         })
     }

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use nix::unistd::User;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::cluster::environment;
 use crate::command::{Run, command};
@@ -44,8 +45,8 @@ pub struct Credentials {
     pub bot: String,
     /// The secret that the forge signs webhooks to Argo CD with.
     pub webhook: String,
-    /// Password of the service's database user.
-    pub database: String,
+    /// What the passwords of the environments' database users are made of.
+    database: String,
     /// What the signing key is encrypted with.
     signing: String,
     forge_secret: String,
@@ -80,6 +81,13 @@ impl Credentials {
             .and_then(|file| Ok(serde_json::to_writer_pretty(file, &credentials)?))
             .with_context(|| format!("could not write {}", path.display()))?;
         Ok(credentials)
+    }
+}
+
+impl Credentials {
+    /// The password of an environment's database user.
+    pub fn database(&self, environment: &str) -> String {
+        hex::encode(Sha256::digest(format!("{}/{environment}", self.database)))
     }
 }
 

@@ -23,6 +23,7 @@ mod scenarios;
 mod service;
 mod ship;
 mod tools;
+mod traffic;
 mod up;
 
 use std::path::PathBuf;

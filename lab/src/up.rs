@@ -38,6 +38,9 @@ const STEPS: &[&str] = &[
     "lint", "coverage", "test", "security", "image", "scan", "publish", "deploy",
 ];
 
+/// The environments, in the order in which a commit reaches them.
+const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
+
 /// How much of the lab to bring up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
@@ -494,31 +497,28 @@ fn bring_up(
             .join()
             .unwrap_or_else(|_| bail!("setting up the forge broke off"));
         result.and(other)
-    })
+    })?;
+    database::announce(layout)
 }
 
 /// Notes where the host's doors lead.
 fn note_addresses(layout: &Layout) -> Result<()> {
     let kubernetes = Kubernetes::new(layout)?;
-    let dev = Environment {
-        kubernetes: &kubernetes,
-        name: "dev",
+    let mut addresses: Vec<(&str, SocketAddr)> = Vec::new();
+    for name in ENVIRONMENTS {
+        let environment = Environment {
+            kubernetes: &kubernetes,
+            name,
+        };
+        // One that was never synced has no address yet.
+        if let Ok(address) = environment.address() {
+            let address = format!("{}:80", address.trim_start_matches("http://"));
+            addresses.push((name, address.parse()?));
+        }
     }
-    .address()?;
-    let argocd = kubernetes
-        .get("/api/v1/namespaces/argocd/services/argocd-server")?
-        .context("there is no Service argocd-server")?;
-    let argocd = argocd["spec"]["clusterIP"]
-        .as_str()
-        .context("argocd-server has no address")?;
-    let addresses: Vec<(&str, SocketAddr)> = vec![
-        (
-            "dev",
-            format!("{}:80", dev.trim_start_matches("http://")).parse()?,
-        ),
-        ("argocd", format!("{argocd}:80").parse()?),
-        ("forge", format!("{NODE}:443").parse()?),
-    ];
+    let argocd = argocd::address(&kubernetes)?;
+    addresses.push(("argocd", format!("{argocd}:80").parse()?));
+    addresses.push(("forge", format!("{NODE}:443").parse()?));
     fs::write(
         layout.state("addresses.json"),
         serde_json::to_vec(&addresses)?,
@@ -601,6 +601,8 @@ fn print_status(layout: &Layout, doors: &[Door]) {
     let argocd = fs::read_to_string(layout.state("argocd-password")).unwrap_or_default();
     for (name, what, login) in [
         ("dev", "the service in dev", String::new()),
+        ("staging", "the service in staging", String::new()),
+        ("prod", "the service in prod", String::new()),
         (
             "argocd",
             "Argo CD (API; its web page is not in the Go module)",

@@ -2,15 +2,19 @@
 //! asserted; everything else about speed is only printed.
 
 mod branch;
+mod broken_image;
 mod config;
 mod deploy;
+mod drift;
 mod egress;
 mod fork;
 mod leftovers;
 mod no_loop;
+mod promotion;
 mod protection;
 mod pull_request;
 mod release;
+mod rollback;
 mod workflows;
 
 use std::fs;
@@ -84,11 +88,39 @@ static SCENARIOS: &[Scenario] = &[
         run: Where::Inside(config::run),
     },
     Scenario {
+        name: "promotion",
+        id: "T4",
+        title: "what dev runs reaches staging by an approval and a sync, and not without",
+        prepare: None,
+        run: Where::Inside(promotion::run),
+    },
+    Scenario {
         name: "deploy",
         id: "T1",
         title: "a code change travels from push to serving",
         prepare: None,
         run: Where::Inside(deploy::run),
+    },
+    Scenario {
+        name: "rollback",
+        id: "T2",
+        title: "a version that turned out bad is taken back from Argo CD's history",
+        prepare: None,
+        run: Where::Inside(rollback::run),
+    },
+    Scenario {
+        name: "drift",
+        id: "T5",
+        title: "an edit in the cluster is shown, and a sync undoes it",
+        prepare: None,
+        run: Where::Inside(drift::run),
+    },
+    Scenario {
+        name: "broken-image",
+        id: "T6",
+        title: "an image that nobody has is Degraded with a reason, and a rollback heals",
+        prepare: None,
+        run: Where::Inside(broken_image::run),
     },
     Scenario {
         name: "fork",
@@ -137,9 +169,13 @@ struct World {
 
 impl World {
     fn dev(&self) -> Environment<'_> {
+        self.environment("dev")
+    }
+
+    fn environment<'a>(&'a self, name: &'a str) -> Environment<'a> {
         Environment {
             kubernetes: &self.kubernetes,
-            name: "dev",
+            name,
         }
     }
 

@@ -1,0 +1,78 @@
+//! Requests without a pause, to see whether a roll-out lets one fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::http::get_text;
+
+/// Between two requests.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Somebody who asks all the time.
+pub struct Traffic {
+    done: Arc<AtomicBool>,
+    worker: JoinHandle<Tally>,
+}
+
+#[derive(Default)]
+struct Tally {
+    answered: u32,
+    failed: u32,
+}
+
+impl Traffic {
+    /// Begins to ask an address, on a new connection each time.
+    pub fn start(url: String) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&done);
+        let worker = thread::spawn(move || {
+            let mut tally = Tally::default();
+            loop {
+                match get_text(&url) {
+                    Some(_) => tally.answered += 1,
+                    None => tally.failed += 1,
+                }
+                if stop.load(Ordering::Relaxed) {
+                    return tally;
+                }
+                thread::sleep(PAUSE);
+            }
+        });
+        Self { done, worker }
+    }
+
+    /// Ends it, and returns how many requests were answered.
+    ///
+    /// # Errors
+    /// When one was not.
+    pub fn all_answered(self) -> Result<u32> {
+        self.done.store(true, Ordering::Relaxed);
+        let Ok(Tally { answered, failed }) = self.worker.join() else {
+            bail!("the requests broke off");
+        };
+        ensure!(
+            failed == 0,
+            "{failed} of {} requests failed",
+            answered + failed
+        );
+        Ok(answered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_nobody_answers_is_noticed() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", nobody.local_addr().unwrap());
+        drop(nobody);
+        let error = Traffic::start(url).all_answered().unwrap_err();
+        assert!(error.to_string().contains("requests failed"), "{error}");
+    }
+}
