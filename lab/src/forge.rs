@@ -722,7 +722,6 @@ fn job_environment(host: &Host) -> Vec<(String, String)> {
     add("CARGO_HOME", format!("{INSIDE}/cargo"));
     add("CARGO_NET_OFFLINE", "true".into());
     add("CARGO_TERM_COLOR", "never".into());
-    add("CARGO_INCREMENTAL", "0".into());
     if let Some(rustup) = &host.rustup_home {
         add("RUSTUP_HOME", rustup.display().to_string());
     }

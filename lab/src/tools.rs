@@ -26,7 +26,7 @@ pub struct Tool {
     tags: &'static str,
     /// Variables that the build wants.
     environment: &'static [(&'static str, &'static str)],
-    /// Linker variables; `VERSION` stands for the pinned version of the module.
+    /// Linker variables; `VERSION` stands for the pinned version of the module, `NUMBER` for it without its `v`.
     variables: &'static [&'static str],
     /// Files of the module that are needed at run time.
     files: &'static [&'static str],
@@ -72,7 +72,8 @@ pub static TOOLS: &[Tool] = &[
         cgo: false,
         tags: "",
         environment: &[],
-        variables: &["github.com/argoproj/argo-cd/v3/common.version=VERSION"],
+        // It puts a `v` before, and its API's login refuses a client with two.
+        variables: &["github.com/argoproj/argo-cd/v3/common.version=NUMBER"],
         files: &["manifests/install.yaml", "entrypoint.sh", "hack/gpg-wrapper.sh", "hack/git-verify-wrapper.sh"],
         minutes: 7.0,
     ),
@@ -259,11 +260,19 @@ impl Tool {
         let mut ldflags = String::from("-s -w");
         for variable in self.variables {
             ldflags.push_str(" -X ");
-            ldflags.push_str(&variable.replace("VERSION", self.version()));
+            let version = self.version();
+            let number = version.trim_start_matches('v');
+            ldflags.push_str(
+                &variable
+                    .replace("VERSION", version)
+                    .replace("NUMBER", number),
+            );
         }
         let status = self
             .go(layout)
             .args(["build", "-trimpath", "-buildvcs=false", "-mod=readonly"])
+            // What debuggers want goes in the end (-s -w); not to make it is a sixth of the time, as measured of CoreDNS.
+            .arg("-gcflags=all=-dwarf=false")
             .arg(format!("-tags={}", self.tags))
             .arg(format!("-ldflags={ldflags}"))
             .arg("-o")
