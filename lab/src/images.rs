@@ -174,13 +174,15 @@ pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
         .find(|image| image.name == name)
         .with_context(|| format!("the lab has no image {name}"))?;
     let reference = (image.reference)(layout)?;
-    let key = key([
-        image.containerfile,
-        reference.as_str(),
-        version("argocd")?,
-        version("helm")?,
-        version("coredns")?,
-    ]);
+    let mut parts = vec![image.containerfile.to_owned(), reference];
+    // Not only by version: they may have been built anew, in another way.
+    let programs = tools::named(&["argocd", "helm", "coredns"])?;
+    for folder in tools::bin_folders(layout, &programs) {
+        // The cache is in another place inside.
+        let folder = folder.strip_prefix(&layout.cache).unwrap_or(&folder);
+        parts.push(folder.display().to_string());
+    }
+    let key = key(parts.iter().map(String::as_str));
     Ok(layout.cache(format!("images/{name}-{key}.tar")))
 }
 
