@@ -200,7 +200,22 @@ impl ArgoCd {
         })
     }
 
-    /// What the cluster says about an object of the tree, newest last.
+    /// The log of a pod of the tree, as JSON, a line each.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn log(&self, application: &str, pod: &Value) -> Result<String> {
+        let of = |key: &str| pod[key].as_str().unwrap_or_default();
+        let path = format!(
+            "/applications/{application}/pods/{}/logs?namespace={}&container=waybill",
+            of("name"),
+            of("namespace"),
+        );
+        let log = self.api.request("GET", &path, None)?;
+        Ok(log.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What the cluster says about an object of the tree.
     ///
     /// # Errors
     /// When Argo CD refuses.

@@ -20,7 +20,7 @@ use crate::namespaces::MARK;
 /// One way in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Door {
-    /// What is behind it: `forge`, `argocd` or `dev`.
+    /// What is behind it: `forge`, `argocd` or an environment.
     pub name: String,
     /// The address on the host's loopback.
     pub listen: SocketAddr,
@@ -29,7 +29,13 @@ pub struct Door {
 }
 
 /// The port each door likes best; the next free one is taken where it is in use.
-const PORTS: &[(&str, u16)] = &[("dev", 18080), ("argocd", 18081), ("forge", 18443)];
+const PORTS: &[(&str, u16)] = &[
+    ("dev", 18080),
+    ("argocd", 18081),
+    ("staging", 18082),
+    ("prod", 18083),
+    ("forge", 18443),
+];
 
 /// The doors of a running lab.
 ///
@@ -45,22 +51,24 @@ pub fn doors(layout: &Layout) -> Result<Vec<Door>> {
     serde_json::from_str(&text).with_context(|| format!("could not read {}", path.display()))
 }
 
-/// Opens the doors to these targets, unless they are open.
+/// Opens the doors to these targets that are not open yet; the others keep their addresses.
 ///
 /// # Errors
 /// When the forwarder does not start.
 pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Result<Vec<Door>> {
-    let open = doors(layout)?;
-    if open.len() == targets.len()
-        && open
-            .iter()
-            .all(|door| TcpStream::connect(door.listen).is_ok())
-    {
+    let mut open = doors(layout)?;
+    open.retain(|door| {
+        targets.contains(&(door.name.as_str(), door.target))
+            && TcpStream::connect(door.listen).is_ok()
+    });
+    let is_open = |name: &str| open.iter().any(|door| door.name == name);
+    let missing = targets.iter().filter(|(name, _)| !is_open(name));
+    let missing: Vec<&(&str, SocketAddr)> = missing.collect();
+    if missing.is_empty() {
         return Ok(open);
     }
-    let path = layout.state("targets.json");
-    fs::write(&path, serde_json::to_vec(targets)?)?;
-    let _ = fs::remove_file(layout.state("doors.json"));
+    fs::write(layout.state("targets.json"), serde_json::to_vec(&missing)?)?;
+    fs::write(layout.state("doors.json"), serde_json::to_vec(&open)?)?;
     let log = File::create(layout.state("log/forward.log"))?;
     let own = crate::up::own_program()?;
     let mut child = command("setsid", [own.as_os_str()])
@@ -74,7 +82,7 @@ pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Res
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let open = doors(layout).unwrap_or_default();
-        if !open.is_empty() {
+        if open.len() == targets.len() {
             return Ok(open);
         }
         if child.try_wait()?.is_some() || Instant::now() > deadline {
@@ -93,7 +101,8 @@ pub fn run(layout: &Layout, init: i32) -> Result<()> {
     let text =
         fs::read_to_string(layout.state("targets.json")).context("the targets are not there")?;
     let targets: Vec<(String, SocketAddr)> = serde_json::from_str(&text)?;
-    let mut open = Vec::new();
+    // Beside those that an earlier one holds.
+    let mut open = doors(layout)?;
     for (name, target) in targets {
         let listener = listen(&name)?;
         let door = Door {

@@ -520,7 +520,7 @@ fn the_root_application_renders_itself_as_it_was_bootstrapped() {
 }
 
 #[test]
-fn each_environment_may_write_its_own_namespace_and_only_what_the_chart_renders() {
+fn each_environment_may_write_its_own_namespace_and_only_what_the_chart_is_made_of() {
     let argocd = render_argocd(&[]);
     let kinds: BTreeSet<String> = variants()
         .iter()
@@ -551,9 +551,12 @@ fn each_environment_may_write_its_own_namespace_and_only_what_the_chart_renders(
         );
         if name != "waybill" {
             assert_eq!(namespace, name);
+            // What a Deployment owns too, or Argo CD would not show it.
+            let mut allowed = kinds.clone();
+            allowed.extend(["Pod".to_owned(), "ReplicaSet".to_owned()]);
             assert_eq!(
                 strings(&project["namespaceResourceWhitelist"], "kind"),
-                kinds
+                allowed
             );
             let own = json!([{"group": "", "kind": "Namespace", "name": namespace}]);
             assert_eq!(project["clusterResourceWhitelist"], own);

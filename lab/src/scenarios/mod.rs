@@ -15,6 +15,7 @@ mod protection;
 mod pull_request;
 mod release;
 mod rollback;
+mod tree;
 mod workflows;
 
 use std::fs;
@@ -72,6 +73,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a rule of protection that is weakened or deleted is noticed",
         prepare: None,
         run: Where::Inside(protection::run),
+    },
+    Scenario {
+        name: "tree",
+        id: "G6",
+        title: "Argo CD shows what runs as a tree, down to the pods and their logs",
+        prepare: None,
+        run: Where::Inside(tree::run),
     },
     Scenario {
         name: "no-loop",
