@@ -87,6 +87,11 @@ impl Run {
             }
             match (run["status"].as_str(), run["conclusion"].as_str()) {
                 (Some("completed"), Some("success")) => Verdict::Met(jobs.to_vec()),
+                // By a newer one for the same commit: a pull request whose branch was just pushed is often opened and
+                // renewed at once.
+                (Some("completed"), Some("cancelled")) => {
+                    Verdict::Pending("the run was cancelled, and no other has started".into())
+                }
                 (Some("completed"), conclusion) => {
                     Verdict::Failed(format!("the run ended as {conclusion:?}"))
                 }

@@ -295,56 +295,58 @@ fn a_hold_is_kept_and_no_failure() {
     assert_eq!(project.branches(), before);
 }
 
+/// It fails for a reason, and changes nothing.
+fn refused(project: &Project, arguments: &[&str], reason: &str) {
+    let branches = project.branches();
+    let said = failed(&project.promote(arguments));
+    assert!(said.contains(reason), "{arguments:?}: {said}");
+    assert_eq!(project.branches(), branches, "{reason}");
+    assert!(project.changed().is_empty(), "{reason}");
+}
+
 #[test]
-fn what_cannot_be_promoted_changes_nothing_and_says_why() {
-    type Before = fn(&mut Project);
-    let nothing: Before = |_| {};
-    let cases: [(&[&str], Before, &str); 7] = [
-        (
-            &["--to", "dev"],
-            nothing,
-            "dev gets what is merged to develop",
-        ),
-        (&["--to", "prod"], nothing, "--version"),
+fn arguments_that_make_no_sense_change_nothing() {
+    let project = Project::new();
+    for (arguments, reason) in [
+        (&["--to", "dev"][..], "dev gets what is merged to develop"),
+        (&["--to", "prod"], "--version"),
         (
             &["--to", "staging", "--version", "v1.0.0"],
-            nothing,
             "`--version` is for prod",
         ),
         (
             &["--to", "prod", "--version", "1.0"],
-            nothing,
             "is not a release tag",
         ),
-        (
-            &["--to", "staging"],
-            |project| drop(project.change(DEV, &values("unreleased", NONE, ""))),
-            "dev has no image at develop",
-        ),
-        (
-            &["--to", "staging"],
-            // On no branch that the image came by.
-            |project| project.built = project.change_on("staging", "src/lib.rs", "x"),
-            "is not part of develop",
-        ),
-        (
-            &["--to", "staging"],
-            |project| {
-                project.change(STAGING, &values("unreleased", NONE, "a: 1\n"));
-                project.change_on("staging", STAGING, &values("unreleased", NONE, "a: 2\n"));
-            },
-            STAGING,
-        ),
-    ];
-    for (arguments, before, reason) in cases {
-        let mut project = Project::new();
-        before(&mut project);
-        let branches = project.branches();
-        let said = failed(&project.promote(arguments));
-        assert!(said.contains(reason), "{arguments:?}: {said}");
-        assert_eq!(project.branches(), branches, "{reason}");
-        assert!(project.changed().is_empty(), "{reason}");
+    ] {
+        refused(&project, arguments, reason);
     }
+}
+
+#[test]
+fn before_the_first_image_there_is_nothing_to_promote() {
+    let project = Project::new();
+    project.change(DEV, &values("unreleased", NONE, ""));
+    refused(
+        &project,
+        &["--to", "staging"],
+        "dev has no image at develop",
+    );
+}
+
+#[test]
+fn an_image_of_a_commit_that_is_not_merged_there_is_refused() {
+    let mut project = Project::new();
+    project.built = project.change_on("staging", "src/lib.rs", "x");
+    refused(&project, &["--to", "staging"], "is not part of develop");
+}
+
+#[test]
+fn a_conflict_names_the_files() {
+    let project = Project::new();
+    project.change(STAGING, &values("unreleased", NONE, "a: 1\n"));
+    project.change_on("staging", STAGING, &values("unreleased", NONE, "a: 2\n"));
+    refused(&project, &["--to", "staging"], STAGING);
 }
 
 #[test]
