@@ -82,9 +82,7 @@ impl Credentials {
             .with_context(|| format!("could not write {}", path.display()))?;
         Ok(credentials)
     }
-}
 
-impl Credentials {
     /// The password of an environment's database user.
     pub fn database(&self, environment: &str) -> String {
         hex::encode(Sha256::digest(format!("{}/{environment}", self.database)))
