@@ -283,6 +283,20 @@ impl<'a> Environment<'a> {
             .collect())
     }
 
+    /// How many of them are ready.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub fn ready_pods(&self) -> Result<usize> {
+        let is_ready = |pod: &&Value| {
+            let conditions = pod["status"]["conditions"].as_array();
+            let mut conditions = conditions.into_iter().flatten();
+            conditions
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        };
+        Ok(self.pods()?.iter().filter(is_ready).count())
+    }
+
     /// Why pods are not ready, in the cluster's words: `ImagePullBackOff: …`.
     fn trouble(&self) -> Result<String> {
         let mut reasons = Vec::new();

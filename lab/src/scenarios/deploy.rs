@@ -16,6 +16,7 @@ const BUDGET: f64 = 8.0 * 60.0;
 
 const CODE: &str = "src/http/probes.rs";
 const TEST: &str = "tests/api/ready.rs";
+const CHANGES: &str = "CHANGELOG.md";
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given dev serves, and answers /health in some words,
@@ -26,13 +27,17 @@ pub(super) fn run(world: &World) -> Result<()> {
     // As long as the other, so that the code stays formatted.
     let after = if before == "ok" { "up" } else { "ok" };
 
-    // When a pull request changes the words, with their test, and is merged,
+    // When a pull request changes the words, with their test and a version's notes, and is merged,
     let code = |word: &str| format!("Condition {{ status: \"{word}\" }}");
     world.edit(&clone, CODE, &code(&before), &code(after))?;
     let test = fs::read_to_string(clone.join(TEST))?;
     ensure!(test.contains("/health"), "{TEST} does not test /health");
     let asserted = |word: &str| format!("\"status\": \"{word}\"");
     world.edit(&clone, TEST, &asserted(&before), &asserted(after))?;
+    let version = version(world)?;
+    let section = "## [Unreleased]\n";
+    let notes = format!("{section}\n## [{version}]\n");
+    world.edit(&clone, CHANGES, section, &notes)?;
     world.commit(&clone, "http: Say it in another word")?;
     let mut pull = Clock::start();
     let merged = ship::merge(
@@ -72,6 +77,17 @@ pub(super) fn run(world: &World) -> Result<()> {
         journey.seconds()
     );
     Ok(())
+}
+
+/// One that nobody has released yet.
+fn version(world: &World) -> Result<String> {
+    let tags = world.forge.repository("GET", "/tags?limit=50", None)?;
+    let tags = tags.as_array().into_iter().flatten();
+    let ours = |tag: &&Value| {
+        let name = tag["name"].as_str().unwrap_or_default();
+        name.starts_with("v0.0.") && !name.contains('-')
+    };
+    Ok(format!("0.0.{}", tags.filter(ours).count() + 1))
 }
 
 fn health(answer: &str) -> Result<String> {

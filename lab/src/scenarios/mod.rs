@@ -10,6 +10,7 @@ mod egress;
 mod fork;
 mod leftovers;
 mod no_loop;
+mod production;
 mod promotion;
 mod protection;
 mod pull_request;
@@ -150,6 +151,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a version tag on staging names the image there, and is explained",
         prepare: Some(up::bring_scanners),
         run: Where::Inside(release::run),
+    },
+    Scenario {
+        name: "production",
+        id: "T4",
+        title: "a version of staging reaches prod by two approvals and a sync, and not by one",
+        prepare: Some(up::bring_scanners),
+        run: Where::Inside(production::run),
     },
     Scenario {
         name: "pull-request",

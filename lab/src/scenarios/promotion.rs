@@ -20,7 +20,7 @@ const SYNC_LIMIT: Duration = Duration::from_secs(180);
 pub(super) fn run(world: &World) -> Result<()> {
     promote(world)?;
     let staging = world.environment("staging");
-    let ready = staging.pods()?.iter().filter(|pod| is_ready(pod)).count();
+    let ready = staging.ready_pods()?;
     ensure!(ready == 2, "{ready} pods are ready in staging, not 2");
     Ok(())
 }
@@ -86,14 +86,7 @@ fn propose(world: &World) -> Result<Value> {
         Some(&json!({"ref": "develop"})),
     )?;
     Run::wait(forge, dispatch(WORKFLOW), &tip, CI_LIMIT)?;
-    let pulls = forge.repository(
-        "GET",
-        "/pulls?state=open&base_branch=staging&limit=50",
-        None,
-    )?;
-    let mut pulls = pulls.as_array().into_iter().flatten();
-    let pull = pulls.find(|pull| pull["head"]["ref"] == BRANCH);
-    pull.cloned().with_context(|| {
+    open_pull(world, "staging", BRANCH)?.with_context(|| {
         format!(
             "nothing is proposed: staging may have {} already; `cargo lab test deploy promotion` delivers another commit first",
             short(&tip)
@@ -101,10 +94,10 @@ fn propose(world: &World) -> Result<Value> {
     })
 }
 
-fn is_ready(pod: &Value) -> bool {
-    let conditions = pod["status"]["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+/// The open pull request of a branch to another.
+pub(super) fn open_pull(world: &World, base: &str, head: &str) -> Result<Option<Value>> {
+    let path = format!("/pulls?state=open&base_branch={base}&limit=50");
+    let pulls = world.forge.repository("GET", &path, None)?;
+    let mut pulls = pulls.as_array().into_iter().flatten();
+    Ok(pulls.find(|pull| pull["head"]["ref"] == head).cloned())
 }

@@ -64,7 +64,7 @@ pub(super) fn run(world: &World) -> Result<()> {
 }
 
 /// Pushes a tag for the commit that is checked out, and says which one that is.
-fn tag(world: &World, clone: &Path, name: &str) -> Result<String> {
+pub(super) fn tag(world: &World, clone: &Path, name: &str) -> Result<String> {
     let reference = format!("HEAD:refs/tags/{name}");
     let mut git = world.forge.git(clone);
     git.args(["push", "--quiet", "origin", &reference]).run()?;
