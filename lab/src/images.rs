@@ -175,12 +175,14 @@ pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
         .with_context(|| format!("the lab has no image {name}"))?;
     let reference = (image.reference)(layout)?;
     let mut parts = vec![image.containerfile.to_owned(), reference];
-    // Not only by version: they may have been built anew, in another way.
-    let programs = tools::named(&["argocd", "helm", "coredns"])?;
-    for folder in tools::bin_folders(layout, &programs) {
-        // The cache is in another place inside.
-        let folder = folder.strip_prefix(&layout.cache).unwrap_or(&folder);
-        parts.push(folder.display().to_string());
+    for tool in tools::named(&["argocd", "helm", "coredns"])? {
+        parts.push(tool.version().to_owned());
+        // Not only by version: it may have been built anew, in another way. Of its place only the name, as in
+        // `tools/argocd-v3.6.1-314314a4c80c/bin`: inside, the cache is elsewhere.
+        for folder in tools::bin_folders(layout, &[tool]) {
+            let name = folder.parent().and_then(Path::file_name);
+            parts.extend(name.map(|name| name.to_string_lossy().into_owned()));
+        }
     }
     let key = key(parts.iter().map(String::as_str));
     Ok(layout.cache(format!("images/{name}-{key}.tar")))
