@@ -245,10 +245,11 @@ pub fn run(layout: &Layout, names: &[String], list: bool, progress: Progress) ->
         return Ok(ExitCode::SUCCESS);
     }
     let was_up = namespaces::find(layout).is_some();
+    up::up(layout, None, None, progress)?;
+    // Only now: a new lab begins with an empty folder.
     for prepare in chosen.iter().filter_map(|scenario| scenario.prepare) {
         prepare(layout, progress)?;
     }
-    up::up(layout, None, None, progress)?;
     let init = namespaces::find(layout).context("the lab has ended")?;
     let mut failed = 0;
     for scenario in &chosen {
