@@ -49,11 +49,25 @@ impl<'a> Environment<'a> {
             .with_context(|| format!("there is no Application waybill-{}", self.name))
     }
 
-    /// The newest entry of Argo CD's history: its number, and the revision that was applied.
+    /// What was deployed last, and the number of its entry in Argo CD's history.
     ///
     /// # Errors
-    /// When nothing was ever applied.
-    pub fn last_applied(&self) -> Result<(i64, String)> {
+    /// When nothing was ever deployed, or nothing serves.
+    pub fn current(&self, forge: &Forge) -> Result<(i64, Deployed)> {
+        let (entry, revision) = self.last_applied()?;
+        let digest = ImageValues::read(forge, self.name, &revision)?.digest;
+        let commit = self
+            .serving()
+            .with_context(|| format!("{} does not serve", self.name))?;
+        let deployed = Deployed {
+            revision,
+            digest,
+            commit,
+        };
+        Ok((entry, deployed))
+    }
+
+    fn last_applied(&self) -> Result<(i64, String)> {
         let application = self.application()?;
         let history = application["status"]["history"].as_array();
         let newest = history.and_then(|entries| entries.last());

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::World;
 use crate::argocd::ArgoCd;
@@ -19,13 +19,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging is Healthy,
     let staging = world.environment("staging");
-    let (entry, revision) = staging.last_applied()?;
-    let image = ImageValues::read(&world.forge, "staging", &revision)?;
-    let good = Deployed {
-        digest: image.digest.clone(),
-        revision,
-        commit: staging.serving().context("staging does not serve")?,
-    };
+    let (entry, good) = staging.current(&world.forge)?;
+    let image = ImageValues::read(&world.forge, "staging", &good.revision)?;
     staging.wait_deployed(&good, LIMIT)?;
 
     // When an image that isn't there is merged and synced,

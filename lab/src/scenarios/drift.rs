@@ -9,7 +9,6 @@ use super::World;
 use crate::argocd::ArgoCd;
 use crate::cluster::kubectl;
 use crate::command::Run as _;
-use crate::environment::{Deployed, ImageValues};
 use crate::expect::{Verdict, eventually};
 
 const APPLICATION: &str = "waybill-staging";
@@ -18,12 +17,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging is as in git,
     let staging = world.environment("staging");
-    let (_, revision) = staging.last_applied()?;
-    let expected = Deployed {
-        digest: ImageValues::read(&world.forge, "staging", &revision)?.digest,
-        revision,
-        commit: staging.serving().context("staging does not serve")?,
-    };
+    let (_, expected) = staging.current(&world.forge)?;
     staging.wait_deployed(&expected, LIMIT)?;
     let before = replicas(world)?;
 

@@ -3,11 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{World, promotion};
 use crate::argocd::ArgoCd;
-use crate::environment::{Deployed, ImageValues};
 use crate::traffic::Traffic;
 
 const APPLICATION: &str = "waybill-staging";
@@ -20,12 +19,7 @@ const SYNC_LIMIT: Duration = Duration::from_secs(180);
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has run one version,
     let staging = world.environment("staging");
-    let (entry, revision) = staging.last_applied()?;
-    let old = Deployed {
-        digest: ImageValues::read(&world.forge, "staging", &revision)?.digest,
-        revision,
-        commit: staging.serving().context("staging does not serve")?,
-    };
+    let (entry, old) = staging.current(&world.forge)?;
     // and runs a newer one now, which people use,
     let traffic = Traffic::start(format!("{}/version", staging.address()?));
     let new = promotion::promote(world)?;
