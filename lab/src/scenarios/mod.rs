@@ -245,11 +245,14 @@ pub fn run(layout: &Layout, names: &[String], list: bool, progress: Progress) ->
         return Ok(ExitCode::SUCCESS);
     }
     let was_up = namespaces::find(layout).is_some();
+    let prepare = || {
+        let mut steps = chosen.iter().filter_map(|scenario| scenario.prepare);
+        steps.try_for_each(|prepare| prepare(layout, progress))
+    };
+    // Before, because a lab sees the crates that were there when it began; after, because it begins with an empty folder.
+    prepare()?;
     up::up(layout, None, None, progress)?;
-    // Only now: a new lab begins with an empty folder.
-    for prepare in chosen.iter().filter_map(|scenario| scenario.prepare) {
-        prepare(layout, progress)?;
-    }
+    prepare()?;
     let init = namespaces::find(layout).context("the lab has ended")?;
     let mut failed = 0;
     for scenario in &chosen {
