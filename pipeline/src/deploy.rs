@@ -189,7 +189,7 @@ impl Deploy {
         let git = &target.git;
         let start = Instant::now();
         let (mut attempt, mut refusals) = (0, 0);
-        let mut tip = self.fetch(&target, branch)?;
+        let mut tip = target.tip(branch)?;
         loop {
             attempt += 1;
             let commit = match self.prepare(&target, &here, &tip, path, branch, &source)? {
@@ -201,7 +201,7 @@ impl Deploy {
                 Ok(_) => return Ok(Written::Commit(commit)),
                 Err(refused) => refused,
             };
-            let moved = self.fetch(&target, branch)?;
+            let moved = target.tip(branch)?;
             refusals = if moved == tip { refusals + 1 } else { 0 };
             if refusals >= REFUSALS {
                 return Err(refused).with_context(|| format!("{branch} refuses the write-back"));
@@ -219,11 +219,8 @@ impl Deploy {
     fn target(&self, here: &Git) -> Result<Target> {
         let url = &self.repository;
         if url.is_empty() {
-            let url = here
-                .read(&["remote", "get-url", &self.remote])
-                .with_context(|| format!("there is no remote `{}`", self.remote))?;
             return Ok(Target {
-                git: authorised(here.clone(), &url)?,
+                git: to_remote(here.clone(), &self.remote)?,
                 remote: self.remote.clone(),
                 own: None,
             });
@@ -236,21 +233,6 @@ impl Deploy {
             remote: url.clone(),
             own: Some(folder),
         })
-    }
-
-    /// The branch as the remote has it now, with its history.
-    fn fetch(&self, target: &Target, branch: &str) -> Result<String> {
-        let (git, remote) = (&target.git, target.remote.as_str());
-        let reference = format!("refs/heads/{branch}");
-        let mut args = vec!["fetch", "--quiet", "--no-tags"];
-        if git.is_shallow()? {
-            args.push("--unshallow");
-        }
-        args.extend([remote, &reference]);
-        git.read(&args)
-            .with_context(|| format!("cannot fetch {branch} from {remote}"))?;
-        git.commit("FETCH_HEAD")
-            .context("git fetched something that is not a commit")
     }
 
     /// The commit that deploys on top of `tip`, or why there is none to make.
@@ -302,6 +284,14 @@ struct Target {
     own: Option<TempDir>,
 }
 
+impl Target {
+    /// The branch as the remote has it now, with its history.
+    fn tip(&self, branch: &str) -> Result<String> {
+        self.git
+            .fetch(&self.remote, &format!("refs/heads/{branch}"))
+    }
+}
+
 /// The branch that a write-back goes to. The others are protected by approvals: they change by pull request.
 fn own_branch(env: Env) -> Result<&'static str> {
     ensure!(
@@ -312,8 +302,16 @@ fn own_branch(env: Env) -> Result<&'static str> {
     Ok(env.branch())
 }
 
+/// A clone that its remote lets in.
+pub(crate) fn to_remote(git: Git, remote: &str) -> Result<Git> {
+    let url = git
+        .read(&["remote", "get-url", remote])
+        .with_context(|| format!("there is no remote `{remote}`"))?;
+    authorised(git, &url)
+}
+
 /// With the bot's token where there is one. A workflow has no other way in; a person has their own.
-pub(crate) fn authorised(git: Git, url: &str) -> Result<Git> {
+fn authorised(git: Git, url: &str) -> Result<Git> {
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Ok(git);
     }

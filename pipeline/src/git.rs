@@ -91,6 +91,22 @@ impl Git {
         Ok(self.read(&["rev-parse", "--is-shallow-repository"])? == "true")
     }
 
+    /// What a remote has under a full name now, with its history: `refs/heads/develop`.
+    pub(crate) fn fetch(&self, remote: &str, reference: &str) -> Result<String> {
+        let mut args = vec!["fetch", "--quiet", "--no-tags"];
+        if self.is_shallow()? {
+            args.push("--unshallow");
+        }
+        args.extend([remote, reference]);
+        let kinds = ["refs/heads/", "refs/tags/"];
+        let name = kinds.iter().find_map(|kind| reference.strip_prefix(kind));
+        let name = name.unwrap_or(reference);
+        self.read(&args)
+            .with_context(|| format!("cannot fetch {name} from {remote}"))?;
+        self.commit("FETCH_HEAD")
+            .context("git fetched something that is not a commit")
+    }
+
     /// The delivery bot's merge of `theirs` into `ours`. Out of objects: the work tree isn't touched.
     ///
     /// # Errors

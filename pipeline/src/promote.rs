@@ -5,7 +5,7 @@
 
 use crate::Outcome;
 use crate::api::Api;
-use crate::deploy::{HELD, authorised};
+use crate::deploy::{HELD, to_remote};
 use crate::environment::{Env, Image, Source, Values};
 use crate::forge::{self, short};
 use crate::git::Git;
@@ -120,12 +120,11 @@ enum Prepared {
 
 impl Promote {
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        let root = root()?;
-        let here = Git::new(&root);
-        let url = here
-            .read(&["remote", "get-url", &self.remote])
-            .with_context(|| format!("there is no remote `{}`", self.remote))?;
-        let git = authorised(here, &url)?;
+        let git = to_remote(Git::new(&root()?), &self.remote)?;
+        ensure!(
+            !git.is_shallow()?,
+            "this clone has only a part of the history: fetch all of it"
+        );
         let origin = self.origin(&git)?;
         let env = self.to.name();
         match self.prepare(&git, &origin)? {
@@ -156,7 +155,7 @@ impl Promote {
             (Env::Staging, Some(_)) => bail!("`--version` is for prod: staging gets what dev runs"),
             (Env::Staging, None) => {
                 let branch = Env::Dev.branch();
-                let commit = self.fetch(git, &format!("refs/heads/{branch}"))?;
+                let commit = git.fetch(&self.remote, &format!("refs/heads/{branch}"))?;
                 Ok(Origin {
                     env: Env::Dev,
                     name: format!("{branch} ({})", short(&commit)),
@@ -170,8 +169,8 @@ impl Promote {
                     !tags::is_preview(version)?,
                     "{version} is a preview, which prod doesn't get"
                 );
-                let commit = self.fetch(git, &format!("refs/tags/{version}"))?;
-                let staging = self.fetch(git, "refs/heads/staging")?;
+                let commit = git.fetch(&self.remote, &format!("refs/tags/{version}"))?;
+                let staging = git.fetch(&self.remote, "refs/heads/staging")?;
                 release::is_on_staging(git, &staging, &commit)?;
                 Ok(Origin {
                     env: Env::Staging,
@@ -183,22 +182,10 @@ impl Promote {
         }
     }
 
-    /// The commit that the remote has under a name, with its history.
-    fn fetch(&self, git: &Git, reference: &str) -> Result<String> {
-        ensure!(
-            !git.is_shallow()?,
-            "this clone has only a part of the history: fetch all of it"
-        );
-        git.read(&["fetch", "--quiet", "--no-tags", &self.remote, reference])
-            .with_context(|| format!("cannot fetch {reference} from {}", self.remote))?;
-        git.commit("FETCH_HEAD")
-            .with_context(|| format!("{reference} is not a commit"))
-    }
-
     fn prepare(&self, git: &Git, origin: &Origin) -> Result<Prepared> {
         let image = origin.image(git)?;
         let branch = self.to.branch();
-        let tip = self.fetch(git, &format!("refs/heads/{branch}"))?;
+        let tip = git.fetch(&self.remote, &format!("refs/heads/{branch}"))?;
         let merged = origin.merged_into(git, &tip, branch)?;
         let before = Values::read(git, &merged, &self.to.file())?;
         let after = before.with(&image)?;
@@ -284,7 +271,7 @@ impl Promote {
         if let Some(pull) = &open
             && !self.refresh
         {
-            let proposed = self.fetch(git, &format!("refs/heads/{branch}"))?;
+            let proposed = git.fetch(&self.remote, &format!("refs/heads/{branch}"))?;
             let proposed = Values::read(git, &proposed, &self.to.file())?.image()?;
             return Self::stays(pull, proposed.as_ref(), &proposal.image);
         }

@@ -2,6 +2,7 @@
 //! and pushed once; what comes after develop only adds tags to it.
 
 use crate::Outcome;
+use crate::environment::Env;
 use crate::forge::{self, Event};
 use crate::git::Git;
 use crate::image::{Description, Folder};
@@ -51,7 +52,8 @@ impl Publish {
                 if event.branch().is_none() {
                     release::on_staging(&Git::new(&root()?), &event.sha)?;
                 }
-                let Some(digest) = pinned(env)? else {
+                let (digest, env) = (pinned(env)?, env.name());
+                let Some(digest) = digest else {
                     ensure!(
                         event.branch().is_some(),
                         "{env} has no image yet that {tag} could name: promote one first"
@@ -75,17 +77,17 @@ impl Publish {
 }
 
 /// The environment whose image a run names anew, where it doesn't build one of its own.
-fn promoted_from(event: &Event) -> Option<&'static str> {
+fn promoted_from(event: &Event) -> Option<Env> {
     match event.branch() {
-        Some("main") => Some("prod"),
+        Some("main") => Some(Env::Prod),
         Some(_) => None,
-        None => Some("staging"),
+        None => Some(Env::Staging),
     }
 }
 
 /// The digest that an environment's values pin at the commit that is checked out.
-pub(crate) fn pinned(env: &str) -> Result<Option<String>> {
-    let path = format!("charts/waybill/values-{env}.yaml");
+pub(crate) fn pinned(env: Env) -> Result<Option<String>> {
+    let path = env.file();
     let file = root()?.join(&path);
     if !file.exists() {
         return Ok(None);

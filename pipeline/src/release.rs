@@ -2,6 +2,7 @@
 
 use crate::Outcome;
 use crate::api::{Api, Kind};
+use crate::environment::Env;
 use crate::forge::Event;
 use crate::git::Git;
 use crate::process::root;
@@ -34,7 +35,7 @@ impl Release {
         let preview = tags::is_preview(tag)?;
         let root = root()?;
         on_staging(&Git::new(&root), &event.sha)?;
-        let digest = publish::pinned("staging")?.context("staging has no image yet")?;
+        let digest = publish::pinned(Env::Staging)?.context("staging has no image yet")?;
         let registry = Registry::from_env()?;
         let commit = signature::verify(&registry, &digest)?;
         let sbom = signature::sbom(&registry, &digest)?;

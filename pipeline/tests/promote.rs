@@ -105,6 +105,13 @@ impl Project {
             .unwrap()
     }
 
+    /// What dev runs has been proposed to staging, and staging is that now.
+    fn merged_to_staging(&self) {
+        succeeded(&self.promote(&["--to", "staging"]));
+        let (staging, proposed) = ("refs/heads/staging", "refs/heads/promote/staging");
+        self.read(&["update-ref", staging, proposed]);
+    }
+
     fn read(&self, args: &[&str]) -> String {
         git(&self.folder.path().join("forge.git"), args)
     }
@@ -253,12 +260,7 @@ fn a_forks_branch_of_the_same_name_is_not_ours() {
 #[test]
 fn what_is_there_already_is_not_proposed() {
     let project = Project::new();
-    succeeded(&project.promote(&["--to", "staging"]));
-    project.read(&[
-        "update-ref",
-        "refs/heads/staging",
-        "refs/heads/promote/staging",
-    ]);
+    project.merged_to_staging();
     project.pulls.lock().unwrap().clear();
     project.changed();
     let said = succeeded(&project.promote(&["--to", "staging"]));
@@ -361,12 +363,7 @@ fn an_unsigned_image_is_not_proposed() {
 #[test]
 fn prod_is_offered_what_a_version_on_staging_names() {
     let project = Project::new();
-    succeeded(&project.promote(&["--to", "staging"]));
-    project.read(&[
-        "update-ref",
-        "refs/heads/staging",
-        "refs/heads/promote/staging",
-    ]);
+    project.merged_to_staging();
     project.read(&["tag", "v1.2.0", "staging"]);
     project.read(&["tag", "v1.3.0-rc.1", "staging"]);
     let elsewhere = project.change("src/main.rs", "two");
