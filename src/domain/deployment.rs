@@ -135,7 +135,8 @@ impl Deployment {
         }
         let finished_at = before
             .finished_at
-            .or_else(|| status.ends_rollout().then(now));
+            // A clock may be set back, but nothing ends before it began.
+            .or_else(|| status.ends_rollout().then(|| now().max(before.started_at)));
         Ok(Self {
             status,
             finished_at,
@@ -222,6 +223,15 @@ mod tests {
             .changed(becoming(Status::RolledBack))
             .unwrap();
         assert_eq!(rolled_back.finished_at, healthy.finished_at);
+    }
+
+    #[test]
+    fn never_ends_before_it_began() {
+        let mut deployment = deployment().changed(becoming(Status::Progressing)).unwrap();
+        // As when the clock was set back since.
+        deployment.started_at += chrono::TimeDelta::hours(1);
+        let healthy = deployment.changed(becoming(Status::Healthy)).unwrap();
+        assert_eq!(healthy.finished_at, Some(healthy.started_at));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::{Error, R2D2Connection};
-use diesel::{Connection, ConnectionResult, PgConnection, SqliteConnection};
+use diesel::{Connection, ConnectionResult, PgConnection, QueryResult, SqliteConnection};
 use serde::{Deserialize, Serialize};
 
 /// Which database, and where.
@@ -111,15 +111,10 @@ impl Manager {
         match &self.url {
             DatabaseUrl::Sqlite(path) => {
                 let mut connection = SqliteConnection::establish(&path.to_string_lossy())?;
-                // The time-out first, because switching to the write-ahead log needs a lock itself.
-                for pragma in [
-                    format!("busy_timeout = {millis}"),
-                    "journal_mode = WAL".to_owned(),
-                ] {
-                    connection
-                        .batch_execute(&format!("PRAGMA {pragma}"))
-                        .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
-                }
+                connection
+                    .batch_execute(&format!("PRAGMA busy_timeout = {millis}"))
+                    .and_then(|()| use_write_ahead_log(&mut connection, self.timeout))
+                    .map_err(diesel::ConnectionError::CouldntSetupConfiguration)?;
                 Ok(Database::Sqlite(connection))
             }
             DatabaseUrl::Postgres(url) => {
@@ -154,6 +149,26 @@ impl r2d2::ManageConnection for Manager {
     fn has_broken(&self, connection: &mut Database) -> bool {
         std::thread::panicking() || connection.is_broken()
     }
+}
+
+/// Of connections that switch a new file to the write-ahead log at once, SQLite refuses some without waiting, because they
+/// could wait for each other (<https://sqlite.org/c3ref/busy_handler.html>). When one has, the others have nothing to switch.
+fn use_write_ahead_log(connection: &mut SqliteConnection, timeout: Duration) -> QueryResult<()> {
+    let started = Instant::now();
+    loop {
+        match connection.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(error) if is_locked(&error) && started.elapsed() < timeout => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// diesel has no kind for SQLITE_BUSY, only SQLite's words.
+fn is_locked(error: &diesel::result::Error) -> bool {
+    use diesel::result::Error::DatabaseError;
+    matches!(error, DatabaseError(_, info) if info.message() == "database is locked")
 }
 
 /// By default libpq waits for a server that has vanished for as long as TCP does: a quarter of an hour.
@@ -204,6 +219,25 @@ mod tests {
             "mysql://db/ledger",
         ] {
             assert!(wrong.parse::<DatabaseUrl>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_file_can_be_opened_by_many_at_once() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let url = DatabaseUrl::Sqlite(folder.path().join("waybill.db"));
+            std::thread::scope(|scope| {
+                let openers: Vec<_> = (0..8)
+                    .map(|_| {
+                        let manager = Manager::new(url.clone(), Duration::from_secs(5));
+                        scope.spawn(move || manager.establish().map(drop))
+                    })
+                    .collect();
+                for opener in openers {
+                    assert_eq!(opener.join().unwrap(), Ok(()));
+                }
+            });
         }
     }
 
