@@ -22,7 +22,8 @@ use crate::progress::Progress;
 /// other work.
 pub const CI_LIMIT: Duration = Duration::from_secs(45 * 60);
 
-const SERVING_LIMIT: Duration = Duration::from_secs(180);
+/// For a sync and the roll-out after it; Kubernetes gives up after a minute.
+pub const SERVING_LIMIT: Duration = Duration::from_secs(180);
 
 /// Ships the checkout's HEAD to dev: on a fresh lab as it is, later by a pull request.
 ///

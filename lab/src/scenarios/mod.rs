@@ -41,8 +41,10 @@ struct Scenario {
     /// The requirement it proves.
     id: &'static str,
     title: &'static str,
+    /// Whether the jobs of its runs need scanners.
+    scanners: bool,
     /// What has to be done on the host before, where there is a network.
-    prepare: Option<fn(&Layout, Progress) -> Result<()>>,
+    prepare: Option<fn() -> Result<()>>,
     run: Where,
 }
 
@@ -58,6 +60,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "egress",
         id: "B1",
         title: "no packet can leave the lab",
+        scanners: false,
         prepare: None,
         run: Where::Inside(egress::run),
     },
@@ -65,6 +68,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "workflows",
         id: "B3",
         title: "the workflows that ran are the checkout's, byte for byte",
+        scanners: false,
         prepare: None,
         run: Where::Inside(workflows::run),
     },
@@ -72,6 +76,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "protection",
         id: "C21",
         title: "a rule of protection that is weakened or deleted is noticed",
+        scanners: false,
         prepare: None,
         run: Where::Inside(protection::run),
     },
@@ -79,6 +84,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "tree",
         id: "G6",
         title: "Argo CD shows what runs as a tree, down to the pods and their logs",
+        scanners: false,
         prepare: None,
         run: Where::Inside(tree::run),
     },
@@ -86,6 +92,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "no-loop",
         id: "C14",
         title: "a push that changes only values builds nothing",
+        scanners: false,
         prepare: None,
         run: Where::Inside(no_loop::run),
     },
@@ -93,6 +100,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "config",
         id: "T3",
         title: "a configuration change travels from git into the running pods",
+        scanners: false,
         prepare: None,
         run: Where::Inside(config::run),
     },
@@ -100,6 +108,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "promotion",
         id: "T4",
         title: "what dev runs reaches staging by an approval and a sync, and not without",
+        scanners: false,
         prepare: None,
         run: Where::Inside(promotion::run),
     },
@@ -107,6 +116,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "deploy",
         id: "T1",
         title: "a code change travels from push to serving",
+        scanners: false,
         prepare: None,
         run: Where::Inside(deploy::run),
     },
@@ -114,6 +124,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "rollback",
         id: "T2",
         title: "a version that turned out bad is taken back from Argo CD's history",
+        scanners: false,
         prepare: None,
         run: Where::Inside(rollback::run),
     },
@@ -121,6 +132,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "drift",
         id: "T5",
         title: "an edit in the cluster is shown, and a sync undoes it",
+        scanners: false,
         prepare: None,
         run: Where::Inside(drift::run),
     },
@@ -128,6 +140,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "broken-image",
         id: "T6",
         title: "an image that nobody has is Degraded with a reason, and a rollback heals",
+        scanners: false,
         prepare: None,
         run: Where::Inside(broken_image::run),
     },
@@ -135,6 +148,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "fork",
         id: "C11",
         title: "a fork's pull request finds no secret and publishes nothing",
+        scanners: false,
         prepare: None,
         run: Where::Inside(fork::run),
     },
@@ -142,6 +156,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "branch",
         id: "C11",
         title: "a push to another branch is checked and publishes nothing",
+        scanners: false,
         prepare: None,
         run: Where::Inside(branch::run),
     },
@@ -149,20 +164,23 @@ static SCENARIOS: &[Scenario] = &[
         name: "release",
         id: "C12",
         title: "a version tag on staging names the image there, and is explained",
-        prepare: Some(up::bring_scanners),
+        scanners: true,
+        prepare: None,
         run: Where::Inside(release::run),
     },
     Scenario {
         name: "production",
         id: "T4",
         title: "a version of staging reaches prod by two approvals and a sync, and not by one",
-        prepare: Some(up::bring_scanners),
+        scanners: true,
+        prepare: None,
         run: Where::Inside(production::run),
     },
     Scenario {
         name: "pull-request",
         id: "C4",
         title: "a pull request is checked; each kind of mistake is red at its job",
+        scanners: true,
         prepare: Some(pull_request::prepare),
         run: Where::Inside(pull_request::run),
     },
@@ -170,6 +188,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "leftovers",
         id: "B1",
         title: "down leaves nothing, even of a lab that was killed",
+        scanners: false,
         prepare: None,
         run: Where::Host(leftovers::run),
     },
@@ -245,14 +264,15 @@ pub fn run(layout: &Layout, names: &[String], list: bool, progress: Progress) ->
         return Ok(ExitCode::SUCCESS);
     }
     let was_up = namespaces::find(layout).is_some();
-    let prepare = || {
-        let mut steps = chosen.iter().filter_map(|scenario| scenario.prepare);
-        steps.try_for_each(|prepare| prepare(layout, progress))
-    };
-    // Before, because a lab sees the crates that were there when it began; after, because it begins with an empty folder.
-    prepare()?;
+    // Before: a lab sees the crates that were there when it began.
+    for prepare in chosen.iter().filter_map(|scenario| scenario.prepare) {
+        prepare()?;
+    }
     up::up(layout, None, None, progress)?;
-    prepare()?;
+    // After: a lab begins with an empty folder.
+    if chosen.iter().any(|scenario| scenario.scanners) {
+        up::bring_scanners(layout, progress)?;
+    }
     let init = namespaces::find(layout).context("the lab has ended")?;
     let mut failed = 0;
     for scenario in &chosen {

@@ -14,11 +14,8 @@ use crate::command::{Run as _, command};
 use crate::environment::short;
 use crate::expect::{Verdict, eventually};
 use crate::forge::random;
-use crate::layout::Layout;
 use crate::machine::Host;
-use crate::progress::Progress;
 use crate::ship::{self, CI_LIMIT, Proposal};
-use crate::up;
 
 /// Something that must not be merged.
 struct Defect {
@@ -180,9 +177,8 @@ fn comment(world: &World, number: i64, commit: &str) -> Result<Value> {
     })
 }
 
-/// Scanners, and a crate with a known hole: inside there is no network to get them from.
-pub(super) fn prepare(layout: &Layout, progress: Progress) -> Result<()> {
-    up::bring_scanners(layout, progress)?;
+/// A crate with a known hole: inside there is no network to get it from.
+pub(super) fn prepare() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("waybill-{}", random()?));
     let fetched = fetch(&folder);
     let _ = fs::remove_dir_all(&folder);

@@ -7,14 +7,13 @@ use anyhow::{Result, ensure};
 
 use super::{World, promotion};
 use crate::argocd::ArgoCd;
+use crate::ship::SERVING_LIMIT;
 use crate::traffic::Traffic;
 
 const APPLICATION: &str = "waybill-staging";
 
 /// The user's bound.
 const BUDGET: Duration = Duration::from_secs(120);
-
-const SYNC_LIMIT: Duration = Duration::from_secs(180);
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has run one version,
@@ -37,11 +36,11 @@ pub(super) fn run(world: &World) -> Result<()> {
     staging.wait_rolled_back(&old, BUDGET)?;
     eprintln!("  asked to serving: {:.1} s", asked.elapsed().as_secs_f64());
     // and Argo CD says that git wants another.
-    staging.wait_compared(&new.revision, "OutOfSync", SYNC_LIMIT)?;
+    staging.wait_compared(&new.revision, "OutOfSync", SERVING_LIMIT)?;
 
     // When it turns out to be good after all, a sync goes forward again.
     argocd.sync(APPLICATION)?;
-    staging.wait_deployed(&new, SYNC_LIMIT)?;
+    staging.wait_deployed(&new, SERVING_LIMIT)?;
 
     // All the while every request was answered.
     let answered = traffic.all_answered()?;
