@@ -14,9 +14,11 @@ RUN [ -d "$(rustc --print target-libdir --target "$TARGET")" ] || rustup target 
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 # The other packages of the workspace are not built, but Cargo wants to see them.
-COPY pipeline/Cargo.toml pipeline/
-COPY lab/Cargo.toml lab/
-RUN mkdir pipeline/src lab/src && touch pipeline/src/main.rs lab/src/main.rs
+COPY crates/devkit/Cargo.toml crates/devkit/
+COPY crates/pipeline/Cargo.toml crates/pipeline/
+COPY crates/lab/Cargo.toml crates/lab/
+RUN mkdir crates/devkit/src crates/pipeline/src crates/lab/src \
+    && touch crates/devkit/src/lib.rs crates/pipeline/src/main.rs crates/lab/src/main.rs
 COPY src src
 COPY migrations migrations
 ARG WAYBILL_COMMIT=unknown

@@ -11,7 +11,7 @@
   # A tool of the lab as the lab's own build of it lies there: `bin`, and beside it the files that the programs need at
   # run time, in `share`. Both are of one version, whichever nixpkgs has.
   withFiles = name: package: files:
-    pkgs.linkFarm "waybill-lab-${name}" {
+    pkgs.linkFarm "lab-${name}" {
       bin = "${package}/bin";
       share = files;
     };

@@ -33,10 +33,10 @@ in {
       "Cargo.lock"
       "Cargo.toml"
       "clippy.toml"
+      "crates"
       "docs/service.md"
-      "lab"
       "migrations"
-      "pipeline"
+      "quality.toml"
       "src"
       "tests"
     ]);

@@ -1,4 +1,4 @@
-# Versions that this project names in more than one place. pipeline/tests/nix.rs holds each against its source, and asks
+# Versions that this project names in more than one place. crates/pipeline/tests/nix.rs holds each against its source, and asks
 # for an entry for every program that the lab builds (`lab`, its go.mod). `vm` and `shell` are what Nix gives; where
 # they stand as words, nixpkgs' pin decides. Where an entry has several versions, `reason` says why that's meant.
 {
@@ -81,7 +81,7 @@
   };
 
   cargo-auditable = {
-    dockerfile = "0.7.7"; # and pipeline/src/tools.rs, which installs the same
+    dockerfile = "0.7.7"; # and crates/pipeline/src/tools.rs, which installs the same
     shell = "as in nixpkgs";
     reason = "any release writes the same list into the binary";
   };

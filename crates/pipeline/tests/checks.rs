@@ -1,0 +1,510 @@
+//! `cargo pipeline lint`, `test` and `tools` from outside. All programs but git are stand-ins, so that each can be
+//! missing or object, and nothing is installed on the machine that runs the tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod common;
+
+use common::{commit, failed, git, pipeline, succeeded};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// Notes what it is asked for and what it is given, and fails if that matches $FAIL. What installs makes more of it.
+const STAND_IN: &str = r#"#!/bin/sh
+set -eu
+asked="${0##*/} $*"
+echo "$asked" >> "$FAKE/log"
+for name in ${CARGO_PKG_NAME-} ${CARGO_MANIFEST_DIR-}; do echo "run as $name" >> "$FAKE/log"; done
+case "$asked" in "shellcheck --shell=bash -" | kubeconform*)
+  while IFS= read -r line || [ -n "$line" ]; do echo "given: $line" >> "$FAKE/log"; done
+esac
+case "$asked" in ${FAIL-nothing}) exit 1 ;; esac
+case "$asked" in
+  "helm template"*) echo "manifest" ;;
+  "cargo clippy"*) printf %s "${FAKE_WARNING-}" ;;
+  "id -u") echo "${FAKE_UID-0}" ;;
+  sudo*) shift; exec "$@" ;;
+  rustup*) cp "$0" "$FAKE/bin/cargo-${3#rust}" ;;
+  apt-get*install*) for package; do case "$package" in -* | install) ;; *) cp "$0" "$FAKE/bin/$package" ;; esac; done ;;
+  "cargo lab tools"*) mkdir -p "$FAKE/lab"; shift 2; for tool; do cp "$0" "$FAKE/lab/$tool"; done; echo; echo "$FAKE/lab" ;;
+esac
+"#;
+
+const WORKFLOW: &str = "\
+on: push
+permissions: {}
+jobs:
+  test:
+    timeout-minutes: 5
+    permissions: {}
+    steps:
+      - uses: some/action@3d3c42e5aac5ba805825da76410c181273ba90b1 # v1.2.3
+        with:
+          key: x
+      - uses: ./.github/actions/setup
+";
+
+/// A project on which all checks pass.
+struct Project {
+    folder: TempDir,
+}
+
+impl Project {
+    fn new() -> Self {
+        let project = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(project.path("bin")).unwrap();
+        for name in ["git", "env", "cp", "mkdir"] {
+            symlink(which(name), project.path("bin").join(name)).unwrap();
+        }
+        for name in [
+            "actionlint",
+            "apt-get",
+            "cargo",
+            "cargo-clippy",
+            "cargo-fmt",
+            "cc",
+            "hadolint",
+            "helm",
+            "id",
+            "initdb",
+            "kubeconform",
+            "make",
+            "nix",
+            "rustup",
+            "shellcheck",
+            "skopeo",
+            "sudo",
+            "zizmor",
+        ] {
+            project.add_program(name);
+        }
+        git(project.folder.path(), &["init", "--quiet", "clone"]);
+        for (file, text) in [
+            ("Dockerfile", "FROM scratch\n"),
+            ("run.sh", "echo by name\n"),
+            ("bin/by-content", "#!/usr/bin/env bash\n"),
+            ("bin/no-script", "#!/usr/bin/python3\n"),
+            (".github/workflows/ci.yaml", WORKFLOW),
+            (
+                ".github/actions/setup/action.yaml",
+                "runs:\n  steps:\n    - run: echo inside\n",
+            ),
+            (
+                "crates/lab/actions/some/action/action.yml",
+                "inputs:\n  key: {}\n",
+            ),
+            ("charts/waybill/values-dev.yaml", "a: 1\n"),
+            ("charts/waybill/ci/other.yaml", "a: 1\n"),
+        ] {
+            project.commit(file, text);
+        }
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn commit(&self, file: &str, text: &str) {
+        commit(&self.path("clone"), file, text);
+    }
+
+    fn add_program(&self, name: &str) {
+        let file = self.path("bin").join(name);
+        fs::write(&file, STAND_IN).unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn without(&self, program: &str) -> &Self {
+        fs::remove_file(self.path("bin").join(program)).unwrap();
+        self
+    }
+
+    fn step(&self, words: &[&str]) -> Command {
+        let mut command = pipeline(&self.path("clone"), words);
+        command
+            .env("PATH", self.path("bin"))
+            .env("FAKE", self.folder.path())
+            .env("GITHUB_PATH", self.path("github-path"));
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.step(words).output().unwrap()
+    }
+
+    fn run_failing(&self, words: &[&str], what: &str) -> Output {
+        self.step(words).env("FAIL", what).output().unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+}
+
+fn which(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .unwrap()
+}
+
+/// The words of a check's row in the table.
+fn row(said: &str, check: &str) -> String {
+    let row = said.lines().find_map(|line| line.strip_prefix(check));
+    let words: Vec<&str> = row.unwrap_or_default().split_whitespace().collect();
+    words.join(" ")
+}
+
+#[test]
+fn lint_shows_each_tool_what_is_its_own() {
+    let project = Project::new();
+    let said = succeeded(&project.run(&["lint"]));
+    for check in [
+        "format",
+        "clippy",
+        "dockerfile",
+        "scripts",
+        "house rules",
+        "chart",
+        "workflows",
+        "workflow security",
+    ] {
+        assert!(
+            row(&said, &format!("{check} ")).starts_with("passed"),
+            "{check}: {said}"
+        );
+    }
+    let schemas = row(&said, "schemas");
+    assert!(
+        schemas.starts_with("skipped") && schemas.contains("KUBECONFORM_SCHEMA_LOCATION"),
+        "{said}"
+    );
+    let log = project.read("log");
+    for asked in [
+        "cargo fmt --all --check\n",
+        "cargo clippy --workspace --all-targets --locked --message-format=json\n",
+        "hadolint Dockerfile\n",
+        "shellcheck bin/by-content run.sh\n",
+        "given: echo inside\n",
+        "helm lint --strict --quiet --values charts/waybill/values-dev.yaml charts/waybill\n",
+        "helm template waybill --values charts/waybill/ci/other.yaml charts/waybill\n",
+        "actionlint -color\n",
+        "zizmor --offline --no-progress .github\n",
+    ] {
+        assert!(log.contains(asked), "{asked} is not in {log}");
+    }
+}
+
+#[test]
+fn lint_fails_if_any_tool_objects_and_the_others_run_all_the_same() {
+    for (what, check, reason) in [
+        ("cargo fmt*", "format ", "`cargo fmt --all --check` failed"),
+        ("cargo clippy*", "clippy ", "failed"),
+        ("hadolint*", "dockerfile ", "failed"),
+        ("shellcheck bin*", "scripts ", "failed"),
+        (
+            "shellcheck --shell*",
+            "scripts ",
+            "objects to .github/actions/setup/action.yaml, step 1",
+        ),
+        (
+            "helm lint*/ci/*",
+            "chart ",
+            "helm objects to charts/waybill/ci/other.yaml",
+        ),
+        ("actionlint*", "workflows ", "failed"),
+        ("zizmor*", "workflow security ", "failed"),
+    ] {
+        let project = Project::new();
+        let output = project.run_failing(&["lint"], what);
+        let table = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            failed(&output).ends_with("error: 1 checks failed\n"),
+            "{what}"
+        );
+        let row = row(&table, check);
+        assert!(
+            row.starts_with("FAILED") && row.contains(reason),
+            "{what}: {table}"
+        );
+        assert_eq!(table.matches("passed").count(), 7, "{what}: {table}");
+    }
+}
+
+#[test]
+fn lint_says_where_to_get_what_is_missing() {
+    let project = Project::new();
+    let output = project.without("shellcheck").run(&["lint"]);
+    let said = failed(&output);
+    let reason = "shellcheck is not on PATH: `cargo pipeline tools lint` gets it";
+    assert!(said.contains(reason), "{said}");
+}
+
+#[test]
+fn lint_shows_what_clippy_objects_to() {
+    let project = Project::new();
+    let warning = r#"{"reason":"compiler-message","message":{"code":{"code":"clippy::x"},"spans":[],"message":"x","rendered":"warning: it is x\n"}}"#;
+    let mut lint = project.step(&["lint"]);
+    let output = lint.env("FAKE_WARNING", warning).output().unwrap();
+    assert!(failed(&output).contains("warning: it is x\n"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(row(&said, "clippy ").ends_with("1 warnings"), "{said}");
+}
+
+/// Else each cargo inside `cargo pipeline` builds ring anew, and the next `cargo pipeline` does so again.
+#[test]
+fn programs_do_not_see_which_package_cargo_runs() {
+    let project = Project::new();
+    let mut lint = project.step(&["lint"]);
+    lint.env("CARGO_PKG_NAME", "pipeline");
+    lint.env("CARGO_MANIFEST_DIR", "/somewhere");
+    succeeded(&lint.output().unwrap());
+    let log = project.read("log");
+    assert!(
+        log.contains("cargo fmt") && !log.contains("run as"),
+        "{log}"
+    );
+}
+
+#[test]
+fn lint_validates_manifests_where_there_are_schemas() {
+    let project = Project::new();
+    let run = |project: &Project, fail: &str| {
+        let mut lint = project.step(&["lint"]);
+        lint.env("KUBECONFORM_SCHEMA_LOCATION", "/schemas")
+            .env("FAIL", fail);
+        lint.output().unwrap()
+    };
+    let said = succeeded(&run(&project, "nothing"));
+    assert!(row(&said, "schemas ").starts_with("passed"), "{said}");
+    let log = project.read("log");
+    // Helm and kubeconform run at the same time, so nothing says whose line comes first.
+    for line in [
+        "kubeconform -strict -summary -schema-location /schemas\n",
+        "given: manifest\n",
+    ] {
+        assert_eq!(log.matches(line).count(), 2, "{line}: {log}");
+    }
+
+    let said = failed(&run(&project, "kubeconform*"));
+    assert!(
+        said.contains("kubeconform objects to charts/waybill/ci/other.yaml"),
+        "{said}"
+    );
+}
+
+#[test]
+fn lint_knows_the_rules_of_the_house() {
+    let long = "true\n".repeat(21);
+    for (file, text, reason) in [
+        (
+            ".github/workflows/ci.yaml",
+            WORKFLOW.replacen("permissions: {}", "permissions: read-all", 1),
+            ".github/workflows/ci.yaml: the top must say `permissions: {}`",
+        ),
+        (
+            ".github/workflows/ci.yaml",
+            WORKFLOW.replace("    timeout-minutes: 5\n", ""),
+            "the job `test` has no `timeout-minutes`",
+        ),
+        (
+            ".github/workflows/ci.yaml",
+            WORKFLOW.replace("@3d3c42e5aac5ba805825da76410c181273ba90b1 # ", "@"),
+            "`uses: some/action@v1.2.3` must be",
+        ),
+        (
+            ".github/workflows/ci.yaml",
+            WORKFLOW.replace("some/action", "other/action"),
+            "other/action has no stand-in for the lab",
+        ),
+        (
+            ".github/workflows/ci.yaml",
+            WORKFLOW.replace("key: x", "token: x"),
+            "crates/lab/actions/some/action/action.yml has no input `token`",
+        ),
+        ("run.sh", long.clone(), "run.sh: "),
+        (
+            ".github/actions/setup/action.yaml",
+            format!(
+                "runs:\n  steps:\n    - run: |\n{}",
+                long.replace("true", "        true")
+            ),
+            ".github/actions/setup/action.yaml, step 1: ",
+        ),
+    ] {
+        let project = Project::new();
+        project.commit(file, &text);
+        let output = project.run(&["lint"]);
+        let said = failed(&output);
+        assert!(said.contains(reason), "{reason} is not in {said}");
+        let table = String::from_utf8_lossy(&output.stdout);
+        assert!(row(&table, "house rules ").starts_with("FAILED"), "{table}");
+    }
+}
+
+#[test]
+fn a_chart_without_values_is_an_error() {
+    let project = Project::new();
+    for file in ["values-dev.yaml", "ci/other.yaml"] {
+        fs::remove_file(project.path("clone/charts/waybill").join(file)).unwrap();
+    }
+    assert!(failed(&project.run(&["lint"])).contains("has no values-<env>.yaml"));
+}
+
+#[test]
+fn test_runs_the_stages_it_is_told_to() {
+    for (stage, command) in [
+        ("unit", "cargo test --workspace --locked --lib --bins\n"),
+        ("integration", "cargo test --workspace --locked --test *\n"),
+        ("nix", "--test nix -- --ignored\n"),
+        ("lab", "cargo lab test\n"),
+    ] {
+        let project = Project::new();
+        let said = succeeded(&project.run(&["test", "--only", stage]));
+        assert!(
+            said.ends_with("checks: 1 passed, 0 failed\n"),
+            "{stage}: {said}"
+        );
+        let log = project.read("log");
+        assert!(log.contains(command), "{stage}: {log}");
+        assert_eq!(log.matches("cargo ").count(), 1, "{stage}: {log}");
+    }
+}
+
+#[test]
+fn test_runs_all_its_stages_and_fails_if_one_does() {
+    let project = Project::new();
+    let words = ["test", "--only", "unit", "--only", "integration"];
+    let output = project.run_failing(&words, "cargo test*--lib*");
+    failed(&output);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.ends_with("checks: 1 passed, 1 failed\n"), "{said}");
+    assert!(row(&said, "unit").starts_with("FAILED"), "{said}");
+
+    let both = ["test", "--only", "unit", "--skip", "lab"];
+    assert!(failed(&project.run(&both)).contains("cannot be used with"));
+}
+
+#[test]
+fn test_reports_tools_that_it_cannot_install() {
+    let project = Project::new();
+    let mut test = project.without("make").step(&["test", "--only", "unit"]);
+    let output = test.env("FAKE_UID", "1000").output().unwrap();
+    failed(&output);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        row(&said, "tools").contains("install them by hand: make"),
+        "{said}"
+    );
+    // They may do without.
+    assert!(said.ends_with("checks: 1 passed, 1 failed\n"), "{said}");
+}
+
+#[test]
+fn tools_says_what_is_missing_and_installs_nothing_if_only_asked() {
+    let project = Project::new();
+    let said = succeeded(&project.run(&["tools", "--check"]));
+    assert!(said.contains("helm") && !said.contains("missing"), "{said}");
+
+    for program in ["cc", "actionlint", "cargo-clippy"] {
+        project.without(program);
+    }
+    let output = project.run(&["tools", "--check"]);
+    let reason = failed(&output);
+    assert!(
+        reason.contains("3 of ")
+            && reason.contains("tools are missing: run `cargo pipeline tools`"),
+        "{reason}"
+    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    for missing in [
+        "missing (Debian package gcc)",
+        "missing (cargo lab tools actionlint)",
+        "missing (rustup component add clippy)",
+    ] {
+        assert!(said.contains(missing), "{missing} is not in {said}");
+    }
+    let log = project.read("log");
+    assert!(
+        !log.contains("apt-get") && !log.contains("cargo lab") && !log.contains("rustup"),
+        "{log}"
+    );
+}
+
+#[test]
+fn tools_builds_what_is_missing_and_puts_it_on_the_path() {
+    let project = Project::new();
+    let run = project
+        .without("actionlint")
+        .without("cargo-clippy")
+        .run(&["tools", "lint"]);
+    let said = succeeded(&run);
+    assert!(
+        said.contains("actionlint") && !said.contains("missing"),
+        "{said}"
+    );
+    assert_eq!(
+        project.read("github-path"),
+        format!("{}\n", project.path("lab").display())
+    );
+    let log = project.read("log");
+    assert!(log.contains("cargo lab tools actionlint\n"), "{log}");
+    assert!(log.contains("rustup component add clippy\n"), "{log}");
+
+    let project = Project::new();
+    let said = failed(
+        &project
+            .without("helm")
+            .run_failing(&["tools", "lint"], "cargo lab*"),
+    );
+    assert!(said.contains("`cargo lab tools helm` failed"), "{said}");
+}
+
+#[test]
+fn tools_installs_debian_packages_where_it_may() {
+    let project = Project::new();
+    project.without("make");
+    let tools = |uid: &str, ci: &str| {
+        let mut tools = project.step(&["tools", "test"]);
+        tools.env("FAKE_UID", uid).env("CI", ci).output().unwrap()
+    };
+    if !Path::new("/etc/debian_version").exists() {
+        let said = failed(&tools("0", ""));
+        assert!(
+            said.contains("this is not Debian; install them by hand: make"),
+            "{said}"
+        );
+        return;
+    }
+    let said = failed(&tools("1000", ""));
+    assert!(
+        said.contains("this needs root; install them by hand: make"),
+        "{said}"
+    );
+    assert!(!project.read("log").contains("apt-get"));
+
+    let install = "apt-get --quiet install --yes --no-install-recommends make\n";
+    succeeded(&tools("0", ""));
+    let log = project.read("log");
+    assert!(
+        log.contains("\napt-get --quiet update\n") && log.contains(install),
+        "{log}"
+    );
+    assert!(!log.contains("sudo"), "{log}");
+
+    project.without("make");
+    succeeded(&tools("1000", "true"));
+    let log = project.read("log");
+    assert!(
+        log.contains("sudo --non-interactive env DEBIAN_FRONTEND=noninteractive apt-get"),
+        "{log}"
+    );
+    assert_eq!(log.matches(install).count(), 3, "{log}");
+}
