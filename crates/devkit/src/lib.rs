@@ -1,4 +1,14 @@
 //! What both tools use: the pipeline (`cargo pipeline`) and the lab (`cargo lab`) depend on this crate and never on
 //! each other.
 
+pub mod delivery;
+pub mod env;
+// pub mod forge;
+pub mod git;
+pub mod http;
 pub mod process;
+pub mod reference;
+#[cfg(test)]
+mod test_server;
+pub mod values;
+pub mod yaml;
