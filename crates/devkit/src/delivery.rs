@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The file is not TOML, lacks a key, or has one that is not known.
     #[error("{FILE} is not valid: {0}")]
-    Syntax(#[from] toml::de::Error),
+    Syntax(toml::de::Error),
     /// The values contradict each other.
     #[error("{FILE} is not valid:{}", lines(.0))]
     Invalid(Vec<String>),
@@ -139,7 +139,7 @@ impl Delivery {
     /// # Errors
     /// When it is not valid; with everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let file: File = toml::from_str(text)?;
+        let file: File = toml::from_str(text).map_err(Error::Syntax)?;
         file.check()
     }
 
@@ -151,6 +151,14 @@ impl Delivery {
     /// The image without tag or digest: `ghcr.io/acme/shop`.
     pub fn image_repository(&self) -> &Repository {
         &self.image_repository
+    }
+
+    /// The image in another registry: `localhost:5000/acme/shop`.
+    ///
+    /// # Errors
+    /// When `registry` is not a host with an optional port.
+    pub fn image_repository_in(&self, registry: &str) -> Result<Repository, reference::Error> {
+        format!("{registry}/{}", self.image_repository.path()).parse()
     }
 
     /// The environments, in the order in which a version passes through them. There are at least two.
@@ -518,6 +526,9 @@ mod tests {
             delivery.image_repository().as_str(),
             "ghcr.io/waybill/waybill"
         );
+        let elsewhere = delivery.image_repository_in("localhost:5000").unwrap();
+        assert_eq!(elsewhere.as_str(), "localhost:5000/waybill/waybill");
+        assert!(delivery.image_repository_in("https://ghcr.io").is_err());
         assert_eq!(delivery.chart, "charts/waybill");
         let staging = delivery.environment("staging").unwrap();
         assert_eq!(staging.namespace, "waybill-staging");

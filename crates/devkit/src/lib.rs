@@ -3,7 +3,7 @@
 
 pub mod delivery;
 pub mod env;
-// pub mod forge;
+pub mod forge;
 pub mod git;
 pub mod http;
 pub mod process;

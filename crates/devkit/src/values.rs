@@ -14,12 +14,12 @@ pub enum Error {
     #[error(transparent)]
     Yaml(#[from] yaml::Error),
     /// A key holds something that is not a tag or digest.
-    #[error("`{key}`: {source}")]
+    #[error("`{key}`: {reason}")]
     Reference {
         /// The path of the key.
         key: &'static str,
         /// What is wrong with its value.
-        source: reference::Error,
+        reason: reference::Error,
     },
     /// `hold` is neither a map nor nothing.
     #[error("`hold` must be a map with `reason`, `by` and `since`; remove it to end the hold")]
@@ -80,7 +80,7 @@ impl Values {
         let tag: Tag = self
             .scalar(key)?
             .parse()
-            .map_err(|source| Error::Reference { key, source })?;
+            .map_err(|reason| Error::Reference { key, reason })?;
         Ok(Some(Image { tag, digest }))
     }
 
@@ -95,7 +95,7 @@ impl Values {
             digest => digest
                 .parse()
                 .map(Some)
-                .map_err(|source| Error::Reference { key, source }),
+                .map_err(|reason| Error::Reference { key, reason }),
         }
     }
 

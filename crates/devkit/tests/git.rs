@@ -1,5 +1,7 @@
 //! Git on real repositories, with configurations and environments that would change what it does.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use devkit::git::{Error, File, Git, Identity, root};
 use devkit::process::{Run, command};
 use std::fs;
