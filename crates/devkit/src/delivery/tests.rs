@@ -1,0 +1,201 @@
+use super::*;
+
+const OURS: &str = include_str!("../../../../delivery.toml");
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+fn problems(from: &str, to: &str) -> String {
+    assert!(OURS.contains(from), "{from}");
+    let error = Delivery::parse(&OURS.replace(from, to)).unwrap_err();
+    error.to_string()
+}
+
+#[test]
+fn our_own_file_fills_in_what_it_leaves_out() {
+    let delivery = Delivery::parse(OURS).unwrap();
+    assert_eq!(delivery.repository(), "waybill/waybill");
+    assert_eq!(
+        delivery.image_repository().as_str(),
+        "ghcr.io/waybill/waybill"
+    );
+    let elsewhere = delivery.image_repository_in("localhost:5000").unwrap();
+    assert_eq!(elsewhere.as_str(), "localhost:5000/waybill/waybill");
+    assert!(delivery.image_repository_in("https://ghcr.io").is_err());
+    assert_eq!(delivery.chart, "charts/waybill");
+    let staging = delivery.environment("staging").unwrap();
+    assert_eq!(staging.namespace, "waybill-staging");
+    assert_eq!(staging.values, "charts/waybill/values-staging.yaml");
+    assert_eq!(delivery.application(staging), "waybill-staging");
+    assert_eq!(delivery.previous(staging), Some(delivery.first()));
+    assert_eq!(delivery.next(staging), Some(delivery.last()));
+    assert_eq!(delivery.previous(delivery.first()), None);
+    assert_eq!(delivery.next(delivery.last()), None);
+    assert_eq!(delivery.tagged(), staging);
+}
+
+#[test]
+fn branches_find_their_environment() {
+    let delivery = Delivery::parse(OURS).unwrap();
+    assert_eq!(delivery.by_branch("main"), Some(delivery.last()));
+    assert!(delivery.is_deployed_branch("develop"));
+    assert!(!delivery.is_deployed_branch("feature/develop"));
+    assert!(delivery.is_built("develop") && delivery.is_built("feature/x"));
+    assert!(!delivery.is_built("staging") && !delivery.is_built("main"));
+    let values = "charts/waybill/values-prod.yaml";
+    assert_eq!(delivery.by_values(values), Some(delivery.last()));
+    assert_eq!(delivery.by_values("charts/waybill/values.yaml"), None);
+}
+
+#[test]
+fn tags_follow_the_templates() {
+    let delivery = Delivery::parse(OURS).unwrap();
+    let of = |name: &str| delivery.environment(name).unwrap().image_tags(COMMIT);
+    assert_eq!(of("dev"), ["sha-0123456", "develop", "develop-0123456"]);
+    assert!(of("staging").is_empty());
+    assert_eq!(of("prod"), ["main", "sha-0123456"]);
+    assert_eq!(
+        delivery.release_image_tags("v1.0.0", false, COMMIT),
+        ["sha-0123456", "latest", "v1.0.0"]
+    );
+    assert_eq!(
+        delivery.release_image_tags("v1.0.0-rc.1", true, COMMIT),
+        ["sha-0123456", "v1.0.0-rc.1"]
+    );
+}
+
+#[test]
+fn another_environment_is_only_an_entry() {
+    let qa = "[[environment]]\nname = \"qa\"\nbranch = \"qa\"\npromotion = \"pull-request\"\nsync = \"manual\"\napprovals = 1\n\n[[environment]]\nname = \"prod\"";
+    let text = OURS.replace("[[environment]]\nname = \"prod\"", qa);
+    let delivery = Delivery::parse(&text).unwrap();
+    let names: Vec<&str> = delivery.names().collect();
+    assert_eq!(names, ["dev", "staging", "qa", "prod"]);
+    assert_eq!(delivery.previous(delivery.last()).unwrap().name, "qa");
+    assert_eq!(delivery.tagged().name, "qa");
+    assert!(!delivery.is_built("qa"));
+}
+
+#[test]
+fn an_owner_with_capitals_has_an_image_without() {
+    let text = OURS.replace("owner = \"waybill\"", "owner = \"Acme\"");
+    let delivery = Delivery::parse(&text).unwrap();
+    assert_eq!(delivery.repository(), "Acme/waybill");
+    assert_eq!(delivery.image_repository().path(), "acme/waybill");
+}
+
+#[test]
+fn what_contradicts_itself_is_refused_with_the_reason() {
+    for (from, to, reason) in [
+        (
+            "name = \"staging\"",
+            "name = \"dev\"",
+            "two environments have the name `dev`",
+        ),
+        (
+            "branch = \"staging\"",
+            "branch = \"main\"",
+            "two environments have the branch `main`",
+        ),
+        (
+            "name = \"staging\"",
+            "name = \"Staging\"",
+            "its name is not a DNS label",
+        ),
+        (
+            "branch = \"staging\"",
+            "branch = \"a b\"",
+            "`a b` is not the name of a branch",
+        ),
+        (
+            "branch = \"staging\"",
+            "branch = \"staging\"\nvalues = \"../x.yaml\"",
+            "must be a path within the repository",
+        ),
+        (
+            "branch = \"staging\"",
+            "branch = \"staging\"\nnamespace = \"waybill-dev\"",
+            "two environments have the namespace",
+        ),
+        (
+            "promotion = \"build\"",
+            "promotion = \"pull-request\"",
+            "`dev` is first, so it needs promotion = \"build\"",
+        ),
+        (
+            "promotion = \"pull-request\"",
+            "promotion = \"tag\"",
+            "`staging` is between the first and the last",
+        ),
+        (
+            "promotion = \"tag\"",
+            "promotion = \"pull-request\"",
+            "`prod` is last, so it needs promotion = \"tag\"",
+        ),
+        (
+            "registry = \"ghcr.io\"",
+            "registry = \"https://ghcr.io\"",
+            "is not a host",
+        ),
+        (
+            "registry = \"ghcr.io\"",
+            "registry = \"ghcr.io/\"",
+            "is not a host",
+        ),
+        (
+            "owner = \"waybill\"",
+            "owner = \"way bill\"",
+            "is not an account",
+        ),
+        (
+            "\"{branch}\", \"{branch}-{commit}\"",
+            "\"latest\"",
+            "only a release is `latest`",
+        ),
+        (
+            "\"{branch}-{commit}\"",
+            "\"{branch}-{sha}\"",
+            "gives `develop-{sha}`, which is not an image tag",
+        ),
+        (
+            "\"latest\", \"{version}\"",
+            "\"{version}\", \"latest\"",
+            "must end with `{version}`",
+        ),
+    ] {
+        let error = problems(from, to);
+        assert!(error.contains(reason), "{to}: {error}");
+    }
+}
+
+#[test]
+fn an_unknown_key_or_word_is_refused() {
+    for (from, to, reason) in [
+        ("approvals = 2", "aprovals = 2", "unknown field `aprovals`"),
+        (
+            "sync = \"automatic\"",
+            "sync = \"auto\"",
+            "unknown variant `auto`",
+        ),
+        ("approvals = 2\n", "", "missing field `approvals`"),
+        ("approvals = 2", "approvals = -1", "approvals = -1"),
+    ] {
+        let error = problems(from, to);
+        assert!(error.contains(reason), "{to}: {error}");
+    }
+}
+
+#[test]
+fn fewer_than_two_environments_are_refused() {
+    let text = "owner = \"a\"\nname = \"b\"\nregistry = \"ghcr.io\"\n[release]\nimage-tags = [\"{version}\"]\nprerelease-image-tags = [\"{version}\"]\n";
+    let error = Delivery::parse(text).unwrap_err().to_string();
+    assert!(error.contains("at least two"), "{error}");
+}
+
+#[test]
+fn an_environment_that_is_missing_is_named_with_those_that_exist() {
+    let error = Delivery::parse(OURS)
+        .unwrap()
+        .environment("qa")
+        .unwrap_err();
+    let expected = "there is no environment `qa` in delivery.toml; it has dev, staging, prod";
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,80 @@
+//! Files and commits as Git objects: no work tree and no index is touched.
+
+use super::{Error, File, Git};
+use crate::process::Run;
+
+impl Git {
+    /// The file that a commit has at a path.
+    ///
+    /// # Errors
+    /// When there is none, or it is not UTF-8.
+    pub fn file(&self, commit: &str, path: &str) -> Result<File, Error> {
+        let entry = self.read_bytes(&["ls-tree", "-z", "--full-tree", commit, "--", path])?;
+        let entry = String::from_utf8_lossy(&entry);
+        let (mode, _) = entry.split_once(" blob ").ok_or_else(|| Error::NoFile {
+            path: path.to_owned(),
+            commit: commit.to_owned(),
+        })?;
+        let text = self.read_bytes(&["cat-file", "blob", &format!("{commit}:{path}")])?;
+        Ok(File {
+            mode: mode.to_owned(),
+            path: path.to_owned(),
+            text: String::from_utf8(text).map_err(|_| Error::NotUtf8(path.to_owned()))?,
+        })
+    }
+
+    /// Merges `theirs` into `ours` as a commit. The work tree and its index are not touched.
+    ///
+    /// # Errors
+    /// When both have changed the same lines; with the files.
+    pub fn merge(&self, ours: &str, theirs: &str, message: &str) -> Result<String, Error> {
+        let args = [
+            "merge-tree",
+            "--write-tree",
+            "-z",
+            "--name-only",
+            "--no-messages",
+            ours,
+            theirs,
+        ];
+        let output = self.command(&args).capture()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let mut lines = said.split('\0').filter(|line| !line.is_empty());
+        match (output.status.code(), lines.next()) {
+            (Some(0), Some(tree)) => self.commit_tree(tree, &[ours, theirs], message),
+            (Some(1), Some(_)) => Err(Error::Conflict(lines.map(str::to_owned).collect())),
+            _ => Err(Error::Merge {
+                ours: ours.to_owned(),
+                theirs: theirs.to_owned(),
+                reason: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            }),
+        }
+    }
+
+    /// Makes a commit on top of `tip` with one file changed or added. The work tree and its index are not touched.
+    ///
+    /// # Errors
+    /// When the file cannot be stored, or no identity is set.
+    pub fn commit_file(&self, tip: &str, file: &File, message: &str) -> Result<String, Error> {
+        let folder = tempfile::tempdir().map_err(Error::Temporary)?;
+        let with_index = |args: &[&str]| -> Result<String, Error> {
+            let index = folder.path().join("index");
+            Ok(self.command(args).env("GIT_INDEX_FILE", index).read()?)
+        };
+        let mut store = self.command(&["hash-object", "-w", "--stdin", "--no-filters"]);
+        let blob = store.read_with(file.text.as_bytes())?;
+        with_index(&["read-tree", tip])?;
+        let entry = format!("{},{blob},{}", file.mode, file.path);
+        with_index(&["update-index", "--add", "--cacheinfo", &entry])?;
+        let tree = with_index(&["write-tree"])?;
+        self.commit_tree(&tree, &[tip], message)
+    }
+
+    fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String, Error> {
+        let mut args = vec!["commit-tree", "-F", "-"];
+        args.extend(parents.iter().flat_map(|parent| ["-p", parent]));
+        args.push(tree);
+        let message = format!("{}\n", message.trim_end());
+        Ok(self.command(&args).read_with(message.as_bytes())?)
+    }
+}

@@ -1,0 +1,103 @@
+//! What remotes have, and pushing to them.
+
+use super::{Error, Git};
+use crate::process::Run;
+
+impl Git {
+    /// The URL of a remote.
+    ///
+    /// # Errors
+    /// When there is no remote of that name.
+    pub fn remote_url(&self, remote: &str) -> Result<String, Error> {
+        self.read(&["remote", "get-url", "--", remote])
+    }
+
+    /// The commit that a remote has under a full name (`refs/heads/develop`) now, if it has that name.
+    ///
+    /// # Errors
+    /// When the remote cannot be read.
+    pub fn remote_tip(&self, remote: &str, reference: &str) -> Result<Option<String>, Error> {
+        let mut list = self.command(&["ls-remote", "--quiet", "--", remote, reference]);
+        let listed = list.read().map_err(|source| Error::Fetch {
+            name: name_of(reference),
+            remote: remote.to_owned(),
+            source,
+        })?;
+        let mut lines = listed.lines().filter_map(|line| line.split_once('\t'));
+        let exact = lines.find(|(_, name)| *name == reference);
+        Ok(exact.map(|(id, _)| id.to_owned()))
+    }
+
+    /// Fetches what a remote has under a full name (`refs/heads/develop`), with its history, and returns its commit.
+    ///
+    /// # Errors
+    /// When the remote cannot be read or has no such commit.
+    pub fn fetch(&self, remote: &str, reference: &str) -> Result<String, Error> {
+        let mut args = vec!["fetch", "--quiet", "--no-tags"];
+        if self.is_shallow()? {
+            args.push("--unshallow");
+        }
+        args.extend(["--", remote, reference]);
+        self.command(&args)
+            .run_quietly()
+            .map_err(|source| Error::Fetch {
+                name: name_of(reference),
+                remote: remote.to_owned(),
+                source,
+            })?;
+        self.require_commit("FETCH_HEAD")
+    }
+
+    /// Pushes a commit to a full name (`refs/heads/develop`) of a remote.
+    ///
+    /// # Errors
+    /// When the remote refuses.
+    pub fn push(&self, remote: &str, commit: &str, reference: &str) -> Result<(), Error> {
+        self.push_with(&[], remote, commit, reference)
+    }
+
+    /// As [`Git::push`], in place of what the remote has there, if that is still `expected` (`None`: nothing).
+    ///
+    /// # Errors
+    /// When the remote refuses, or has something else there.
+    pub fn replace(
+        &self,
+        remote: &str,
+        commit: &str,
+        reference: &str,
+        expected: Option<&str>,
+    ) -> Result<(), Error> {
+        let expected = expected.unwrap_or_default();
+        let lease = format!("--force-with-lease={reference}:{expected}");
+        self.push_with(&[&lease], remote, commit, reference)
+    }
+
+    /// As [`Git::push`], with more options of `git push`.
+    ///
+    /// # Errors
+    /// When the remote refuses.
+    pub fn push_with(
+        &self,
+        options: &[&str],
+        remote: &str,
+        commit: &str,
+        reference: &str,
+    ) -> Result<(), Error> {
+        let place = format!("{commit}:{reference}");
+        let args = [&["push", "--quiet"], options, &["--", remote, &place]].concat();
+        self.command(&args)
+            .run_quietly()
+            .map_err(|source| Error::Push {
+                name: name_of(reference),
+                remote: remote.to_owned(),
+                source,
+            })
+    }
+}
+
+/// `develop` of `refs/heads/develop`.
+fn name_of(reference: &str) -> String {
+    let mut kinds = ["refs/heads/", "refs/tags/"].iter();
+    let name = kinds.find_map(|kind| reference.strip_prefix(kind));
+    name.unwrap_or(reference).to_owned()
+}
