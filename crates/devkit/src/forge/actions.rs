@@ -153,7 +153,7 @@ pub struct Step {
     /// The name.
     #[serde(default)]
     pub name: String,
-    /// How it ended; `None` while it runs.
+    /// How it ended; `None` while it runs. Gitea gives each step the conclusion of its job.
     #[serde(default, deserialize_with = "conclusion")]
     pub conclusion: Option<Conclusion>,
     /// When it started (RFC 3339).

@@ -27,7 +27,7 @@ pub struct Pull {
     pub user: Account,
     /// Whether it is merged. GitHub leaves it out in lists.
     pub merged: Option<bool>,
-    /// Whether it can be merged without conflict; `None` where the forge does not know yet.
+    /// Whether it can be merged without conflict. While the forge still checks, GitHub's is `None` and Gitea's false.
     pub mergeable: Option<bool>,
     /// The merge commit, once it is merged. (GitHub's lists have a trial merge here.)
     pub merge_commit_sha: Option<String>,
