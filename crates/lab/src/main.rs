@@ -2,29 +2,18 @@
 //! Actions and its registry), everything in namespaces of its own, nothing left behind.
 
 mod argocd;
-mod ci;
+mod cli;
 mod cluster;
 mod command;
-mod database;
-mod debian;
-mod environment;
+mod delivery;
 mod expect;
 mod forge;
-mod forward;
-mod hops;
 mod http;
-mod images;
-mod layout;
-mod machine;
-mod namespaces;
-mod pki;
 mod progress;
+mod sandbox;
 mod scenarios;
-mod service;
-mod ship;
+mod timeline;
 mod tools;
-mod traffic;
-mod up;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,8 +21,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 
-use crate::layout::Layout;
+use crate::cli::up;
 use crate::progress::Progress;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::port_forward;
 
 /// The delivery loop on one machine: this checkout, from push to serving.
 #[derive(Parser)]
@@ -140,7 +131,7 @@ fn run(options: Options) -> Result<ExitCode> {
                 .context("a tool's folder has a colon in its name")?;
             println!("{}", folders.to_string_lossy());
         }
-        Action::Forward { init } => forward::run(&layout, init)?,
+        Action::Forward { init } => port_forward::run(&layout, init)?,
     }
     Ok(ExitCode::SUCCESS)
 }

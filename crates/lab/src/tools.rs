@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use crate::command::{Run, command, on_path};
-use crate::layout::Layout;
 use crate::progress::{self, Progress};
+use crate::sandbox::layout::Layout;
 
 /// Programs that are built together from one Go module.
 pub struct Tool {

@@ -740,7 +740,7 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     let of_lab = lab.split("programs: &[").skip(1);
     let of_lab = of_lab.filter_map(|rest| rest.split(']').next());
     // `const PACKAGES: … = &[("/usr/bin/name", "package"), …];`
-    let debian = read("crates/lab/src/debian.rs");
+    let debian = read("crates/lab/src/sandbox/debian.rs");
     let (_, debian) = debian
         .split_once("const PACKAGES")
         .expect("a list of packages");

@@ -7,9 +7,9 @@ use anyhow::{Result, ensure};
 
 use super::{World, promotion};
 use crate::argocd::ArgoCd;
-use crate::ci::{PULL_REQUEST, Run};
-use crate::environment::{Deployed, ImageValues};
-use crate::ship::{self, CI_LIMIT, SERVING_LIMIT};
+use crate::delivery::environment::{Deployed, ImageValues};
+use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
+use crate::forge::runs::{PULL_REQUEST, Run};
 
 const APPLICATION: &str = "waybill-staging";
 const FILE: &str = "charts/waybill/values-staging.yaml";

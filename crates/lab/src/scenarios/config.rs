@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::World;
-use crate::ci::{DEVELOP, Run};
-use crate::environment::{Deployed, ImageValues};
+use crate::delivery::environment::{Deployed, ImageValues};
+use crate::delivery::ship;
 use crate::expect::{Verdict, eventually};
-use crate::hops::Clock;
-use crate::ship;
+use crate::forge::runs::{DEVELOP, Run};
+use crate::timeline::Clock;
 
 const FILE: &str = "charts/waybill/values-dev.yaml";
 

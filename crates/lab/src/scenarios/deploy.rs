@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::World;
-use crate::environment::short;
-use crate::hops::{Clock, Journey};
-use crate::ship;
+use crate::delivery::environment::short;
+use crate::delivery::ship;
+use crate::timeline::{Clock, Journey};
 
 /// The user's bound, in seconds.
 const BUDGET: f64 = 8.0 * 60.0;

@@ -1,23 +1,24 @@
 //! The conformance scenarios: one file each, written as given, when, then. The user's budgets are
 //! asserted; everything else about speed is only printed.
 
-mod branch;
 mod broken_image;
+mod clean_teardown;
 mod config;
 mod deploy;
 mod drift;
 mod egress;
-mod fork;
-mod leftovers;
-mod no_loop;
+mod feature_branch;
+mod no_retrigger;
 mod production;
 mod promotion;
 mod protection;
 mod pull_request;
 mod release;
+mod resource_tree;
 mod rollback;
-mod tree;
-mod workflows;
+mod traffic;
+mod untrusted_fork;
+mod workflow_parity;
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,14 +27,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cli::up;
 use crate::cluster::Kubernetes;
 use crate::command::Run;
-use crate::environment::Environment;
+use crate::delivery::environment::Environment;
 use crate::forge::Forge;
-use crate::layout::Layout;
-use crate::namespaces;
 use crate::progress::Progress;
-use crate::up;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::namespaces;
 
 /// Something a person cares about, as a test.
 struct Scenario {
@@ -65,12 +66,12 @@ static SCENARIOS: &[Scenario] = &[
         run: Where::Inside(egress::run),
     },
     Scenario {
-        name: "workflows",
+        name: "workflow-parity",
         id: "B3",
         title: "the workflows that ran are the checkout's, byte for byte",
         scanners: false,
         prepare: None,
-        run: Where::Inside(workflows::run),
+        run: Where::Inside(workflow_parity::run),
     },
     Scenario {
         name: "protection",
@@ -81,20 +82,20 @@ static SCENARIOS: &[Scenario] = &[
         run: Where::Inside(protection::run),
     },
     Scenario {
-        name: "tree",
+        name: "resource-tree",
         id: "G6",
         title: "Argo CD shows what runs as a tree, down to the pods and their logs",
         scanners: false,
         prepare: None,
-        run: Where::Inside(tree::run),
+        run: Where::Inside(resource_tree::run),
     },
     Scenario {
-        name: "no-loop",
+        name: "no-retrigger",
         id: "C14",
         title: "a push that changes only values builds nothing",
         scanners: false,
         prepare: None,
-        run: Where::Inside(no_loop::run),
+        run: Where::Inside(no_retrigger::run),
     },
     Scenario {
         name: "config",
@@ -145,20 +146,20 @@ static SCENARIOS: &[Scenario] = &[
         run: Where::Inside(broken_image::run),
     },
     Scenario {
-        name: "fork",
+        name: "untrusted-fork",
         id: "C11",
         title: "a fork's pull request finds no secret and publishes nothing",
         scanners: false,
         prepare: None,
-        run: Where::Inside(fork::run),
+        run: Where::Inside(untrusted_fork::run),
     },
     Scenario {
-        name: "branch",
+        name: "feature-branch",
         id: "C11",
         title: "a push to another branch is checked and publishes nothing",
         scanners: false,
         prepare: None,
-        run: Where::Inside(branch::run),
+        run: Where::Inside(feature_branch::run),
     },
     Scenario {
         name: "release",
@@ -185,12 +186,12 @@ static SCENARIOS: &[Scenario] = &[
         run: Where::Inside(pull_request::run),
     },
     Scenario {
-        name: "leftovers",
+        name: "clean-teardown",
         id: "B1",
         title: "down leaves nothing, even of a lab that was killed",
         scanners: false,
         prepare: None,
-        run: Where::Host(leftovers::run),
+        run: Where::Host(clean_teardown::run),
     },
 ];
 
@@ -257,7 +258,7 @@ pub fn run(layout: &Layout, names: &[String], list: bool, progress: Progress) ->
     if list {
         for scenario in chosen {
             println!(
-                "{:<12} {:<4} {}",
+                "{:<16} {:<4} {}",
                 scenario.name, scenario.id, scenario.title
             );
         }

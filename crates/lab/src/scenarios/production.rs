@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::{World, promotion, release};
-use crate::ci::{self, Run};
-use crate::environment::{ImageValues, short};
-use crate::ship::CI_LIMIT;
+use crate::delivery::environment::{ImageValues, short};
+use crate::delivery::ship::CI_LIMIT;
+use crate::forge::runs::{self, Run};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging serves a commit that has notes for a version,
@@ -21,7 +21,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     // When it is tagged, then its image has the version's names, and the bot proposes it;
     let tagged = names(world, &["latest", &version], || {
         let tagged = release::tag(world, &clone, &version)?;
-        Run::wait(&world.forge, ci::release(&version), &tagged, CI_LIMIT)?;
+        Run::wait(&world.forge, runs::release(&version), &tagged, CI_LIMIT)?;
         Ok(tagged)
     })?;
     let pull = promotion::open_pull(world, "main", &format!("release/{version}"))?;
@@ -37,7 +37,7 @@ pub(super) fn run(world: &World) -> Result<()> {
         let deployed = promotion::carry(world, &prod, approval, image.digest, commit)?;
         let run = Run::wait(
             &world.forge,
-            ci::branch("main"),
+            runs::branch("main"),
             &deployed.revision,
             CI_LIMIT,
         )?;

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::World;
 use crate::argocd::ArgoCd;
-use crate::ci::{PULL_REQUEST, Run, dispatch};
-use crate::environment::{Deployed, Environment, ImageValues, short};
+use crate::delivery::environment::{Deployed, Environment, ImageValues, short};
+use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
 use crate::forge::BOT;
-use crate::ship::{self, CI_LIMIT, SERVING_LIMIT};
+use crate::forge::runs::{PULL_REQUEST, Run, dispatch};
 
 const WORKFLOW: &str = "promote.yaml";
 const BRANCH: &str = "promote/staging";

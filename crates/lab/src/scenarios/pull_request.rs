@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::World;
-use crate::ci::{PULL_REQUEST, Run};
 use crate::command::{Run as _, command};
-use crate::environment::short;
+use crate::delivery::environment::short;
+use crate::delivery::ship::{self, CI_LIMIT, Proposal};
 use crate::expect::{Verdict, eventually};
 use crate::forge::random;
-use crate::machine::Host;
-use crate::ship::{self, CI_LIMIT, Proposal};
+use crate::forge::runs::{PULL_REQUEST, Run};
+use crate::sandbox::machine::Host;
 
 /// Something that must not be merged.
 struct Defect {

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::World;
-use crate::ci::{Run, release};
 use crate::command::Run as _;
-use crate::environment::{ImageValues, short};
+use crate::delivery::environment::{ImageValues, short};
+use crate::delivery::ship::CI_LIMIT;
 use crate::forge::random;
-use crate::ship::CI_LIMIT;
+use crate::forge::runs::{Run, release};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has an image,

@@ -7,8 +7,8 @@ use anyhow::{Result, ensure};
 
 use super::{World, promotion};
 use crate::argocd::ArgoCd;
-use crate::ship::SERVING_LIMIT;
-use crate::traffic::Traffic;
+use crate::delivery::ship::SERVING_LIMIT;
+use crate::scenarios::traffic::Traffic;
 
 const APPLICATION: &str = "waybill-staging";
 

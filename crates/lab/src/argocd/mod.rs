@@ -13,8 +13,8 @@ use crate::cluster::{self, Kubernetes, apply, kubectl};
 use crate::command::{Run, command};
 use crate::forge::{Credentials, Forge};
 use crate::http::Client;
-use crate::layout::Layout;
-use crate::machine::FORGE;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::machine::FORGE;
 use crate::tools;
 
 /// Installs Argo CD and waits until all of it is ready.

@@ -1,5 +1,8 @@
 //! Kubernetes from its own programs: datastore, control plane and the one node.
 
+pub mod database;
+pub mod images;
+
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -9,11 +12,10 @@ use serde_json::Value;
 
 use crate::command::{Run, command};
 use crate::http::Client;
-use crate::images;
-use crate::layout::{INSIDE, Layout};
-use crate::machine::{Host, NODE};
-use crate::pki::CLIENTS;
-use crate::service::Service;
+use crate::sandbox::layout::{INSIDE, Layout};
+use crate::sandbox::machine::{Host, NODE};
+use crate::sandbox::pki::CLIENTS;
+use crate::sandbox::service::Service;
 
 /// Where programs find the cluster and an administrator's identity.
 pub const KUBECONFIG: &str = "/run/lab/kubeconfig/admin";
@@ -187,13 +189,16 @@ pub fn containers(layout: &Layout, host: &Host) -> Result<()> {
     for (file, text) in [
         (
             "containerd/config.toml",
-            include_str!("../platform/containerd.toml"),
+            include_str!("../../platform/containerd.toml"),
         ),
         (
             "containerd/certs.d/ghcr.io/hosts.toml",
-            include_str!("../platform/registry-mirror.toml"),
+            include_str!("../../platform/registry-mirror.toml"),
         ),
-        ("cni/10-pods.conflist", include_str!("../platform/cni.json")),
+        (
+            "cni/10-pods.conflist",
+            include_str!("../../platform/cni.json"),
+        ),
     ] {
         fs::write(layout.state(file), text).with_context(|| format!("could not write {file}"))?;
     }
@@ -264,7 +269,7 @@ pub fn node(layout: &Layout, host: &Host) -> Result<()> {
     }
     fs::write(
         layout.state("kubelet.yaml"),
-        include_str!("../platform/kubelet.yaml"),
+        include_str!("../../platform/kubelet.yaml"),
     )?;
     let kubelet = service(
         "kubelet",
@@ -319,11 +324,11 @@ fn node_ready(kubernetes: &Kubernetes) -> bool {
 /// When the API server refuses.
 pub fn platform() -> Result<()> {
     let coredns = crate::tools::named(&["coredns"])?[0].version();
-    let dns = include_str!("../platform/dns.yaml").replace("VERSION", coredns);
+    let dns = include_str!("../../platform/dns.yaml").replace("VERSION", coredns);
     for manifests in [
-        include_str!("../platform/node.yaml"),
+        include_str!("../../platform/node.yaml"),
         &dns,
-        include_str!("../platform/storage.yaml"),
+        include_str!("../../platform/storage.yaml"),
     ] {
         apply("kube-system", manifests)?;
     }
@@ -386,7 +391,7 @@ fn kubeconfig(layout: &Layout, file: &str) -> Result<()> {
     let folder = layout.state("kubeconfig");
     fs::create_dir_all(&folder)?;
     let pki = format!("{INSIDE}/pki");
-    let text = include_str!("../platform/kubeconfig.yaml")
+    let text = include_str!("../../platform/kubeconfig.yaml")
         .replace("SERVER_URL", API)
         .replace("AUTHORITY_FILE", &format!("{pki}/kubernetes-ca.crt"))
         .replace("CERTIFICATE_FILE", &format!("{pki}/{file}.crt"))

@@ -8,11 +8,11 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::World;
-use crate::ci::{PULL_REQUEST, Run};
 use crate::command::Run as _;
-use crate::environment::short;
+use crate::delivery::environment::short;
 use crate::forge::PERSON;
-use crate::machine::FORGE;
+use crate::forge::runs::{PULL_REQUEST, Run};
+use crate::sandbox::machine::FORGE;
 
 /// What a thief would write: it passes where nothing is to be had.
 const THIEF: &str = "name: ci

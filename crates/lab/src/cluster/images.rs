@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::command::{Run, command};
-use crate::debian;
-use crate::layout::Layout;
 use crate::progress::Progress;
+use crate::sandbox::debian;
+use crate::sandbox::layout::Layout;
 use crate::tools;
 
 /// The image of containers' network namespaces.
@@ -31,7 +31,7 @@ struct Image {
 
 macro_rules! containerfile {
     ($name:literal) => {
-        include_str!(concat!("../images/", $name, "/Containerfile"))
+        include_str!(concat!("../../images/", $name, "/Containerfile"))
     };
 }
 

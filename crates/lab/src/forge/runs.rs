@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::environment::short;
+use crate::delivery::environment::short;
 use crate::expect::{Verdict, eventually};
 use crate::forge::Forge;
 

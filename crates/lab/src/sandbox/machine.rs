@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Run, command};
-use crate::layout::{INSIDE, INSIDE_CACHE, Layout};
+use crate::sandbox::layout::{INSIDE, INSIDE_CACHE, Layout};
 
 /// The node's address: on a bridge without ports, so there is nowhere a packet could leave.
 pub const NODE: &str = "10.10.0.1";

@@ -1,5 +1,7 @@
 //! The forge: Gitea with its Actions, its registry and a runner.
 
+pub mod runs;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, chown};
@@ -16,12 +18,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::cluster::environment;
+use crate::cluster::images;
 use crate::command::{Run, command};
 use crate::http::Client;
-use crate::images;
-use crate::layout::{INSIDE, INSIDE_CACHE, Layout};
-use crate::machine::{FORGE, Host};
-use crate::service::Service;
+use crate::sandbox::layout::{INSIDE, INSIDE_CACHE, Layout};
+use crate::sandbox::machine::{FORGE, Host};
+use crate::sandbox::service::Service;
 use crate::tools;
 
 /// Owner and name of the repository, the same as on GitHub.
@@ -298,7 +300,7 @@ fn start<'a>(layout: &Layout, host: &Host, credentials: &Credentials) -> Result<
         fs::create_dir_all(&folder)?;
         let share = tools::shared_file(&Layout::inside(), "gitea", "templates")?;
         let share = share.parent().context("the templates have no folder")?;
-        let text = include_str!("../platform/forge.ini")
+        let text = include_str!("../../platform/forge.ini")
             .replace("@STATIC@", &share.display().to_string())
             .replace("@SECRET@", &credentials.forge_secret)
             .replace("@TOKEN@", &credentials.forge_token);
@@ -671,7 +673,7 @@ fn runner(layout: &Layout, host: &Host) -> Result<()> {
         .map(|(name, value)| format!("    {name}: {}", json!(value)))
         .collect();
     let config =
-        include_str!("../platform/runner.yaml").replace("    ENVIRONMENT", &envs.join("\n"));
+        include_str!("../../platform/runner.yaml").replace("    ENVIRONMENT", &envs.join("\n"));
     fs::write(folder.join("config.yaml"), config)?;
     let config = format!("{INSIDE}/runner/config.yaml");
     if !folder.join(".runner").exists() {

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::command::{Run, command};
-use crate::layout::Layout;
+use crate::sandbox::layout::Layout;
 
 /// Marks, in the environment, the processes that hold a lab: its first process and its forwarder.
 /// The mark survives a killed `up`, so `down` needs no file to find them.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::command::command;
-use crate::layout::Layout;
+use crate::sandbox::layout::Layout;
 
 /// A program that runs until the lab ends.
 pub struct Service<'a> {

@@ -4,9 +4,9 @@
 use anyhow::{Context, Result, ensure};
 
 use super::World;
-use crate::ci::{DEVELOP, Run};
 use crate::command::Run as _;
-use crate::hops::Journey;
+use crate::forge::runs::{DEVELOP, Run};
+use crate::timeline::Journey;
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a commit that was shipped, whose run on develop did well,

@@ -8,8 +8,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::command::{Run, command};
-use crate::layout::Layout;
-use crate::namespaces;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::namespaces;
 
 pub(super) fn run(layout: &Layout) -> Result<()> {
     // Given a second lab beside the first,
@@ -20,7 +20,7 @@ pub(super) fn run(layout: &Layout) -> Result<()> {
         cache: layout.cache.clone(),
     };
     let before = Traces::of_machine()?;
-    let own = crate::up::own_program()?;
+    let own = crate::cli::up::own_program()?;
     let lab = |action: &[&str]| {
         let mut lab = command(&own.to_string_lossy(), ["--state"]);
         lab.arg(&second.state).args(action);

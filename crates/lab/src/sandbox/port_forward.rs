@@ -14,8 +14,8 @@ use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
 use crate::command::command;
-use crate::layout::Layout;
-use crate::namespaces::MARK;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::namespaces::MARK;
 
 /// One way in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Res
     fs::write(layout.state("targets.json"), serde_json::to_vec(&missing)?)?;
     fs::write(layout.state("doors.json"), serde_json::to_vec(&open)?)?;
     let log = File::create(layout.state("log/forward.log"))?;
-    let own = crate::up::own_program()?;
+    let own = crate::cli::up::own_program()?;
     let mut child = command("setsid", [own.as_os_str()])
         .args(["--state".as_ref(), layout.state.as_os_str()])
         .args(["forward", &init.to_string()])

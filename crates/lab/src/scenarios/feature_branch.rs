@@ -4,10 +4,10 @@
 use anyhow::{Context, Result, ensure};
 
 use super::World;
-use crate::ci::{Run, branch};
 use crate::command::Run as _;
-use crate::environment::short;
-use crate::ship::CI_LIMIT;
+use crate::delivery::environment::short;
+use crate::delivery::ship::CI_LIMIT;
+use crate::forge::runs::{Run, branch};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a clone with a change of code,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::command::{Run, command, on_path};
-use crate::layout::Layout;
 use crate::progress::Progress;
+use crate::sandbox::layout::Layout;
 
 /// A program the lab calls and the package that brings it.
 const PACKAGES: &[(&str, &str)] = &[
@@ -112,7 +112,7 @@ impl Drop for NoServices {
 /// # Errors
 /// When debootstrap fails.
 pub fn base_system(layout: &Layout, progress: Progress) -> Result<PathBuf> {
-    let key = crate::images::key([RELEASE, BASE_PACKAGES]);
+    let key = crate::cluster::images::key([RELEASE, BASE_PACKAGES]);
     let tar = layout.cache(format!("images/base-{key}.tar"));
     if tar.exists() {
         return Ok(tar);

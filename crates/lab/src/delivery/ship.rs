@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::argocd;
-use crate::ci::{DEVELOP, PULL_REQUEST, Run};
 use crate::cluster::Kubernetes;
 use crate::command::Run as _;
-use crate::environment::{Deployed, Environment, ImageValues, short};
+use crate::delivery::environment::{Deployed, Environment, ImageValues, short};
 use crate::expect::{Verdict, eventually};
 use crate::forge::Forge;
-use crate::hops::{Clock, Journey};
-use crate::layout::Layout;
+use crate::forge::runs::{DEVELOP, PULL_REQUEST, Run};
 use crate::progress::Progress;
+use crate::sandbox::layout::Layout;
+use crate::timeline::{Clock, Journey};
 
 /// The user's bound on a run of the pipeline is 5 minutes; a first run compiles everything, on a machine that may have
 /// other work.

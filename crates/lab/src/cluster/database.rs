@@ -10,9 +10,9 @@ use serde_json::json;
 use crate::cluster::{apply, environment};
 use crate::command::{Run, command};
 use crate::forge::{Credentials, ids};
-use crate::layout::{INSIDE, Layout};
-use crate::machine::{Host, NODE};
-use crate::service::Service;
+use crate::sandbox::layout::{INSIDE, Layout};
+use crate::sandbox::machine::{Host, NODE};
+use crate::sandbox::service::Service;
 
 /// The environments that keep their ledger here.
 const ENVIRONMENTS: [&str; 2] = ["staging", "prod"];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::World;
-use crate::ci::{DEVELOP, Run};
+use crate::forge::runs::{DEVELOP, Run};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a write-back: the tip of develop is the bot's, and changes one values file alone.

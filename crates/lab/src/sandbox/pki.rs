@@ -11,8 +11,8 @@ use rcgen::{
 };
 use time::{Duration, OffsetDateTime};
 
-use crate::layout::Layout;
-use crate::machine::{FORGE, NODE};
+use crate::sandbox::layout::Layout;
+use crate::sandbox::machine::{FORGE, NODE};
 
 /// Someone who signs certificates.
 struct Authority {

@@ -11,15 +11,18 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Kubernetes};
+use crate::cluster::{database, images};
 use crate::command::{Run, command, on_path};
-use crate::environment::Environment;
+use crate::delivery::environment::Environment;
+use crate::delivery::ship;
 use crate::forge::{Credentials, PERSON};
-use crate::forward::{self, Door};
-use crate::hops::Journey;
-use crate::layout::Layout;
-use crate::machine::{self, Host, NODE};
 use crate::progress::Progress;
-use crate::{argocd, database, debian, forge, images, namespaces, pki, scenarios, ship, tools};
+use crate::sandbox::layout::Layout;
+use crate::sandbox::machine::{self, Host, NODE};
+use crate::sandbox::port_forward::{self, Door};
+use crate::sandbox::{debian, namespaces, pki};
+use crate::timeline::Journey;
+use crate::{argocd, forge, scenarios, tools};
 
 /// What `up` needs; scanners and the like are built by what runs them.
 const TOOLS: &[&str] = &[
@@ -138,7 +141,7 @@ fn open_doors(layout: &Layout, init: i32) -> Result<Vec<Door>> {
         .iter()
         .map(|(name, target)| (name.as_str(), *target))
         .collect();
-    forward::ensure(layout, init, &targets)
+    port_forward::ensure(layout, init, &targets)
 }
 
 /// Says how the commit travelled and where to look.
@@ -551,7 +554,7 @@ pub fn down(layout: &Layout, progress: Progress) -> Result<()> {
 pub fn status(layout: &Layout, as_json: bool) -> Result<ExitCode> {
     let running = namespaces::find(layout).is_some();
     let doors = if running {
-        forward::doors(layout)?
+        port_forward::doors(layout)?
     } else {
         Vec::new()
     };

@@ -1,0 +1,3 @@
+//! The commands of `cargo lab`.
+
+pub mod up;
