@@ -1,60 +1,54 @@
-//! The way of a commit, hop by hop, with times.
+//! The timeline of a delivery: when each step ended and how long it took.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// One stretch of the way.
+/// One step of a delivery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Hop {
-    /// What was reached at the end of it.
+pub struct Step {
+    /// What was done at the end of the step.
     pub name: String,
-    /// When the one before ended.
+    /// When the step before ended.
     pub start: Timestamp,
-    /// When it was reached.
+    /// When the step ended.
     pub end: Timestamp,
-    /// How long it took.
+    /// How long the step took.
     pub seconds: f64,
 }
 
-/// A commit that went all the way.
+/// The steps of a delivery, in order. Each starts when the one before ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Journey {
-    /// The commit of the checkout.
-    pub commit: String,
-    /// The commit the image was built from: the same, or the merge of it.
-    pub built_commit: String,
-    /// Where the service answers on the host's loopback.
-    pub url: String,
-    /// The hops in the order they were reached.
-    pub hops: Vec<Hop>,
+#[serde(transparent)]
+pub struct Timeline {
+    steps: Vec<Step>,
 }
 
-/// Collects hops: each begins where the one before ended.
-pub struct Clock {
+/// Records a timeline.
+pub struct Recorder {
     last: Timestamp,
-    hops: Vec<Hop>,
+    steps: Vec<Step>,
 }
 
-impl Clock {
-    /// Begins now.
+impl Recorder {
+    /// Starts the first step now.
     pub fn start() -> Self {
         Self {
             last: Timestamp::now(),
-            hops: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
-    /// A hop that ended now.
-    pub fn reached(&mut self, name: &str) {
-        self.reached_at(name, Timestamp::now());
+    /// Records a step that ended now.
+    pub fn record(&mut self, name: &str) {
+        self.record_at(name, Timestamp::now());
     }
 
-    /// A hop that ended then. Clocks of services are read to the second, so one that seems to have
-    /// ended before it began took no time.
-    pub fn reached_at(&mut self, name: &str, end: Timestamp) {
+    /// Records a step that ended at `end`. Other servers' clocks have a precision of seconds, so a step that seems to
+    /// have ended before it started took no time.
+    pub fn record_at(&mut self, name: &str, end: Timestamp) {
         let end = end.max(self.last);
         let seconds = end.duration_since(self.last).as_secs_f64();
-        self.hops.push(Hop {
+        self.steps.push(Step {
             name: name.to_owned(),
             start: self.last,
             end,
@@ -63,29 +57,27 @@ impl Clock {
         self.last = end;
     }
 
-    /// All hops.
-    pub fn hops(self) -> Vec<Hop> {
-        self.hops
+    /// The recorded timeline.
+    pub fn finish(self) -> Timeline {
+        Timeline { steps: self.steps }
     }
 }
 
-impl Journey {
-    /// Seconds from the first hop's start to the last one's end.
+impl Timeline {
+    /// Seconds from the start of the first step to the end of the last.
     pub fn seconds(&self) -> f64 {
-        self.hops.iter().map(|hop| hop.seconds).sum()
+        self.steps.iter().map(|step| step.seconds).sum()
     }
 
-    /// A table for people.
+    /// A table with a line for each step.
     pub fn table(&self) -> String {
-        let mut table = String::new();
-        for hop in &self.hops {
-            table.push_str(&format!("  {:<18} {:>7.1} s\n", hop.name, hop.seconds));
-        }
-        table.push_str(&format!(
-            "  {:<18} {:>7.1} s\n",
-            "push to serving",
-            self.seconds()
-        ));
+        let line = |name: &str, seconds: f64| format!("  {name:<18} {seconds:>7.1} s\n");
+        let mut table: String = self
+            .steps
+            .iter()
+            .map(|step| line(&step.name, step.seconds))
+            .collect();
+        table.push_str(&line("push to serving", self.seconds()));
         table
     }
 }
@@ -95,18 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hops_join_and_never_run_backwards() {
-        let mut clock = Clock::start();
-        let start = clock.last;
-        clock.reached_at("built", start + jiff::SignedDuration::from_secs(5));
-        clock.reached_at("published", start + jiff::SignedDuration::from_secs(4));
-        let journey = Journey {
-            commit: String::new(),
-            built_commit: String::new(),
-            url: String::new(),
-            hops: clock.hops(),
-        };
-        assert_eq!(journey.hops[1].start, journey.hops[0].end);
-        assert!((journey.seconds() - 5.0).abs() < 1e-9);
+    fn steps_are_contiguous_and_never_run_backwards() {
+        let mut recorder = Recorder::start();
+        let start = recorder.last;
+        recorder.record_at("built", start + jiff::SignedDuration::from_secs(5));
+        recorder.record_at("published", start + jiff::SignedDuration::from_secs(4));
+        let timeline = recorder.finish();
+        assert_eq!(timeline.steps[1].start, timeline.steps[0].end);
+        assert!((timeline.seconds() - 5.0).abs() < 1e-9);
     }
 }

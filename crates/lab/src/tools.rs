@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::command::{Run, command, on_path};
 use crate::progress::{self, Progress};
 use crate::sandbox::layout::Layout;
+use devkit::process::{Run, command, find};
 
 /// Programs that are built together from one Go module.
 pub struct Tool {
@@ -310,7 +310,7 @@ impl Tool {
             command("cp", ["-r", "--no-preserve=mode"])
                 .arg(Path::new(sources.trim()).join(file))
                 .arg(&target)
-                .run()?;
+                .run_quietly()?;
         }
         Ok(())
     }
@@ -428,7 +428,7 @@ pub fn ensure(layout: &Layout, wanted: &[&'static Tool], progress: &Progress) ->
 
 /// Whether the machine has what these builds want, before half an hour goes into them.
 fn can_build(layout: &Layout, tools: &[&Tool]) -> Result<()> {
-    if !on_path("go") {
+    if find("go").is_none() {
         let names: Vec<_> = tools.iter().map(|tool| tool.name).collect();
         bail!(
             "{} must be built and `go` is not on PATH; install Go 1.24 or newer, or enter `nix develop`",

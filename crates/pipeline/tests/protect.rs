@@ -237,7 +237,7 @@ impl Forge {
             .env("GITHUB_REPOSITORY", "waybill/waybill")
             .env("PROTECT_TOKEN", TOKEN)
             .env("BOT_APP_ID", BOT_APP.to_string())
-            .env("BOT_USER", "waybill-bot")
+            .env("DELIVERY_BOT_USER", "delivery-bot")
             .envs(environment.iter().copied());
         let output = command.output().unwrap();
         for said in [&output.stdout, &output.stderr] {
@@ -389,7 +389,7 @@ fn github_gets_what_the_rules_say() {
 fn gitea_gets_what_the_rules_say() {
     let forge = Forge::protected(Kind::Gitea);
     for (branch, approvals, up_to_date, pushers) in [
-        ("develop", 0, false, json!(["waybill-bot"])),
+        ("develop", 0, false, json!(["delivery-bot"])),
         ("staging", 1, true, json!([])),
         ("main", 2, true, json!([])),
     ] {
@@ -602,7 +602,7 @@ fn each_weaker_rule_on_gitea_is_noticed_and_mended() {
             (
                 |forge| {
                     forge.with("develop", |rule| {
-                        rule["push_whitelist_usernames"] = json!(["waybill-bot", "mallory"])
+                        rule["push_whitelist_usernames"] = json!(["delivery-bot", "mallory"])
                     })
                 },
                 "branch develop: push_whitelist_usernames has \"mallory\", which the rules don't give",
@@ -742,7 +742,7 @@ fn what_the_forge_drops_silently_is_an_error() {
     forge.change(|state| state.drops_users = true);
     let said = failed(&forge.protect(&[]));
     assert!(
-        said.contains("push_whitelist_usernames lacks \"waybill-bot\""),
+        said.contains("push_whitelist_usernames lacks \"delivery-bot\""),
         "{said}"
     );
 }
@@ -778,7 +778,12 @@ fn what_is_missing_is_named_before_anything_is_sent() {
             "the-bot",
             "`the-bot`, not the number",
         ),
-        (Kind::Gitea, "BOT_USER", "", "BOT_USER is not set"),
+        (
+            Kind::Gitea,
+            "DELIVERY_BOT_USER",
+            "",
+            "DELIVERY_BOT_USER is not set",
+        ),
     ] {
         let forge = Forge::new(kind);
         let said = failed(&forge.run(&rules, &[], &[(name, value)]));

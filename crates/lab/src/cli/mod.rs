@@ -1,3 +1,125 @@
-//! The commands of `cargo lab`.
+//! The commands of `cargo lab`, one file for each.
 
-pub mod up;
+mod down;
+mod exec;
+mod inside;
+mod logs;
+mod port_forward;
+mod status;
+mod test;
+mod tools;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::progress::Progress;
+use crate::sandbox::layout::Layout;
+
+/// Run the whole delivery pipeline on this machine: Kubernetes, Argo CD, and a forge with CI and an image registry
+#[derive(Parser)]
+#[command(name = "cargo lab", bin_name = "cargo lab", version)]
+pub struct Options {
+    /// The folder with all data of this lab [default: ~/.local/state/waybill/lab]
+    #[arg(long, env = "WAYBILL_LAB_STATE", value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the lab and deliver the current commit to dev
+    Up {
+        /// Write the timeline of the delivery to this file, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Start only this part, and deliver nothing
+        #[arg(long, value_name = "PART", hide = true)]
+        only: Option<inside::Part>,
+    },
+    /// Stop the lab and delete its data; downloaded and built tools stay cached
+    Down,
+    /// Show the lab's addresses and log-ins; exit with 3 if no lab is running
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the log of a part of the lab, or list the parts
+    Logs {
+        /// A part, as `cargo lab logs` lists it
+        part: Option<String>,
+    },
+    /// Run a command in the lab, with access to its network and its cluster
+    Exec {
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "CMD")]
+        command: Vec<String>,
+    },
+    /// Start the lab and run scenarios that prove its requirements
+    Test {
+        /// The scenarios to run [default: all]
+        scenarios: Vec<String>,
+        /// List the scenarios instead of running them
+        #[arg(long)]
+        list: bool,
+    },
+    /// Build tools that are not on PATH, and print the folders of all as a PATH
+    Tools {
+        /// The tools to build [default: all]
+        tools: Vec<String>,
+    },
+    /// Run the part of a command that belongs inside the lab
+    #[command(hide = true)]
+    Inside {
+        #[command(subcommand)]
+        action: inside::Action,
+    },
+    /// Forward ports of the host's loopback to the lab
+    #[command(hide = true)]
+    PortForward {
+        /// The process id of the lab's first process
+        init: i32,
+    },
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// When the command fails.
+pub fn run(options: Options) -> Result<ExitCode> {
+    let progress = Progress::new();
+    if let Command::Inside { action } = options.command {
+        return inside::run(action, progress);
+    }
+    let layout = Layout::new(options.state)?;
+    match options.command {
+        Command::Inside { .. } => {}
+        Command::Up { json, only } => up::run(&layout, json.as_deref(), only, progress)?,
+        Command::Down => down::run(&layout, progress)?,
+        Command::Status { json } => return status::run(&layout, json),
+        Command::Logs { part } => logs::run(&layout, part.as_deref())?,
+        Command::Exec { command } => return exec::run(&layout, &command),
+        Command::Test { scenarios, list } => {
+            return test::run(&layout, &scenarios, list, progress);
+        }
+        Command::Tools { tools } => tools::run(&layout, &tools, progress)?,
+        Command::PortForward { init } => port_forward::run(&layout, init)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+}

@@ -7,22 +7,23 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cluster::{apply, environment};
-use crate::command::{Run, command};
-use crate::forge::{Credentials, ids};
+use super::kubectl::apply;
+use crate::sandbox::credentials::Credentials;
+use crate::sandbox::host::{Host, ids};
 use crate::sandbox::layout::{INSIDE, Layout};
-use crate::sandbox::machine::{Host, NODE};
+use crate::sandbox::network::NODE;
 use crate::sandbox::service::Service;
+use devkit::process::{Run, command};
 
-/// The environments that keep their ledger here.
+/// The environments that store their data here.
 const ENVIRONMENTS: [&str; 2] = ["staging", "prod"];
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 
-/// Starts the server with the service's user.
+/// Starts the server, and creates a user and a database for each environment.
 ///
 /// # Errors
-/// When it does not get ready.
+/// When the server does not become ready.
 pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     let (uid, gid) = ids("postgres")?;
     let folder = layout.state("postgres");
@@ -42,10 +43,10 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
                 "--no-sync",
             ],
         )?
-        .run()?;
+        .run_quietly()?;
         fs::write(
             folder.join("data/pg_hba.conf"),
-            // Each user to the database of its name.
+            // Each user has access to the database of the same name only.
             "local all postgres peer\nhost sameuser all 10.42.0.0/16 scram-sha-256\n",
         )?;
     }
@@ -59,13 +60,13 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
             &format!("listen_addresses={NODE}"),
             "-c",
             &format!("unix_socket_directories={INSIDE}/postgres"),
-            // The lab's data is worth nothing after a crash.
+            // The lab's data need not survive a crash.
             "-c",
             "fsync=off",
         ]
         .map(str::to_owned)
         .to_vec(),
-        environment: environment(host),
+        variables: host.variables(),
         user: Some("postgres"),
     };
     server.ensure(layout)?;
@@ -80,7 +81,7 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
             &format!("select 1 from pg_database where datname = '{name}'"),
         )?;
         if there.is_empty() {
-            // By standard input: an argument could be read by every process.
+            // On standard input: every process can read arguments.
             sql(
                 "postgres",
                 &format!(
@@ -93,16 +94,17 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// User and database of an environment have the same name.
+/// The name of an environment's user and of its database.
 fn user(environment: &str) -> String {
     format!("waybill_{environment}")
 }
 
-/// Tells the environments where their databases are, before the first sync: in the Secret that the values name.
+/// Creates the Secrets with the addresses of the databases, which the environments' values name. They must exist before
+/// the first sync.
 ///
 /// # Errors
 /// When the API server refuses.
-pub fn announce(layout: &Layout) -> Result<()> {
+pub fn create_secrets(layout: &Layout) -> Result<()> {
     let credentials = Credentials::ensure(layout)?;
     for environment in ENVIRONMENTS {
         let (name, password) = (user(environment), credentials.database(environment));
@@ -145,6 +147,7 @@ pub fn sql(database: &str, statement: &str) -> Result<String> {
         ],
     )?
     .read_with(statement.as_bytes())
+    .map_err(Into::into)
 }
 
 fn as_postgres(program: &str, args: &[&str]) -> Result<std::process::Command> {

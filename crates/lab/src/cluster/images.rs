@@ -1,29 +1,28 @@
-//! The container images that the lab brings along, built once from `crates/lab/images/`.
+//! The container images that the lab builds once, from `crates/lab/images/`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 
-use crate::command::{Run, command};
 use crate::progress::Progress;
 use crate::sandbox::debian;
-use crate::sandbox::layout::Layout;
+use crate::sandbox::layout::{Layout, content_key};
 use crate::tools;
+use devkit::process::{Run, command};
 
-/// The image of containers' network namespaces.
+/// The image that holds a pod's network namespace.
 pub const PAUSE: &str = "waybill.test/pause:1";
 
-/// Stands in for the Rust image that the Dockerfile builds with.
+/// The lab's replacement for the Rust image that the Dockerfile builds with.
 pub const RUST: &str = "localhost/lab/rust:1";
 
-/// An image: its name, and how its build context is filled.
+/// An image: its name, and how its build context is prepared.
 struct Image {
     name: &'static str,
     containerfile: &'static str,
-    /// The name that manifests use, which a stand-in must bear.
+    /// The name in the manifests that use it.
     reference: fn(&Layout) -> Result<String>,
     fill: fn(&Layout, &Path) -> Result<()>,
     base: bool,
@@ -48,7 +47,8 @@ static IMAGES: &[Image] = &[
                     "kubernetes",
                     "build/pause/linux/pause.c",
                 )?)
-                .run()
+                .run_quietly()?;
+            Ok(())
         },
         base: false,
     },
@@ -82,9 +82,9 @@ static IMAGES: &[Image] = &[
                 command("install", ["-m", "755"])
                     .arg(tools::shared_file(layout, "argocd", script)?)
                     .arg(bin.join(name))
-                    .run()?;
+                    .run_quietly()?;
             }
-            // One binary; it looks at its own name to know which component it is.
+            // All components are one binary, which runs the component that it is named after.
             for component in [
                 "application-controller",
                 "applicationset-controller",
@@ -128,18 +128,8 @@ static IMAGES: &[Image] = &[
     },
 ];
 
-/// The images that the cluster runs; the rest is for building.
+/// The images that the cluster runs; the others are used to build images.
 pub const CLUSTER: &[&str] = &["pause", "coredns", "argocd", "redis"];
-
-/// A short key of what something is made from.
-pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-        hash.update([0]);
-    }
-    hex::encode(&hash.finalize()[..6])
-}
 
 fn version(tool: &str) -> Result<&'static str> {
     Ok(tools::named(&[tool])?[0].version())
@@ -149,14 +139,14 @@ fn program(layout: &Layout, tool: &str, program: &str, target: &Path) -> Result<
     let folder = tools::program(layout, tool, program)?;
     fs::copy(&folder, target)
         .map(drop)
-        .with_context(|| format!("could not copy {}", folder.display()))
+        .with_context(|| format!("cannot copy {}", folder.display()))
 }
 
-/// The image of that repository which Argo CD's manifest names.
+/// The image of a repository that Argo CD's manifest names.
 fn manifest_image(layout: &Layout, repository: &str) -> Result<String> {
     let path = tools::shared_file(layout, "argocd", "manifests/install.yaml")?;
     let text =
-        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     text.lines()
         .filter_map(|line| line.trim().strip_prefix("image: "))
         .find(|image| image.starts_with(repository))
@@ -164,10 +154,10 @@ fn manifest_image(layout: &Layout, repository: &str) -> Result<String> {
         .with_context(|| format!("{} names no image {repository}", path.display()))
 }
 
-/// Where an image is kept as a file that containerd and buildah can load.
+/// The file of an image, which containerd and buildah can load.
 ///
 /// # Errors
-/// When its name can't be told.
+/// When the lab has no such image, or a tool it is built from is missing.
 pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
     let image = IMAGES
         .iter()
@@ -177,14 +167,14 @@ pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
     let mut parts = vec![image.containerfile.to_owned(), reference];
     for tool in tools::named(&["argocd", "helm", "coredns"])? {
         parts.push(tool.version().to_owned());
-        // Not only by version: it may have been built anew, in another way. Of its place only the name, as in
-        // `tools/argocd-v3.6.1-314314a4c80c/bin`: inside, the cache is elsewhere.
+        // The version is not enough: the tool may have been rebuilt with other settings. Only the folder's name counts,
+        // as in `tools/argocd-v3.6.1-314314a4c80c/bin`: inside, the cache has another path.
         for folder in tools::bin_folders(layout, &[tool]) {
             let name = folder.parent().and_then(Path::file_name);
             parts.extend(name.map(|name| name.to_string_lossy().into_owned()));
         }
     }
-    let key = key(parts.iter().map(String::as_str));
+    let key = content_key(parts);
     Ok(layout.cache(format!("images/{name}-{key}.tar")))
 }
 
@@ -210,7 +200,7 @@ pub fn ensure(layout: &Layout, progress: Progress) -> Result<()> {
     let storage = layout.cache("build/storage");
     if storage.exists() {
         fs::remove_dir_all(&storage)
-            .with_context(|| format!("could not remove {}", storage.display()))?;
+            .with_context(|| format!("cannot remove {}", storage.display()))?;
     }
     Ok(())
 }
@@ -250,13 +240,13 @@ fn build(layout: &Layout, image: &Image, base: Option<&Path>, archive: &Path) ->
         &reference,
     ])
     .arg(&context)
-    .run()?;
+    .run_quietly()?;
     let part = archive.with_extension("part");
     let _ = fs::remove_file(&part);
     buildah(&["push", "--quiet", &reference])
         .arg(format!("docker-archive:{}:{reference}", part.display()))
-        .run()?;
-    buildah(&["rmi", "--all", "--force"]).run()?;
+        .run_quietly()?;
+    buildah(&["rmi", "--all", "--force"]).run_quietly()?;
     fs::remove_dir_all(&context)?;
     fs::rename(&part, archive)?;
     Ok(())

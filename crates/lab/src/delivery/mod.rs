@@ -1,4 +1,7 @@
-//! How a commit is delivered: pull requests, workflow runs, and the environments that run the result.
+//! Deliveries: a commit's way to an environment, and what the environment runs.
 
 pub mod environment;
+pub mod image_values;
+pub mod record;
+pub mod rollout;
 pub mod ship;

@@ -1,86 +1,90 @@
-//! A commit's way through the pipeline: pushed here, carried by the workflow and Argo CD, seen serving.
+//! Delivers a commit to dev: pushes it, lets the workflow and Argo CD deliver it, and waits until it is served.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use devkit::process::Run;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::environment::Environment;
+use super::image_values::ImageValues;
+use super::record::Delivery;
+use super::rollout::Deployed;
 use crate::argocd;
-use crate::cluster::Kubernetes;
-use crate::command::Run as _;
-use crate::delivery::environment::{Deployed, Environment, ImageValues, short};
+use crate::cluster::api::Kubernetes;
+use crate::commit::short;
 use crate::expect::{Verdict, eventually};
-use crate::forge::Forge;
-use crate::forge::runs::{DEVELOP, PULL_REQUEST, Run};
+use crate::forge::api::Forge;
+use crate::forge::pull_request::{self, PullRequest};
+use crate::forge::runs::{DEVELOP, PULL_REQUEST, WorkflowRun};
 use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
-use crate::timeline::{Clock, Journey};
+use crate::timeline::Recorder;
 
-/// The user's bound on a run of the pipeline is 5 minutes; a first run compiles everything, on a machine that may have
-/// other work.
+/// How long a workflow run may take. The requirement is 5 minutes, but a first run compiles everything, on a machine that
+/// may have other work.
 pub const CI_LIMIT: Duration = Duration::from_secs(45 * 60);
 
-/// For a sync and the roll-out after it; Kubernetes gives up after a minute.
+/// How long a sync and the roll-out after it may take. Kubernetes itself gives up after a minute.
 pub const SERVING_LIMIT: Duration = Duration::from_secs(180);
 
-/// Ships the checkout's HEAD to dev: on a fresh lab as it is, later by a pull request.
+/// Ships the checkout's HEAD to dev: directly in a new lab, later by a pull request.
 ///
 /// # Errors
-/// When any hop fails; with the reason.
-pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<Journey> {
+/// When any step of the delivery fails.
+pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> {
     let forge = Forge::new(layout)?;
     let commit = forge.head(checkout)?;
-    let saved = layout.state("journey.json");
-    if let Ok(text) = std::fs::read_to_string(&saved) {
-        let journey: Journey = serde_json::from_str(&text)?;
-        if journey.commit == commit {
-            eprintln!("✓ {} is shipped already", short(&commit));
-            return Ok(journey);
-        }
+    if let Some(last) = Delivery::last(layout)?
+        && last.commit == commit
+    {
+        eprintln!("✓ {} is already shipped", short(&commit));
+        return Ok(());
     }
     let kubernetes = Kubernetes::new(layout)?;
-    let dev = Environment {
-        kubernetes: &kubernetes,
-        name: "dev",
-    };
+    let dev = Environment::new(&kubernetes, "dev");
 
-    let mut clock = Clock::start();
-    let fresh = forge.tip("develop")?.is_none();
-    if fresh {
-        first_push(&forge, layout, checkout, &mut clock)?;
+    let mut recorder = Recorder::start();
+    let is_new = forge.tip("develop")?.is_none();
+    if is_new {
+        first_push(&forge, layout, checkout, &mut recorder)?;
     }
-    settle(&forge, checkout)?;
+    set_up_branches(&forge, checkout)?;
     let built_commit = if let Some(landed) = landed(&forge, checkout, &commit)? {
-        if !fresh {
-            // An earlier `up` ended before it served; its hops count from here.
-            eprintln!("✓ {} is on develop already", short(&commit));
+        if !is_new {
+            // An earlier `up` ended before the commit was served. The timeline starts here.
+            eprintln!("✓ {} is already on develop", short(&commit));
         }
         landed
     } else {
         let what = format!("Checking {} in a pull request", short(&commit));
         let title = format!("Ship {}", short(&commit));
         let merged = progress.run(what, || {
-            merge(&forge, checkout, "develop", &title, &mut clock)
+            merge(&forge, checkout, "develop", &title, &mut recorder)
         })?;
-        clock.reached("merged");
+        recorder.record("merged");
         merged
     };
-    follow(&forge, &dev, &built_commit, &mut clock, progress)?;
+    follow(&forge, &dev, &built_commit, &mut recorder, progress)?;
 
-    let journey = Journey {
+    Delivery {
         commit,
         built_commit,
         url: String::new(),
-        hops: clock.hops(),
-    };
-    std::fs::write(&saved, serde_json::to_vec_pretty(&journey)?)?;
-    Ok(journey)
+        timeline: recorder.finish(),
+    }
+    .save(layout)
 }
 
-/// Pushes HEAD to the three branches. Protection comes after: there is nothing to protect yet.
-fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock) -> Result<()> {
+/// Pushes HEAD to the three branches. Branch protection is set up afterwards.
+fn first_push(
+    forge: &Forge,
+    layout: &Layout,
+    checkout: &Path,
+    recorder: &mut Recorder,
+) -> Result<()> {
     let push = |branch: &str| {
         forge
             .git(checkout)
@@ -90,15 +94,15 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
                 &Forge::url(),
                 &format!("HEAD:refs/heads/{branch}"),
             ])
-            .run()
+            .run_quietly()
     };
-    // Actions are off until the branch that builds is pushed: three runs of one commit would only
-    // share two cores.
+    // Actions are off until `develop` is pushed, the branch that is built: three runs for one commit would only compete for
+    // the machine's cores.
     push("main")?;
     push("staging")?;
-    // The forge takes pushes in and looks at them afterwards; only then it knows of Actions or not.
+    // The forge accepts a push first and processes it later. Only then it looks whether Actions are on.
     eventually(
-        "the forge has seen both branches",
+        "the forge has processed the pushes of main and staging",
         Duration::from_secs(30),
         || {
             let feed = forge.repository("GET", "/activities/feeds?limit=20", None)?;
@@ -117,15 +121,15 @@ fn first_push(forge: &Forge, layout: &Layout, checkout: &Path, clock: &mut Clock
             })
         },
     )?;
-    argocd::bootstrap(checkout, layout)?;
+    argocd::install::bootstrap(checkout, layout)?;
     forge.repository("PATCH", "", Some(&json!({"has_actions": true})))?;
-    *clock = Clock::start();
+    *recorder = Recorder::start();
     push("develop")?;
-    clock.reached("pushed");
+    recorder.record("pushed");
     Ok(())
 }
 
-/// The commit that brought a commit to `develop`: itself, or the merge; none where it isn't there.
+/// The commit that brought `commit` to `develop`: the commit itself or the merge. `None` if it is not on `develop`.
 fn landed(forge: &Forge, checkout: &Path, commit: &str) -> Result<Option<String>> {
     let git = |args: &[&str]| forge.git(checkout).args(args).read();
     git(&["fetch", "--quiet", &Forge::url(), "develop"])?;
@@ -140,122 +144,42 @@ fn landed(forge: &Forge, checkout: &Path, commit: &str) -> Result<Option<String>
         &format!("{commit}..FETCH_HEAD"),
     ])?;
     let after: Vec<&str> = after.lines().collect();
-    // The oldest of those that have it.
+    // The oldest commit that contains it.
     let mut oldest_first = arrivals.iter().rev();
     let arrival = oldest_first.find(|arrival| after.contains(arrival));
     Ok(arrival.map(|arrival| (*arrival).to_owned()))
 }
 
-/// What can only be said of branches that are there; what is so already stays.
-fn settle(forge: &Forge, checkout: &Path) -> Result<()> {
-    // What answers schedules and other runs is the default branch's: where pull requests go, as on GitHub.
+/// Sets the default branch and the branch protection, which the branches must exist for.
+fn set_up_branches(forge: &Forge, checkout: &Path) -> Result<()> {
+    // Schedules and `workflow_run` use the default branch's workflows. It is where pull requests go, as on GitHub.
     forge.repository("PATCH", "", Some(&json!({"default_branch": "develop"})))?;
-    // By the checkout's rules.
-    forge.pipeline(checkout)?.arg("protect").run()
+    // By the rules in the checkout.
+    forge.pipeline(checkout)?.arg("protect").run_quietly()?;
+    Ok(())
 }
 
-/// A pull request as it was pushed.
-pub struct Proposal {
-    /// Its number on the forge.
-    pub number: i64,
-    /// The commit at its head.
-    pub commit: String,
-}
-
-/// Opens a pull request for HEAD of a checkout, or renews the one of the same topic.
-///
-/// Gitea makes it from a reference alone (AGit), with the rights of a fork's: the commit is checked once, not once as a
-/// branch and once as a pull request.
+/// Opens a pull request for HEAD of a checkout, waits until its checks pass, merges it and returns the merge commit.
 ///
 /// # Errors
-/// When the forge refuses.
-pub fn propose(
-    forge: &Forge,
-    checkout: &Path,
-    base: &str,
-    topic: &str,
-    title: &str,
-) -> Result<Proposal> {
-    let commit = forge.head(checkout)?;
-    let options = [
-        format!("topic={topic}"),
-        format!("title={title}"),
-        "force-push=true".to_owned(),
-    ];
-    forge
-        .git(checkout)
-        .args(["push", "--quiet", &Forge::url()])
-        .arg(format!("HEAD:refs/for/{base}"))
-        .args(options.iter().flat_map(|option| ["-o", option]))
-        .run()?;
-    let pulls = forge.repository(
-        "GET",
-        &format!("/pulls?state=open&base_branch={base}&limit=50"),
-        None,
-    )?;
-    let number = pulls
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|pull| pull["head"]["sha"] == commit.as_str())
-        .and_then(|pull| pull["number"].as_i64())
-        .with_context(|| format!("the push of {} opened no pull request", short(&commit)))?;
-    Ok(Proposal { number, commit })
-}
-
-/// Proposes HEAD of a checkout, waits until its checks pass, merges it, and returns the merge commit.
-///
-/// # Errors
-/// When a check fails or the forge does not merge.
+/// When a check fails, or the forge does not merge.
 pub fn merge(
     forge: &Forge,
     checkout: &Path,
     base: &str,
     title: &str,
-    clock: &mut Clock,
+    recorder: &mut Recorder,
 ) -> Result<String> {
     let topic = format!("ship-{}", short(&forge.head(checkout)?));
-    let Proposal { number, commit } = propose(forge, checkout, base, &topic, title)?;
-    clock.reached("pushed");
-    let run = Run::wait(forge, PULL_REQUEST, &commit, CI_LIMIT)?;
-    clock.reached_at("CI started", run.started()?);
-    clock.reached("checked");
-    accept(forge, base, number)
+    let PullRequest { number, commit } = pull_request::open(forge, checkout, base, &topic, title)?;
+    recorder.record("pushed");
+    let run = WorkflowRun::wait(forge, PULL_REQUEST, &commit, CI_LIMIT)?;
+    recorder.record_at("CI started", run.started()?);
+    recorder.record("checked");
+    pull_request::merge(forge, base, number)
 }
 
-/// Merges a pull request as soon as the forge lets it be merged, and returns the merge commit.
-///
-/// # Errors
-/// When the forge goes on refusing; with what it said.
-pub fn accept(forge: &Forge, base: &str, number: i64) -> Result<String> {
-    eventually(
-        &format!("pull request {number} is merged"),
-        Duration::from_secs(60),
-        || {
-            let answer = forge.repository(
-                "POST",
-                &format!("/pulls/{number}/merge"),
-                Some(&json!({"Do": "merge"})),
-            );
-            let pull = forge.repository("GET", &format!("/pulls/{number}"), None)?;
-            if let Some(commit) = pull["merge_commit_sha"]
-                .as_str()
-                .filter(|_| pull["merged"] == true)
-            {
-                return Ok(Verdict::Met(commit.to_owned()));
-            }
-            if pull["mergeable"] == false {
-                return Ok(Verdict::Pending(format!(
-                    "it conflicts with {base}, or is still looked at: {:?}",
-                    answer.err()
-                )));
-            }
-            Ok(Verdict::Pending(format!("{:?}", answer.err())))
-        },
-    )
-}
-
-/// Follows a commit on `develop` from CI to serving in dev.
+/// Follows a commit on `develop` from CI until dev serves it.
 ///
 /// # Errors
 /// When CI, the write-back, the sync or the roll-out fails.
@@ -263,37 +187,37 @@ pub fn follow(
     forge: &Forge,
     dev: &Environment,
     commit: &str,
-    clock: &mut Clock,
+    recorder: &mut Recorder,
     progress: Progress,
 ) -> Result<()> {
     let run = progress.run(
         format!("CI builds, publishes and writes back {}", short(commit)),
-        || Run::wait(forge, DEVELOP, commit, CI_LIMIT),
+        || WorkflowRun::wait(forge, DEVELOP, commit, CI_LIMIT),
     )?;
     let ended = |job: &str| run.job_ended(job);
-    clock.reached_at("CI started", run.started()?);
-    // They run beside each other, and either may end first.
+    recorder.record_at("CI started", run.started()?);
+    // The jobs run in parallel, and any of them may complete first.
     let mut tested = run.started()?;
     for job in ["lint", "unit", "integration", "security"] {
         tested = tested.max(ended(job)?);
     }
     let mut ends = [("tested", tested), ("image built", ended("image")?)];
     ends.sort_by_key(|(_, end)| *end);
-    for (hop, end) in ends {
-        clock.reached_at(hop, end);
+    for (step, end) in ends {
+        recorder.record_at(step, end);
     }
-    clock.reached_at(
+    recorder.record_at(
         "image published",
         run.step_ended("deliver", "pipeline publish")?,
     );
-    clock.reached_at("signed", run.step_ended("deliver", "pipeline sign")?);
+    recorder.record_at("signed", run.step_ended("deliver", "pipeline sign")?);
     let (revision, written) = write_back(forge, commit)?;
-    clock.reached_at("written back", written);
+    recorder.record_at("written back", written);
 
     let digest = ImageValues::read(forge, dev.name, &revision)?.digest;
     if ImageValues::read(forge, dev.name, "develop")?.digest != digest {
         bail!(
-            "{} was written back, and a newer commit since: {} runs that; to go back, ship a commit that reverts it",
+            "{} was written back, but a newer commit was written back after it, and {} runs that; to return to an earlier version, ship a commit that reverts the newer one",
             short(commit),
             dev.name
         );
@@ -308,16 +232,18 @@ pub fn follow(
         || dev.wait_deployed(&expected, SERVING_LIMIT),
     )?;
     let serving = Timestamp::now();
-    let synced = dev.application()?["status"]["operationState"]["finishedAt"]
-        .as_str()
-        .and_then(|time| time.parse().ok())
-        .context("Argo CD does not say when it synced")?;
-    clock.reached_at("synced", synced);
-    clock.reached_at("serving", serving);
+    let synced = dev
+        .application()?
+        .status
+        .operation_state
+        .and_then(|operation| operation.finished_at)
+        .context("Argo CD does not report when it synced")?;
+    recorder.record_at("synced", synced);
+    recorder.record_at("serving", serving);
     Ok(())
 }
 
-/// The commit on `develop` that wrote back what was built from `commit`, and its time.
+/// The commit on `develop` that wrote back the image that was built from `commit`, and the time of that commit.
 fn write_back(forge: &Forge, commit: &str) -> Result<(String, Timestamp)> {
     let trailer = format!("Argocd-reference-commit-sha: {commit}");
     let commits = forge.repository(
@@ -331,7 +257,10 @@ fn write_back(forge: &Forge, commit: &str) -> Result<(String, Timestamp)> {
             .is_some_and(|message| message.contains(&trailer))
     });
     let Some(found) = found else {
-        bail!("no commit on develop writes back {}", short(commit));
+        bail!(
+            "no commit on develop writes back the image of {}",
+            short(commit)
+        );
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let sha = text(&found["sha"]).context("a commit has no sha")?;

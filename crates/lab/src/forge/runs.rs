@@ -6,33 +6,33 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::delivery::environment::short;
+use super::api::Forge;
+use crate::commit::short;
 use crate::expect::{Verdict, eventually};
-use crate::forge::Forge;
 
-/// What a run answers.
+/// What a run was triggered by.
 #[derive(Clone, Copy)]
-pub struct Cause<'a> {
+pub struct Trigger<'a> {
     /// The file of the workflow.
     workflow: &'static str,
     event: &'static str,
-    /// Where the name of what was pushed stands, and its name: others may hold the same commit.
+    /// The prefix and the name of the Git reference that was pushed: another may have the same commit.
     pushed: Option<(&'static str, &'a str)>,
 }
 
-/// A pull request that was opened or renewed.
-pub const PULL_REQUEST: Cause<'static> = Cause {
+/// A pull request that was opened or updated.
+pub const PULL_REQUEST: Trigger<'static> = Trigger {
     workflow: "ci.yaml",
     event: "pull_request",
     pushed: None,
 };
 
 /// A push to `develop`.
-pub const DEVELOP: Cause<'static> = branch("develop");
+pub const DEVELOP: Trigger<'static> = branch("develop");
 
 /// A push to a branch.
-pub const fn branch(name: &str) -> Cause<'_> {
-    Cause {
+pub const fn branch(name: &str) -> Trigger<'_> {
+    Trigger {
         workflow: "ci.yaml",
         event: "push",
         pushed: Some(("refs/heads/", name)),
@@ -40,89 +40,98 @@ pub const fn branch(name: &str) -> Cause<'_> {
 }
 
 /// A push of a version tag.
-pub const fn release(tag: &str) -> Cause<'_> {
-    Cause {
+pub const fn release(tag: &str) -> Trigger<'_> {
+    Trigger {
         workflow: "release.yaml",
         event: "push",
         pushed: Some(("refs/tags/", tag)),
     }
 }
 
-/// Somebody asked for a workflow on `develop`.
-pub const fn dispatch(workflow: &'static str) -> Cause<'static> {
-    Cause {
+/// A manual start of a workflow on `develop`.
+pub const fn dispatch(workflow: &'static str) -> Trigger<'static> {
+    Trigger {
         workflow,
         event: "workflow_dispatch",
         pushed: Some(("refs/heads/", "develop")),
     }
 }
 
-impl Cause<'_> {
-    fn is_of(self, run: &Value) -> bool {
-        // `ci.yaml@refs/heads/develop`; `head_branch` is only there for branches.
+impl Trigger<'_> {
+    fn matches(self, run: &Value) -> bool {
+        // For example `ci.yaml@refs/heads/develop`. Runs for tags have no `head_branch`.
         let path = run["path"].as_str().unwrap_or_default();
         let (workflow, reference) = path.split_once('@').unwrap_or((path, ""));
-        let is_pushed = |(place, name)| reference.strip_prefix(place) == Some(name);
+        let is_pushed = |(prefix, name)| reference.strip_prefix(prefix) == Some(name);
         workflow == self.workflow
-            && renewed(run["event"].as_str().unwrap_or_default()) == self.event
+            && event_name(run["event"].as_str().unwrap_or_default()) == self.event
             && self.pushed.is_none_or(is_pushed)
     }
 }
 
-/// A workflow run that has finished well.
-pub struct Run {
+/// A workflow run that has completed.
+pub struct WorkflowRun {
     jobs: Vec<Value>,
 }
 
-impl Run {
-    /// Waits for the run that something caused at a commit, and for its end.
+impl WorkflowRun {
+    /// Waits until a run for a commit has succeeded.
     ///
     /// # Errors
-    /// When a job fails, with its name and the end of its log; or when there is no end in time.
-    pub fn wait(forge: &Forge, cause: Cause, commit: &str, limit: Duration) -> Result<Self> {
-        let what = format!("CI for the {} of {}", cause.event, short(commit));
+    /// When a job fails (the error shows its name and the end of its log), or the run does not complete in time.
+    pub fn wait(forge: &Forge, trigger: Trigger, commit: &str, limit: Duration) -> Result<Self> {
+        let what = format!("CI for the {} of {}", trigger.event, short(commit));
         let judge = |run: &Value, jobs: &[Value]| {
             if let Some(failed) = jobs.iter().find(|job| job["conclusion"] == "failure") {
                 return Verdict::Failed(explain(forge, failed));
             }
             match (run["status"].as_str(), run["conclusion"].as_str()) {
                 (Some("completed"), Some("success")) => Verdict::Met(jobs.to_vec()),
-                // By a newer one for the same commit: a pull request whose branch was just pushed is often opened and
-                // renewed at once.
+                // Cancelled by a newer run for the same commit: a pull request whose branch was just pushed is often
+                // opened and updated at the same time.
                 (Some("completed"), Some("cancelled")) => {
                     Verdict::Pending("the run was cancelled, and no other has started".into())
                 }
                 (Some("completed"), conclusion) => {
-                    Verdict::Failed(format!("the run ended as {conclusion:?}"))
+                    Verdict::Failed(format!("the run's conclusion is {conclusion:?}"))
                 }
                 (status, _) => Verdict::Pending(format!("the run is {status:?}")),
             }
         };
-        let jobs = Self::watch(forge, cause, commit, &what, limit, judge)?;
+        let jobs = Self::watch(forge, trigger, commit, &what, limit, judge)?;
         Ok(Self { jobs })
     }
 
-    /// Waits until the run has ended, however it did.
+    /// Waits until a run for a commit has completed, with any conclusion.
     ///
     /// # Errors
-    /// When there is no end in time.
-    pub fn ended(forge: &Forge, cause: Cause, commit: &str, limit: Duration) -> Result<Self> {
-        let what = format!("the run for the {} of {} ends", cause.event, short(commit));
+    /// When it does not complete in time.
+    pub fn wait_completed(
+        forge: &Forge,
+        trigger: Trigger,
+        commit: &str,
+        limit: Duration,
+    ) -> Result<Self> {
+        let what = format!(
+            "the run for the {} of {} completes",
+            trigger.event,
+            short(commit)
+        );
         let judge = |run: &Value, jobs: &[Value]| match run["status"].as_str() {
             Some("completed") => Verdict::Met(jobs.to_vec()),
             status => Verdict::Pending(format!("the run is {status:?}")),
         };
-        let jobs = Self::watch(forge, cause, commit, &what, limit, judge)?;
+        let jobs = Self::watch(forge, trigger, commit, &what, limit, judge)?;
         Ok(Self { jobs })
     }
 
-    /// Waits until a job of the run fails, and returns its log. What becomes of the other jobs doesn't matter.
+    /// Waits until a job of a run fails, and returns the job's log. The other jobs do not matter.
     ///
     /// # Errors
-    /// When the job ends in another way, or not in time.
-    pub fn wait_red(
+    /// When the job has another conclusion, or does not complete in time.
+    pub fn wait_failed_job(
         forge: &Forge,
-        cause: Cause,
+        trigger: Trigger,
         commit: &str,
         job: &str,
         limit: Duration,
@@ -138,35 +147,35 @@ impl Run {
             match run["conclusion"].as_str() {
                 None | Some("") => Verdict::Pending(states),
                 Some(conclusion) => Verdict::Failed(format!(
-                    "the run ended as {conclusion}, and the job as {states}"
+                    "the run's conclusion is {conclusion}, and the job's {states}"
                 )),
             }
         };
-        Self::watch(forge, cause, commit, &what, limit, judge)
+        Self::watch(forge, trigger, commit, &what, limit, judge)
     }
 
-    /// Looks at the run and its jobs until there is a verdict.
+    /// Polls the run and its jobs until there is a verdict.
     fn watch<T>(
         forge: &Forge,
-        cause: Cause,
+        trigger: Trigger,
         commit: &str,
         what: &str,
         limit: Duration,
         judge: impl Fn(&Value, &[Value]) -> Verdict<T>,
     ) -> Result<T> {
         eventually(what, limit, || {
-            let Some(run) = Self::find(forge, cause, commit)? else {
+            let Some(run) = Self::find(forge, trigger, commit)? else {
                 return Ok(Verdict::Pending("no run has started".into()));
             };
             Ok(judge(&run, &jobs(forge, &run)?))
         })
     }
 
-    /// The run that something caused at a commit, where there is one.
+    /// The run for a commit; `None` if it has not started.
     ///
     /// # Errors
-    /// When the forge can't be asked.
-    pub fn find(forge: &Forge, cause: Cause, commit: &str) -> Result<Option<Value>> {
+    /// When the forge does not answer.
+    fn find(forge: &Forge, trigger: Trigger, commit: &str) -> Result<Option<Value>> {
         let runs = forge.repository(
             "GET",
             &format!("/actions/runs?head_sha={commit}&limit=50"),
@@ -176,39 +185,39 @@ impl Run {
             .as_array()
             .into_iter()
             .flatten()
-            .find(|run| run["head_sha"] == commit && cause.is_of(run))
+            .find(|run| run["head_sha"] == commit && trigger.matches(run))
             .cloned())
     }
 
     /// When the first job started.
     ///
     /// # Errors
-    /// When no job says so.
+    /// When no job has a start time.
     pub fn started(&self) -> Result<Timestamp> {
         self.jobs
             .iter()
             .filter_map(|job| time(&job["started_at"]))
             .min()
-            .context("no job says when it started")
+            .context("no job of the run has a start time")
     }
 
-    /// When a job ended; of a matrix, the last of its jobs.
+    /// When a job completed; for a matrix, when its last job did.
     ///
     /// # Errors
-    /// When there is no such job.
+    /// When the run has no such job, or it has not completed.
     pub fn job_ended(&self, name: &str) -> Result<Timestamp> {
         self.jobs
             .iter()
             .filter(|job| is(job, name))
             .filter_map(|job| time(&job["completed_at"]))
             .max()
-            .with_context(|| format!("no job {name} says when it ended"))
+            .with_context(|| format!("the run has no completed job {name}"))
     }
 
-    /// When a step of a job ended, by a part of its name.
+    /// When a step of a job completed, found by a part of its name.
     ///
     /// # Errors
-    /// When there is no such step.
+    /// When the job has no such step, or it has not completed.
     pub fn step_ended(&self, job: &str, part: &str) -> Result<Timestamp> {
         self.job(job)?["steps"]
             .as_array()
@@ -220,18 +229,18 @@ impl Run {
                     .is_some_and(|name| name.contains(part))
             })
             .and_then(|step| time(&step["completed_at"]))
-            .with_context(|| format!("job {job} has no finished step {part:?}"))
+            .with_context(|| format!("job {job} has no completed step {part:?}"))
     }
 
-    /// That a job ended in a way: `success`, `failure`, `skipped`.
+    /// Checks the conclusion of a job: `success`, `failure` or `skipped`.
     ///
     /// # Errors
-    /// When it ended otherwise, or there is no such job.
-    pub fn ensure(&self, job: &str, conclusion: &str) -> Result<()> {
+    /// When the job has another conclusion, or the run has no such job.
+    pub fn ensure_conclusion(&self, job: &str, conclusion: &str) -> Result<()> {
         let found = self.job(job)?["conclusion"].as_str().unwrap_or_default();
         ensure!(
             found == conclusion,
-            "{job} ended as {found:?}, not {conclusion:?}"
+            "the conclusion of {job} is {found:?}, not {conclusion:?}"
         );
         Ok(())
     }
@@ -244,12 +253,12 @@ impl Run {
     }
 }
 
-/// The event by the name that workflows know: a renewed pull request is one of its own only to the forge.
-fn renewed(event: &str) -> &str {
+/// The event's name in workflow files: Gitea alone has a separate event for an updated pull request.
+fn event_name(event: &str) -> &str {
     event.strip_suffix("_sync").unwrap_or(event)
 }
 
-/// Whether a job has a name, or is of the matrix of that name: `integration (sqlite)`.
+/// Whether a job has this name, or belongs to the matrix of this name: `integration (sqlite)`.
 fn is(job: &Value, name: &str) -> bool {
     job["name"]
         .as_str()
@@ -284,6 +293,6 @@ fn explain(forge: &Forge, job: &Value) -> String {
 
 fn time(value: &Value) -> Option<Timestamp> {
     let time: Timestamp = value.as_str()?.parse().ok()?;
-    // The forge writes "not yet" as the year 1 or 1970.
+    // The forge writes the year 1 or 1970 for a time that has not come yet.
     (time.as_second() > 86_400).then_some(time)
 }

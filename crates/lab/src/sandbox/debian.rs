@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::command::{Run, command, on_path};
+use super::layout::{Layout, content_key};
 use crate::progress::Progress;
-use crate::sandbox::layout::Layout;
+use devkit::process::{Run, command, find};
 
 /// A program the lab calls and the package that brings it.
 const PACKAGES: &[(&str, &str)] = &[
@@ -48,7 +48,7 @@ pub fn ensure_packages(progress: Progress) -> Result<()> {
         .iter()
         .filter(|(path, _)| {
             let name = path.rsplit('/').next().unwrap_or(path);
-            !Path::new(path).exists() && !on_path(name)
+            !Path::new(path).exists() && find(name).is_none()
         })
         .map(|(_, package)| *package)
         .collect();
@@ -56,7 +56,7 @@ pub fn ensure_packages(progress: Progress) -> Result<()> {
         return Ok(());
     }
     let list = missing.join(" ");
-    if !on_path("apt-get") {
+    if find("apt-get").is_none() {
         bail!(
             "these Debian packages, or their like, are missing: {list}; install them, or enter `nix develop`"
         );
@@ -69,14 +69,14 @@ pub fn ensure_packages(progress: Progress) -> Result<()> {
     progress.run(format!("Installing {list}"), || {
         // Debian starts the servers it installs; the lab starts its own, inside.
         let quiet = NoServices::new()?;
-        command("apt-get", ["update", "-qq"]).run()?;
+        command("apt-get", ["update", "-qq"]).run_quietly()?;
         command(
             "apt-get",
             ["install", "-y", "-qq", "--no-install-recommends"],
         )
         .args(&missing)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .run()?;
+        .run_quietly()?;
         drop(quiet);
         Ok(())
     })
@@ -112,7 +112,7 @@ impl Drop for NoServices {
 /// # Errors
 /// When debootstrap fails.
 pub fn base_system(layout: &Layout, progress: Progress) -> Result<PathBuf> {
-    let key = crate::cluster::images::key([RELEASE, BASE_PACKAGES]);
+    let key = content_key([RELEASE, BASE_PACKAGES]);
     let tar = layout.cache(format!("images/base-{key}.tar"));
     if tar.exists() {
         return Ok(tar);
@@ -129,7 +129,7 @@ pub fn base_system(layout: &Layout, progress: Progress) -> Result<PathBuf> {
             .arg(RELEASE)
             .arg(&work)
             .env("DEBIAN_FRONTEND", "noninteractive")
-            .run()?;
+            .run_quietly()?;
         let part = tar.with_extension("part");
         command(
             "tar",
@@ -146,7 +146,7 @@ pub fn base_system(layout: &Layout, progress: Progress) -> Result<PathBuf> {
             "--exclude=./dev",
         ])
         .arg(".")
-        .run()?;
+        .run_quietly()?;
         fs::remove_dir_all(&work)?;
         fs::rename(&part, &tar)?;
         Ok(tar.clone())

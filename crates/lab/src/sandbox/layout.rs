@@ -1,31 +1,34 @@
-//! Where the lab keeps things, seen from the host and from inside.
+//! The folders of a lab, as the host and as the processes inside see them.
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-/// The state folder as the lab's own processes see it: a bind mount, so that every configuration
-/// file can name fixed paths.
+/// The state folder as the processes inside see it: a bind mount, so that configuration files can name fixed paths.
 pub const INSIDE: &str = "/run/lab";
 
-/// The cache folder as the lab's own processes see it.
+/// The cache folder as the processes inside see it.
 pub const INSIDE_CACHE: &str = "/run/lab-cache";
+
+/// The configuration that gives programs inside an administrator's access to the cluster.
+pub const KUBECONFIG: &str = "/run/lab/kubeconfig/admin";
 
 /// The folders of one lab.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Everything that belongs to this lab and goes with it: databases, repositories, keys, logs.
+    /// Everything that belongs to this lab and is deleted with it: databases, repositories, keys, logs.
     pub state: PathBuf,
-    /// What outlives a lab and can always be made again: tools, images, build caches.
+    /// Tools, images and build caches. They outlive a lab and can always be rebuilt.
     pub cache: PathBuf,
 }
 
 impl Layout {
-    /// Folders from the options, or the XDG defaults.
+    /// The folders of the lab in `state`, or in the default state folder of the XDG specification.
     ///
     /// # Errors
-    /// When no home folder is known, or the state folder lies where the lab puts a layer of its own.
+    /// When HOME is not set, or the state folder lies under a folder that the lab replaces inside.
     pub fn new(state: Option<PathBuf>) -> Result<Self> {
         let home = std::env::var_os("HOME")
             .map(PathBuf::from)
@@ -57,7 +60,7 @@ impl Layout {
         })
     }
 
-    /// The same lab as its own processes see it.
+    /// The folders as the processes inside see them.
     pub fn inside() -> Self {
         Self {
             state: INSIDE.into(),
@@ -65,10 +68,36 @@ impl Layout {
         }
     }
 
-    /// A short name that tells this lab's control groups from another lab's.
+    /// A short name for this lab's control groups and lock, different for each state folder.
     pub fn id(&self) -> String {
         let digest = Sha256::digest(self.state.as_os_str().as_encoded_bytes());
         format!("lab-{}", hex::encode(&digest[..4]))
+    }
+
+    /// Locks the lab, so that only one `up` or `down` works on it at a time. The lock ends with the returned file.
+    ///
+    /// # Errors
+    /// When another process holds the lock, or the lock file cannot be created.
+    pub fn lock(&self) -> Result<File> {
+        let folder = self.cache("locks");
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        let file = File::create(folder.join(self.id()))?;
+        if file.try_lock().is_err() {
+            bail!(
+                "another `cargo lab` is working on {}; wait until it has finished",
+                self.state.display()
+            );
+        }
+        Ok(file)
+    }
+
+    /// A folder as processes inside see it: the cache has another path there.
+    pub fn seen_inside(&self, folder: &Path) -> PathBuf {
+        match folder.strip_prefix(&self.cache) {
+            Ok(rest) => Self::inside().cache(rest),
+            Err(_) => folder.to_owned(),
+        }
     }
 
     /// A path in the state folder.
@@ -80,6 +109,16 @@ impl Layout {
     pub fn cache(&self, path: impl AsRef<Path>) -> PathBuf {
         self.cache.join(path)
     }
+}
+
+/// A short key for the content that a cached file is built from.
+pub fn content_key<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hex::encode(&hash.finalize()[..6])
 }
 
 #[cfg(test)]

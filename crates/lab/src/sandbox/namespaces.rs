@@ -12,26 +12,26 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::command::{Run, command};
-use crate::sandbox::layout::Layout;
+use super::layout::Layout;
+use devkit::process::{Run, command};
 
-/// Marks, in the environment, the processes that hold a lab: its first process and its forwarder.
-/// The mark survives a killed `up`, so `down` needs no file to find them.
+/// The environment variable of the processes that keep a lab alive: its first process and its port-forward process.
+/// It is still there after `up` was killed, so `down` needs no file to find them.
 pub const MARK: &str = "WAYBILL_LAB_HOLDS";
 
-/// Refuses a machine that can't carry the lab, and says what is missing.
+/// Checks that this machine can run the lab.
 ///
 /// # Errors
-/// When not root, or the kernel lacks something.
+/// When the user is not root, or the kernel lacks a feature; the error names it.
 pub fn check_machine() -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!(
-            "the lab makes namespaces, mounts and containers, which takes root; \
-             run it as root on a machine that is yours to use, for example in a VM"
+            "the lab creates namespaces, mounts and containers, which requires root; \
+             run it as root, for example in a virtual machine"
         );
     }
     let filesystems =
-        fs::read_to_string("/proc/filesystems").context("could not read /proc/filesystems")?;
+        fs::read_to_string("/proc/filesystems").context("cannot read /proc/filesystems")?;
     if !filesystems
         .lines()
         .any(|line| line.trim_end().ends_with("overlay"))
@@ -41,7 +41,7 @@ pub fn check_machine() -> Result<()> {
     if !Path::new("/sys/fs/cgroup").is_dir() {
         bail!("control groups are not mounted under /sys/fs/cgroup, and Kubernetes needs them");
     }
-    // Tried in namespaces of their own, so that a refusal leaves nothing behind.
+    // Each check runs in its own namespaces and leaves nothing behind.
     for (need, probe) in [
         ("private namespaces", "true"),
         ("bridges (CONFIG_BRIDGE)", "ip link add probe type bridge"),
@@ -60,20 +60,20 @@ pub fn check_machine() -> Result<()> {
                 "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "sh", "-c", probe,
             ],
         )
-        .run()
-        .with_context(|| format!("this machine does not offer {need}"))?;
+        .run_quietly()
+        .with_context(|| format!("this machine does not support {need}"))?;
     }
     Ok(())
 }
 
-/// The first process of a running lab, as the host numbers it.
+/// The process id of a running lab's first process, as the host sees it.
 pub fn find(layout: &Layout) -> Option<i32> {
     held_by(layout)
         .into_iter()
         .find(|pid| is_first_process(*pid))
 }
 
-/// All processes that hold this lab.
+/// The host's ids of all processes that keep this lab alive.
 pub fn held_by(layout: &Layout) -> Vec<i32> {
     let mark = [MARK.as_bytes(), b"=", layout.state.as_os_str().as_bytes()].concat();
     let Ok(processes) = fs::read_dir("/proc") else {
@@ -100,14 +100,14 @@ fn is_first_process(pid: i32) -> bool {
     })
 }
 
-/// Begins the namespaces with a first process that reaps, and does nothing else.
+/// Creates the namespaces, with a first process that only reaps others. Returns its process id.
 ///
 /// # Errors
 /// When the kernel refuses.
 pub fn start(layout: &Layout) -> Result<i32> {
     fs::create_dir_all(layout.state("log"))?;
     let log = fs::File::create(layout.state("log/init.log"))?;
-    // A session of its own: what ends the terminal doesn't end the lab.
+    // Its own session: closing the terminal does not end the lab.
     let mut child = command(
         "setsid",
         [
@@ -131,7 +131,7 @@ pub fn start(layout: &Layout) -> Result<i32> {
     .stdout(log.try_clone()?)
     .stderr(log)
     .spawn()
-    .context("could not start unshare")?;
+    .context("cannot start unshare")?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         if let Some(pid) = find(layout) {
@@ -140,7 +140,7 @@ pub fn start(layout: &Layout) -> Result<i32> {
         if let Some(status) = child.try_wait()? {
             let said = fs::read_to_string(layout.state("log/init.log")).unwrap_or_default();
             bail!(
-                "the lab's namespaces could not be made ({status}): {}",
+                "the lab's namespaces could not be created ({status}): {}",
                 said.trim()
             );
         }
@@ -151,10 +151,10 @@ pub fn start(layout: &Layout) -> Result<i32> {
     }
 }
 
-/// A command that runs inside, with nothing of the caller's environment.
+/// A command that runs inside, with these environment variables and none of the caller's.
 pub fn enter<S: AsRef<OsStr>>(
     init: i32,
-    environment: &[(String, String)],
+    variables: &[(String, String)],
     argv: impl IntoIterator<Item = S>,
 ) -> Command {
     let mut inside = Command::new("nsenter");
@@ -171,24 +171,24 @@ pub fn enter<S: AsRef<OsStr>>(
         ])
         .args(argv)
         .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value)));
+        .envs(variables.iter().map(|(name, value)| (name, value)));
     inside
 }
 
-/// Ends everything that belongs to the lab and removes its folder.
+/// Ends all processes of the lab and removes its control groups and its state folder.
 ///
 /// # Errors
-/// When something does not go away.
+/// When a process does not end or a folder cannot be removed.
 pub fn stop(layout: &Layout) -> Result<()> {
     for pid in held_by(layout) {
-        // It may have ended by itself meanwhile.
+        // The process may have ended in the meantime.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
     let deadline = Instant::now() + Duration::from_secs(30);
     while !held_by(layout).is_empty() {
         if Instant::now() > deadline {
             bail!(
-                "processes {:?} of the lab do not end; look at them with ps",
+                "processes {:?} of the lab do not end; inspect them with ps",
                 held_by(layout)
             );
         }
@@ -202,12 +202,12 @@ pub fn stop(layout: &Layout) -> Result<()> {
     }
     if layout.state.exists() {
         fs::remove_dir_all(&layout.state)
-            .with_context(|| format!("could not remove {}", layout.state.display()))?;
+            .with_context(|| format!("cannot remove {}", layout.state.display()))?;
     }
     Ok(())
 }
 
-/// The control-group folders of this lab: one a hierarchy, or the one of cgroup v2.
+/// The control-group folders of this lab: one in each hierarchy of cgroup v1, or a single one in cgroup v2.
 pub fn control_groups(layout: &Layout) -> Vec<PathBuf> {
     let root = Path::new("/sys/fs/cgroup");
     let mut candidates = vec![root.join(layout.id())];
@@ -229,14 +229,14 @@ fn remove_control_groups(layout: &Layout) -> Result<()> {
                 remove(&entry.path())?;
             }
         }
-        fs::remove_dir(folder).with_context(|| format!("could not remove {}", folder.display()))
+        fs::remove_dir(folder).with_context(|| format!("cannot remove {}", folder.display()))
     }
     control_groups(layout)
         .iter()
         .try_for_each(|folder| remove(folder))
 }
 
-/// Standard input for a command a person types into.
+/// Connects a command to the terminal.
 pub fn interactive(command: &mut Command) -> &mut Command {
     command
         .stdin(Stdio::inherit())

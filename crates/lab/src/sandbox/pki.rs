@@ -1,20 +1,21 @@
-//! The lab's certificates: made anew for each lab, kept in its folder, trusted only inside.
+//! The lab's certificates: generated for each lab, kept in its state folder, trusted only inside.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use jiff::civil::Date;
+use jiff::{ToSpan, Zoned};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
-use time::{Duration, OffsetDateTime};
 
-use crate::sandbox::layout::Layout;
-use crate::sandbox::machine::{FORGE, NODE};
+use super::layout::Layout;
+use super::network::{FORGE, NODE};
 
-/// Someone who signs certificates.
+/// A certificate authority.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: Certificate,
@@ -33,13 +34,13 @@ impl Authority {
         })
     }
 
-    /// Writes `<file>.crt`, for those who shall trust this authority.
+    /// Writes the authority's own certificate as `<file>.crt`.
     fn write(&self, folder: &Path, file: &str) -> Result<()> {
         let pem = self.certificate.pem();
         write(&folder.join(format!("{file}.crt")), &pem, 0o644)
     }
 
-    /// Writes `<file>.crt` and `<file>.key`.
+    /// Issues a certificate and writes it and its key as `<file>.crt` and `<file>.key`.
     fn issue(&self, folder: &Path, file: &str, who: &Subject) -> Result<()> {
         let mut params = params(who.name, who.group)?;
         params.subject_alt_names = who
@@ -76,7 +77,7 @@ impl Authority {
     }
 }
 
-/// Whom a certificate names.
+/// The subject of a certificate.
 struct Subject {
     name: &'static str,
     group: Option<&'static str>,
@@ -99,7 +100,7 @@ const fn server(name: &'static str, hosts: &'static [&'static str]) -> Subject {
     }
 }
 
-/// Those who speak to the API server, each with a certificate of its own: file, user, group.
+/// The clients of the API server, each with its own certificate: file, user, group.
 /// Source: Kubernetes, "PKI certificates and requirements".
 pub const CLIENTS: &[(&str, &str, Option<&str>)] = &[
     ("admin", "lab:admin", Some("system:masters")),
@@ -113,10 +114,10 @@ pub const CLIENTS: &[(&str, &str, Option<&str>)] = &[
     ("kubelet", "system:node:lab", Some("system:nodes")),
 ];
 
-/// Makes all keys and certificates, once.
+/// Generates all keys and certificates of a new lab.
 ///
 /// # Errors
-/// When a file can't be written.
+/// When a file cannot be written.
 pub fn ensure(layout: &Layout) -> Result<()> {
     let folder = layout.state("pki");
     if folder.is_dir() {
@@ -129,11 +130,11 @@ pub fn ensure(layout: &Layout) -> Result<()> {
     fs::create_dir_all(&work)?;
 
     for_kubernetes(&work)?;
-    // The datastore trusts another authority: who may speak to the API may not speak to etcd.
+    // etcd trusts a separate authority: a client of the API server must not have access to etcd.
     for_etcd(&work)?;
     for_the_web(&work)?;
     for_service_accounts(&work)?;
-    fs::rename(&work, &folder).context("could not put the certificates in place")
+    fs::rename(&work, &folder).context("cannot move the certificates into place")
 }
 
 fn for_kubernetes(folder: &Path) -> Result<()> {
@@ -174,7 +175,7 @@ fn for_the_web(folder: &Path) -> Result<()> {
     authority.issue(folder, "forge", &forge)
 }
 
-/// The key that Kubernetes signs the tokens of pods with.
+/// The key that Kubernetes signs service account tokens with.
 fn for_service_accounts(folder: &Path) -> Result<()> {
     let key = KeyPair::generate()?;
     let (private, public) = (key.serialize_pem(), key.public_key_pem());
@@ -191,9 +192,10 @@ fn params(name: &str, group: Option<&str>) -> Result<CertificateParams> {
             .distinguished_name
             .push(DnType::OrganizationName, group);
     }
-    let now = OffsetDateTime::now_utc();
-    params.not_before = now - Duration::HOUR;
-    params.not_after = now + Duration::days(365);
+    let midnight = |day: Date| date_time_ymd(day.year().into(), day.month() as u8, day.day() as u8);
+    let today = Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date();
+    params.not_before = midnight(today.checked_sub(1.day())?);
+    params.not_after = midnight(today.checked_add(365.days())?);
     Ok(params)
 }
 
@@ -206,5 +208,17 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<()> {
         .mode(mode)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("could not write {}", path.display()))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes every program inside trust the forge's certificate.
+///
+/// # Errors
+/// When the bundle of trusted certificates cannot be written.
+pub fn trust(layout: &Layout) -> Result<()> {
+    let authority = fs::read_to_string(layout.state("pki/web-ca.crt"))?;
+    let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
+    let mut text = fs::read_to_string(bundle).unwrap_or_default();
+    text.push_str(&authority);
+    fs::write(bundle, text).with_context(|| format!("cannot write {}", bundle.display()))
 }

@@ -1,5 +1,5 @@
-//! The way in from the host: listeners on loopback whose connections continue inside. There is no
-//! route between the two; each connection is carried by hand.
+//! Port-forwards: listeners on the host's loopback whose connections continue inside the lab. The two networks have no
+//! route to each other; a process on the host copies the bytes of each connection.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,17 +10,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use devkit::process::command;
 use nix::sched::{CloneFlags, setns};
 use serde::{Deserialize, Serialize};
 
-use crate::command::command;
-use crate::sandbox::layout::Layout;
-use crate::sandbox::namespaces::MARK;
+use super::host::own_program;
+use super::layout::Layout;
+use super::namespaces::MARK;
 
-/// One way in.
+/// A port of the host that leads to an address inside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Door {
-    /// What is behind it: `forge`, `argocd` or an environment.
+pub struct PortForward {
+    /// What it leads to: `forge`, `argocd` or an environment.
     pub name: String,
     /// The address on the host's loopback.
     pub listen: SocketAddr,
@@ -28,7 +29,7 @@ pub struct Door {
     pub target: SocketAddr,
 }
 
-/// The port each door likes best; the next free one is taken where it is in use.
+/// The preferred port of each port-forward. If it is in use, the next free one is taken.
 const PORTS: &[(&str, u16)] = &[
     ("dev", 18080),
     ("argocd", 18081),
@@ -37,91 +38,113 @@ const PORTS: &[(&str, u16)] = &[
     ("forge", 18443),
 ];
 
-/// The doors of a running lab.
+impl PortForward {
+    /// The URL of the server that it leads to.
+    pub fn url(&self) -> String {
+        let scheme = if self.name == "forge" {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.listen)
+    }
+}
+
+/// The port-forwards of a running lab.
 ///
 /// # Errors
-/// When they can't be read.
-pub fn doors(layout: &Layout) -> Result<Vec<Door>> {
-    let path = layout.state("doors.json");
+/// When their file cannot be read.
+pub fn list(layout: &Layout) -> Result<Vec<PortForward>> {
+    let path = layout.state("port-forwards.json");
     if !path.exists() {
         return Ok(Vec::new());
     }
     let text =
-        fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("could not read {}", path.display()))
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Opens the doors to these targets that are not open yet; the others keep their addresses.
+/// Opens the port-forwards to these targets that are not open yet. Those that are open keep their addresses.
 ///
 /// # Errors
-/// When the forwarder does not start.
-pub fn ensure(layout: &Layout, init: i32, targets: &[(&str, SocketAddr)]) -> Result<Vec<Door>> {
-    let mut open = doors(layout)?;
-    open.retain(|door| {
-        targets.contains(&(door.name.as_str(), door.target))
-            && TcpStream::connect(door.listen).is_ok()
+/// When the port-forward process does not start.
+pub fn ensure(
+    layout: &Layout,
+    init: i32,
+    targets: &[(&str, SocketAddr)],
+) -> Result<Vec<PortForward>> {
+    let mut open = list(layout)?;
+    open.retain(|forward| {
+        targets.contains(&(forward.name.as_str(), forward.target))
+            && TcpStream::connect(forward.listen).is_ok()
     });
-    let is_open = |name: &str| open.iter().any(|door| door.name == name);
+    let is_open = |name: &str| open.iter().any(|forward| forward.name == name);
     let missing = targets.iter().filter(|(name, _)| !is_open(name));
     let missing: Vec<&(&str, SocketAddr)> = missing.collect();
     if missing.is_empty() {
         return Ok(open);
     }
-    fs::write(layout.state("targets.json"), serde_json::to_vec(&missing)?)?;
-    fs::write(layout.state("doors.json"), serde_json::to_vec(&open)?)?;
-    let log = File::create(layout.state("log/forward.log"))?;
-    let own = crate::cli::up::own_program()?;
+    fs::write(
+        layout.state("port-forward-targets.json"),
+        serde_json::to_vec(&missing)?,
+    )?;
+    fs::write(
+        layout.state("port-forwards.json"),
+        serde_json::to_vec(&open)?,
+    )?;
+    let log = File::create(layout.state("log/port-forward.log"))?;
+    let own = own_program()?;
     let mut child = command("setsid", [own.as_os_str()])
         .args(["--state".as_ref(), layout.state.as_os_str()])
-        .args(["forward", &init.to_string()])
+        .args(["port-forward", &init.to_string()])
         .env(MARK, &layout.state)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()
-        .context("could not start the forwarder")?;
+        .context("cannot start the port-forward process")?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let open = doors(layout).unwrap_or_default();
+        let open = list(layout).unwrap_or_default();
         if open.len() == targets.len() {
             return Ok(open);
         }
         if child.try_wait()?.is_some() || Instant::now() > deadline {
-            let said = fs::read_to_string(layout.state("log/forward.log")).unwrap_or_default();
-            bail!("the forwarder did not start: {}", said.trim());
+            let said = fs::read_to_string(layout.state("log/port-forward.log")).unwrap_or_default();
+            bail!("the port-forward process did not start: {}", said.trim());
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-/// The forwarder itself: runs on the host until the lab ends.
+/// The port-forward process itself: runs on the host until the lab ends.
 ///
 /// # Errors
-/// When a port can't be had, or the lab's network can't be entered.
-pub fn run(layout: &Layout, init: i32) -> Result<()> {
-    let text =
-        fs::read_to_string(layout.state("targets.json")).context("the targets are not there")?;
+/// When no port is free, or the lab's network cannot be entered.
+pub fn serve(layout: &Layout, init: i32) -> Result<()> {
+    let text = fs::read_to_string(layout.state("port-forward-targets.json"))
+        .context("cannot read the list of port-forwards to open")?;
     let targets: Vec<(String, SocketAddr)> = serde_json::from_str(&text)?;
-    // Beside those that an earlier one holds.
-    let mut open = doors(layout)?;
+    // An earlier process may still serve others.
+    let mut open = list(layout)?;
     for (name, target) in targets {
         let listener = listen(&name)?;
-        let door = Door {
+        let forward = PortForward {
             name,
             listen: listener.local_addr()?,
             target,
         };
         let network =
-            File::open(format!("/proc/{init}/ns/net")).context("the lab's network is not there")?;
-        // A socket stays in the network it was made in; a thread may change to another. So the
-        // listener is the host's, and what this thread opens from now on is the lab's.
+            File::open(format!("/proc/{init}/ns/net")).context("cannot open the lab's network")?;
+        // A socket stays in the network it was created in, and a thread may change to another network. So the listener
+        // belongs to the host's network, and what this thread opens from now on belongs to the lab's.
         thread::spawn(move || match setns(&network, CloneFlags::CLONE_NEWNET) {
             Ok(()) => accept(&listener, target),
-            Err(error) => eprintln!("could not enter the lab's network: {error}"),
+            Err(error) => eprintln!("cannot enter the lab's network: {error}"),
         });
-        open.push(door);
+        open.push(forward);
     }
-    let path = layout.state("doors.json");
-    let part = layout.state("doors.part");
+    let path = layout.state("port-forwards.json");
+    let part = layout.state("port-forwards.part");
     fs::write(&part, serde_json::to_vec_pretty(&open)?)?;
     fs::rename(part, path)?;
     while Path::new(&format!("/proc/{init}/ns/net")).exists() {
@@ -133,32 +156,35 @@ pub fn run(layout: &Layout, init: i32) -> Result<()> {
 fn listen(name: &str) -> Result<TcpListener> {
     let wanted = PORTS
         .iter()
-        .find(|(door, _)| *door == name)
+        .find(|(known, _)| *known == name)
         .map_or(0, |(_, port)| *port);
     for port in wanted..wanted.saturating_add(50) {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => return Ok(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => {
-                return Err(error).with_context(|| format!("could not listen on port {port}"));
+                return Err(error).with_context(|| format!("cannot listen on port {port}"));
             }
         }
     }
-    bail!("no port from {wanted} on is free for {name}")
+    bail!(
+        "no port from {wanted} to {} is free for {name}; free one and run `cargo lab up` again",
+        wanted.saturating_add(49)
+    )
 }
 
 fn accept(listener: &TcpListener, target: SocketAddr) {
     for client in listener.incoming().flatten() {
         thread::spawn(move || {
             if let Ok(server) = TcpStream::connect_timeout(&target, Duration::from_secs(5)) {
-                carry(client, server);
+                copy_both_ways(client, server);
             }
         });
     }
 }
 
-/// Carries bytes both ways until both sides are done.
-fn carry(client: TcpStream, server: TcpStream) {
+/// Copies bytes in both directions until both sides have closed.
+fn copy_both_ways(client: TcpStream, server: TcpStream) {
     let (Ok(mut from_client), Ok(mut from_server)) = (client.try_clone(), server.try_clone())
     else {
         return;

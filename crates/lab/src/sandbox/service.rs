@@ -5,27 +5,38 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use devkit::process::command;
 
-use crate::command::command;
-use crate::sandbox::layout::Layout;
+use super::host::ids;
+use super::layout::Layout;
 
 /// A program that runs until the lab ends.
 pub struct Service<'a> {
-    /// Its name, and its log's.
+    /// Its name and the name of its log.
     pub name: &'a str,
     /// Program and arguments.
     pub argv: Vec<String>,
-    /// All of its environment.
-    pub environment: Vec<(String, String)>,
-    /// The user it runs as; root where none is named.
+    /// All of its environment variables.
+    pub variables: Vec<(String, String)>,
+    /// The user it runs as; root if none is given.
     pub user: Option<&'a str>,
 }
 
-impl Service<'_> {
-    /// Starts it unless it runs.
+impl<'a> Service<'a> {
+    /// A program that runs as root.
+    pub fn new(name: &'a str, variables: &[(String, String)], argv: &[&str]) -> Self {
+        Self {
+            name,
+            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+            variables: variables.to_vec(),
+            user: None,
+        }
+    }
+
+    /// Starts the program if it does not run yet.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// When it cannot be started.
     pub fn ensure(&self, layout: &Layout) -> Result<()> {
         if self.running() {
             return Ok(());
@@ -36,7 +47,7 @@ impl Service<'_> {
             .open(self.log(layout))?;
         let mut argv = Vec::new();
         if let Some(user) = self.user {
-            let (uid, gid) = crate::forge::ids(user)?;
+            let (uid, gid) = ids(user)?;
             argv.extend([
                 "setpriv".to_owned(),
                 format!("--reuid={uid}"),
@@ -48,20 +59,20 @@ impl Service<'_> {
         argv.extend(self.argv.iter().cloned());
         let child = command("setsid", &argv)
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("could not start {}", self.name))?;
+            .with_context(|| format!("cannot start {}", self.name))?;
         fs::create_dir_all("/run/services")?;
         fs::write(self.pid_file(), child.id().to_string())
-            .with_context(|| format!("could not note the process of {}", self.name))
+            .with_context(|| format!("cannot write the process id of {}", self.name))
     }
 
-    /// Waits until `ready` answers yes, and fails at once when the program ends.
+    /// Waits until `ready` returns true, and fails at once when the program ends.
     ///
     /// # Errors
-    /// When it ends, or is not ready in time; with the end of its log.
+    /// When the program ends or is not ready in time; the error shows the end of its log.
     pub fn wait(&self, layout: &Layout, limit: Duration, ready: impl Fn() -> bool) -> Result<()> {
         let deadline = Instant::now() + limit;
         while !ready() {
@@ -85,7 +96,7 @@ impl Service<'_> {
         let Ok(pid) = fs::read_to_string(self.pid_file()) else {
             return false;
         };
-        // The state stands behind the name, which is in parentheses. Source: proc(5).
+        // The state follows the name, which is in parentheses. Source: proc(5).
         fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
             !stat
                 .rsplit(") ")
@@ -96,7 +107,7 @@ impl Service<'_> {
     }
 
     fn pid_file(&self) -> PathBuf {
-        // On the namespace's own /run: it goes when the processes go.
+        // On the namespace's own /run, which disappears together with the processes.
         PathBuf::from(format!("/run/services/{}.pid", self.name))
     }
 

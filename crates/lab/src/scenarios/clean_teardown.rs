@@ -1,4 +1,4 @@
-//! B1. After `down` nothing of a lab is left on the machine, even when the lab was killed before.
+//! B1. After `down` nothing of a lab is left on the machine, even if the lab was killed before.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,36 +7,37 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::command::{Run, command};
+use crate::sandbox::host::own_program;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::namespaces;
+use devkit::process::{Run, command};
 
 pub(super) fn run(layout: &Layout) -> Result<()> {
     // Given a second lab beside the first,
     let mut folder = layout.state.as_os_str().to_owned();
-    folder.push("-leftovers");
+    folder.push("-teardown");
     let second = Layout {
         state: folder.into(),
         cache: layout.cache.clone(),
     };
     let before = Traces::of_machine()?;
-    let own = crate::cli::up::own_program()?;
+    let own = own_program()?;
     let lab = |action: &[&str]| {
-        let mut lab = command(&own.to_string_lossy(), ["--state"]);
+        let mut lab = command(&own, ["--state"]);
         lab.arg(&second.state).args(action);
         lab
     };
-    lab(&["up", "--only", "cluster"]).run()?;
+    lab(&["up", "--only", "cluster"]).run_quietly()?;
     ensure!(
         !namespaces::control_groups(&second).is_empty(),
         "the second lab has no control groups"
     );
 
-    // When all that holds it is killed and `down` is called,
+    // When the processes that keep it alive are killed, and `down` is called,
     for pid in namespaces::held_by(&second) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    lab(&["down"]).run()?;
+    lab(&["down"]).run_quietly()?;
 
     // Then the machine is as it was.
     ensure!(
@@ -53,13 +54,12 @@ pub(super) fn run(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// What a lab could leave on the machine.
+/// What a lab could leave on the machine: mounts, network interfaces and firewall tables.
 struct Traces(BTreeSet<String>);
 
 impl Traces {
     fn of_machine() -> Result<Self> {
-        let mounts =
-            fs::read_to_string("/proc/self/mounts").context("could not read the mounts")?;
+        let mounts = fs::read_to_string("/proc/self/mounts").context("cannot read the mounts")?;
         let links = command("ip", ["-brief", "link"]).read()?;
         let tables = command("nft", ["list", "tables"]).read()?;
         Ok(Self(
@@ -72,7 +72,7 @@ impl Traces {
         ))
     }
 
-    /// What is there later and was not here.
+    /// What exists later and did not exist before.
     fn missing_in(&self, later: &Self) -> Vec<String> {
         later.0.difference(&self.0).cloned().collect()
     }

@@ -1,28 +1,34 @@
-//! T3. A value of the ConfigMap is changed in git; the pods start again with it, and it is in force.
+//! T3. A value of the ConfigMap is changed in git. The pods restart with the new value.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::World;
-use crate::delivery::environment::{Deployed, ImageValues};
+use super::world::World;
+use crate::delivery::image_values::ImageValues;
+use crate::delivery::rollout::Deployed;
 use crate::delivery::ship;
 use crate::expect::{Verdict, eventually};
-use crate::forge::runs::{DEVELOP, Run};
-use crate::timeline::Clock;
+use crate::forge::runs::{DEVELOP, WorkflowRun};
+use crate::timeline::Recorder;
 
 const FILE: &str = "charts/waybill/values-dev.yaml";
 
-/// The gauge that shows the setting at work.
+/// The gauge with the value of the setting.
 const GAUGE: &str = "waybill_database_connections_max ";
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given dev serves with some pool size,
+    // Given the service in dev has some pool size,
     let dev = world.dev();
-    let before = pool_size(&dev.get("/metrics").context("dev does not serve")?)?;
-    let pods: Vec<String> = uids(world)?;
+    let before = pool_size(
+        &dev.get("/metrics")
+            .context("the service in dev does not answer")?,
+    )?;
+    let pods = uids(world)?;
     let image = ImageValues::read(&world.forge, "dev", "develop")?;
-    let commit: serde_json::Value = serde_json::from_str(&dev.get("/version").unwrap_or_default())?;
+    let commit = dev
+        .serving()
+        .context("the service in dev does not answer")?;
     let after = if before == 4 { 3 } else { 4 };
 
     // When a pull request changes it and is merged,
@@ -30,27 +36,27 @@ pub(super) fn run(world: &World) -> Result<()> {
     let setting = |size: u32| format!("WAYBILL_DATABASE_POOL_SIZE: \"{size}\"");
     world.edit(&clone, FILE, &setting(before), &setting(after))?;
     world.commit(&clone, "dev: Change the pool size")?;
-    let mut clock = Clock::start();
+    let mut recorder = Recorder::start();
     let merged = ship::merge(
         &world.forge,
         &clone,
         "develop",
         "Change dev's pool size",
-        &mut clock,
+        &mut recorder,
     )?;
     let pushed = Instant::now();
 
-    // Then Argo CD applies it, the pods are others, the image is the same, and the new value is in force.
+    // Then Argo CD applies it, new pods run the same image, and the new value is in effect.
     dev.wait_deployed(
         &Deployed {
             revision: merged.clone(),
             digest: image.digest.clone(),
-            commit: commit["commit"].as_str().unwrap_or_default().to_owned(),
+            commit,
         },
         Duration::from_secs(180),
     )?;
     eventually(
-        "the new pool size is in force",
+        "the new pool size is in effect",
         Duration::from_secs(30),
         || {
             let now = pool_size(&dev.get("/metrics").unwrap_or_default())?;
@@ -62,17 +68,17 @@ pub(super) fn run(world: &World) -> Result<()> {
         },
     )?;
     eprintln!(
-        "  merged to in force: {:.1} s",
+        "  merged to in effect: {:.1} s",
         pushed.elapsed().as_secs_f64()
     );
     ensure!(
         uids(world)?.iter().all(|uid| !pods.contains(uid)),
-        "a pod of before is still there"
+        "a previous pod still exists"
     );
 
-    // And CI has built nothing for it.
-    let run = Run::wait(&world.forge, DEVELOP, &merged, Duration::from_secs(300))?;
-    run.ensure("deliver", "skipped")?;
+    // And CI built nothing for it.
+    let run = WorkflowRun::wait(&world.forge, DEVELOP, &merged, Duration::from_secs(300))?;
+    run.ensure_conclusion("deliver", "skipped")?;
     ensure!(
         ImageValues::read(&world.forge, "dev", "develop")?.digest == image.digest,
         "the image in {FILE} changed"
@@ -93,7 +99,7 @@ fn uids(world: &World) -> Result<Vec<String>> {
     Ok(world
         .dev()
         .pods()?
-        .iter()
-        .filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned))
+        .into_iter()
+        .filter_map(|pod| pod.metadata.uid)
         .collect())
 }

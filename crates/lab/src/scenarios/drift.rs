@@ -1,14 +1,17 @@
-//! T5. Somebody edits staging's Deployment in the cluster; Argo CD shows it and leaves it, and a sync makes it as in git.
+//! T5. Someone changes staging's Deployment in the cluster. Argo CD reports it and changes nothing, and a sync restores what
+//! git declares.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use devkit::process::Run;
+use k8s_openapi::api::apps::v1::Deployment;
+use serde_json::json;
 
-use super::World;
-use crate::argocd::ArgoCd;
-use crate::cluster::kubectl;
-use crate::command::Run as _;
+use super::world::World;
+use crate::argocd::api::ArgoCd;
+use crate::argocd::application::SyncStatus;
+use crate::cluster::kubectl::kubectl;
 use crate::expect::{Verdict, eventually};
 
 const APPLICATION: &str = "waybill-staging";
@@ -21,7 +24,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     staging.wait_deployed(&expected, LIMIT)?;
     let before = replicas(world)?;
 
-    // When somebody edits its Deployment,
+    // When someone changes its Deployment,
     let edited = before + 1;
     let patch = json!({"spec": {"replicas": edited}}).to_string();
     let started = Instant::now();
@@ -34,29 +37,27 @@ pub(super) fn run(world: &World) -> Result<()> {
         "--patch",
         &patch,
     ])
-    .run()?;
+    .run_quietly()?;
 
-    // Then Argo CD says which object differs, and changes nothing by itself.
-    staging.wait_compared(&expected.revision, "OutOfSync", LIMIT)?;
+    // Then Argo CD reports which object differs, and changes nothing by itself.
+    staging.wait_compared(&expected.revision, &SyncStatus::OutOfSync, LIMIT)?;
     eprintln!(
-        "  edited to OutOfSync: {:.1} s",
+        "  changed to OutOfSync: {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    let application = staging.application()?;
-    let resources = application["status"]["resources"].as_array();
-    let differing: Vec<&Value> = resources
-        .into_iter()
-        .flatten()
-        .filter(|resource| resource["status"] == "OutOfSync")
-        .map(|resource| &resource["kind"])
+    let resources = staging.application()?.status.resources;
+    let differing: Vec<&str> = resources
+        .iter()
+        .filter(|resource| resource.status == SyncStatus::OutOfSync)
+        .map(|resource| resource.kind.as_str())
         .collect();
-    ensure!(differing == ["Deployment"], "what differs is {differing:?}");
     ensure!(
-        replicas(world)? == edited,
-        "it was changed back without a sync"
+        differing == ["Deployment"],
+        "the objects that differ are {differing:?}"
     );
+    ensure!(replicas(world)? == edited, "it was reverted without a sync");
 
-    // When a person syncs, then it is as in git.
+    // When a user syncs, then it is as in git.
     ArgoCd::new(&world.kubernetes)?.sync(APPLICATION)?;
     eventually("the Deployment is as in git", LIMIT, || {
         let now = replicas(world)?;
@@ -69,10 +70,10 @@ pub(super) fn run(world: &World) -> Result<()> {
     staging.wait_deployed(&expected, LIMIT)
 }
 
-fn replicas(world: &World) -> Result<i64> {
-    let path = format!("/apis/apps/v1/namespaces/{APPLICATION}/deployments/waybill");
-    let deployment = world.kubernetes.get(&path)?;
-    deployment.unwrap_or_default()["spec"]["replicas"]
-        .as_i64()
-        .context("staging has no Deployment")
+fn replicas(world: &World) -> Result<i32> {
+    world
+        .kubernetes
+        .get::<Deployment>(APPLICATION, "waybill")?
+        .and_then(|deployment| deployment.spec.replicas)
+        .context("staging has no Deployment waybill")
 }

@@ -1,31 +1,47 @@
-//! B1. The lab's network has no way out: there is no interface that leads anywhere else, and what is
-//! sent elsewhere is not delivered.
+//! B1. The lab's network has no way out: no interface leads anywhere else, and packets to other addresses are not delivered.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use devkit::process::{Run, command};
+use serde::Deserialize;
 
-use super::World;
-use crate::cluster::kubectl;
-use crate::command::{Run, command};
+use super::world::World;
+use crate::cluster::kubectl::kubectl;
 
-/// Documentation addresses (RFC 5737): nobody's, so a packet that did leave would harm no one.
-const ELSEWHERE: &[&str] = &["192.0.2.1:443", "198.51.100.1:53", "203.0.113.1:80"];
+/// An interface, as `ip -details -json link` prints it.
+#[derive(Deserialize)]
+struct Link {
+    ifname: String,
+    #[serde(default)]
+    master: String,
+    #[serde(default)]
+    linkinfo: LinkInfo,
+}
+
+/// The kind of an interface; empty for a physical one and for loopback.
+#[derive(Default, Deserialize)]
+struct LinkInfo {
+    #[serde(default)]
+    info_kind: String,
+}
+
+/// Documentation addresses (RFC 5737): they belong to no one, so a packet that did leave would do no harm.
+const OUTSIDE: &[&str] = &["192.0.2.1:443", "198.51.100.1:53", "203.0.113.1:80"];
 
 pub(super) fn run(_world: &World) -> Result<()> {
-    // Given: every interface is loopback, a bridge of the lab, or one end of a pair whose other end is a pod's.
-    let links: Value = serde_json::from_str(&command("ip", ["-details", "-json", "link"]).read()?)?;
-    let links = links.as_array().context("ip lists no links")?;
-    for link in links {
-        let name = link["ifname"].as_str().unwrap_or_default();
-        let kind = link["linkinfo"]["info_kind"].as_str().unwrap_or_default();
-        let known = match kind {
+    // Given that every interface is loopback, a bridge of the lab, or one end of a pair whose other end is a pod's,
+    let links = command("ip", ["-details", "-json", "link"]).read()?;
+    let links: Vec<Link> =
+        serde_json::from_str(&links).context("the output of ip is not understood")?;
+    for link in &links {
+        let (name, kind) = (&link.ifname, &link.linkinfo.info_kind);
+        let known = match kind.as_str() {
             "" => name == "lo",
-            "bridge" => matches!(name, "node0" | "cni0"),
-            "veth" => link["master"] == "cni0",
+            "bridge" => matches!(name.as_str(), "node0" | "cni0"),
+            "veth" => link.master == "cni0",
             _ => false,
         };
         ensure!(
@@ -33,17 +49,17 @@ pub(super) fn run(_world: &World) -> Result<()> {
             "the lab has an interface that may lead out: {name} ({kind})"
         );
     }
-    // Nothing is plugged into the bridge that the default route leads to.
+    // and that nothing is connected to the bridge that the default route leads to,
     ensure!(
-        links.iter().all(|link| link["master"] != "node0"),
-        "something is plugged into node0, where packets to elsewhere go"
+        links.iter().all(|link| link.master != "node0"),
+        "something is connected to node0, which the default route leads to"
     );
 
-    // When something is sent elsewhere, then it is not delivered.
-    for target in ELSEWHERE {
+    // when a packet is sent to another address, then it is not delivered.
+    for target in OUTSIDE {
         let address: SocketAddr = target.parse()?;
         match TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
-            Ok(_) => bail!("a connection to {target} was made"),
+            Ok(_) => bail!("a connection to {target} succeeded"),
             Err(error) => ensure!(
                 matches!(
                     error.kind(),
@@ -56,7 +72,7 @@ pub(super) fn run(_world: &World) -> Result<()> {
         }
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-        // Sending may be refused at once; what counts is that nobody answers.
+        // The kernel may refuse to send. What counts is that there is no answer.
         let _ = socket.send_to(b"anyone?", address);
         ensure!(
             socket.recv_from(&mut [0; 64]).is_err(),
@@ -64,7 +80,7 @@ pub(super) fn run(_world: &World) -> Result<()> {
         );
     }
 
-    // The same from a pod, which has a network of its own.
+    // The same is true for a pod, which has its own network.
     let refused = kubectl([
         "-n",
         "argocd",

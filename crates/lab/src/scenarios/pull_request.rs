@@ -1,6 +1,6 @@
-//! C2–C4, C7, C9, C11, C20. One pull request, as from a fork: at first it is green, gets the comment on its coverage
-//! and publishes nothing. Then it goes wrong in five ways: each time the job that is there for it is red and says why. A
-//! newer push ends the run before it, and renews the comment.
+//! C2–C4, C7, C9, C11, C20. A pull request with a fork's rights. First its checks pass, it gets the coverage comment and
+//! publishes nothing. Then it gets five kinds of defects: each time the right job fails with the reason. A newer push
+//! cancels the previous run and updates the comment.
 
 use std::fs;
 use std::path::Path;
@@ -8,29 +8,31 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::World;
-use crate::command::{Run as _, command};
-use crate::delivery::environment::short;
-use crate::delivery::ship::{self, CI_LIMIT, Proposal};
+use super::world::World;
+use crate::commit::short;
+use crate::delivery::ship::CI_LIMIT;
 use crate::expect::{Verdict, eventually};
-use crate::forge::random;
-use crate::forge::runs::{PULL_REQUEST, Run};
-use crate::sandbox::machine::Host;
+use crate::forge::pull_request::{self, PullRequest};
+use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
+use crate::sandbox::credentials::random;
+use crate::sandbox::host::Host;
+use devkit::process::{Run, command};
 
-/// Something that must not be merged.
+/// A defect that must not be merged.
 struct Defect {
     name: &'static str,
     make: fn(&World, &Path) -> Result<()>,
-    /// The job that must notice.
+    /// The job that must fail.
     job: &'static str,
-    /// What its log must say.
+    /// A text that the job's log must contain.
     reason: &'static str,
 }
 
-/// Each slice is one push. Those that are pushed together are found apart: by another job, or by another check of it.
+/// Each slice is one push. Defects that are pushed together are found separately: by different jobs, or by different
+/// checks of one job.
 const PUSHES: [&[Defect]; 3] = [
     &[Defect {
-        name: "a format that isn't ours",
+        name: "unformatted code",
         make: |world, clone| {
             let code = "src/main.rs";
             world.edit(clone, code, "fn main()", "fn  main()")
@@ -42,16 +44,16 @@ const PUSHES: [&[Defect]; 3] = [
         Defect {
             name: "a secret",
             make: |_, clone| {
-                // Made here, so that it isn't one in this repository.
+                // Generated here, so that this repository does not contain it.
                 let token: String = random()?.chars().take(36).collect();
                 let text = format!("token = \"ghp_{token}\"\n");
-                fs::write(clone.join("notes.txt"), text).context("could not write the notes")
+                fs::write(clone.join("notes.txt"), text).context("cannot write the notes")
             },
             job: "security",
             reason: "notes.txt",
         },
         Defect {
-            name: "a dependency with a known hole",
+            name: "a dependency with a known vulnerability",
             make: vulnerable,
             job: "security",
             reason: "RUSTSEC-",
@@ -59,7 +61,7 @@ const PUSHES: [&[Defect]; 3] = [
     ],
     &[
         Defect {
-            name: "an integration test that fails",
+            name: "a failing integration test",
             make: |world, clone| {
                 let test = "tests/api/ready.rs";
                 world.edit(clone, test, "\"status\": \"", "\"status\": \"not ")
@@ -76,7 +78,7 @@ const PUSHES: [&[Defect]; 3] = [
     ],
 ];
 
-/// What marks the comment that is renewed instead of repeated.
+/// The mark of the comment that is updated instead of repeated.
 const MARK: &str = "<!-- waybill:coverage -->";
 
 pub(super) fn run(world: &World) -> Result<()> {
@@ -84,15 +86,15 @@ pub(super) fn run(world: &World) -> Result<()> {
     let clone = world.clone("pull-request", "develop")?;
     let good = forge.head(&clone)?;
     let tags = forge.image_tags()?;
-    let (number, first) = green(world, &clone)?;
+    let (number, first) = passes(world, &clone)?;
     for defects in PUSHES {
         forge
             .git(&clone)
             .args(["reset", "--quiet", "--hard", &good])
-            .run()?;
-        red(world, &clone, defects)?;
+            .run_quietly()?;
+        fails(world, &clone, defects)?;
     }
-    the_last(world, number, &forge.head(&clone)?, &first)?;
+    comment_is_updated(world, number, &forge.head(&clone)?, &first)?;
     ensure!(
         forge.image_tags()? == tags,
         "the pull request changed the registry's tags"
@@ -102,27 +104,36 @@ pub(super) fn run(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Commits everything in the clone, and opens or renews the pull request with it.
-fn propose(world: &World, clone: &Path, name: &str) -> Result<Proposal> {
-    world.forge.git(clone).args(["add", "--all"]).run()?;
+/// Commits everything in the clone, and opens or updates the pull request with it.
+fn push(world: &World, clone: &Path, name: &str) -> Result<PullRequest> {
+    world
+        .forge
+        .git(clone)
+        .args(["add", "--all"])
+        .run_quietly()?;
     world.commit(clone, &format!("Add {name}"))?;
-    ship::propose(&world.forge, clone, "develop", "scenario", "Try the checks")
+    pull_request::open(&world.forge, clone, "develop", "scenario", "Try the checks")
 }
 
-/// Returns the pull request's number, and the comment.
-fn green(world: &World, clone: &Path) -> Result<(i64, Value)> {
-    // Given a pull request with nothing wrong in it,
-    world.edit(clone, "src/main.rs", "fn main()", "// Green.\nfn main()")?;
-    let pull = propose(world, clone, "a comment")?;
+/// Opens a pull request without defects. Returns its number and the comment.
+fn passes(world: &World, clone: &Path) -> Result<(i64, Value)> {
+    // Given a pull request without defects,
+    world.edit(
+        clone,
+        "src/main.rs",
+        "fn main()",
+        "// No defect.\nfn main()",
+    )?;
+    let pull = push(world, clone, "a comment")?;
 
-    // When its run ends, then all its checks have passed, nothing was delivered, and the comment comes.
-    let run = Run::wait(&world.forge, PULL_REQUEST, &pull.commit, CI_LIMIT)?;
-    run.ensure("deliver", "skipped")?;
+    // When its run completes, then all checks have passed, nothing was delivered, and there is a comment.
+    let run = WorkflowRun::wait(&world.forge, PULL_REQUEST, &pull.commit, CI_LIMIT)?;
+    run.ensure_conclusion("deliver", "skipped")?;
     let comment = comment(world, pull.number, &pull.commit)?;
     Ok((pull.number, comment))
 }
 
-fn red(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
+fn fails(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
     // When it has defects,
     let mut names = Vec::new();
     for defect in defects {
@@ -130,25 +141,25 @@ fn red(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
         (defect.make)(world, clone).with_context(|| defect.name)?;
         names.push(defect.name);
     }
-    let pull = propose(world, clone, &names.join(", and "))?;
+    let pull = push(world, clone, &names.join(", and "))?;
 
-    // Then the job for each is red, with the reason.
+    // Then the job for each fails, with the reason.
     let forge = &world.forge;
     for Defect { job, reason, .. } in defects {
-        let log = Run::wait_red(forge, PULL_REQUEST, &pull.commit, job, CI_LIMIT)?;
+        let log = WorkflowRun::wait_failed_job(forge, PULL_REQUEST, &pull.commit, job, CI_LIMIT)?;
         ensure!(
             log.contains(reason),
-            "the log of {job} does not say {reason:?}:\n{log}"
+            "the log of {job} lacks {reason:?}:\n{log}"
         );
     }
     Ok(())
 }
 
-/// The comment is still the one it was, with the numbers of the last commit, and the aggregate check is red.
-fn the_last(world: &World, number: i64, commit: &str, first: &Value) -> Result<()> {
+/// Checks that the comment is still the same one, with the last commit's numbers, and that the aggregate check failed.
+fn comment_is_updated(world: &World, number: i64, commit: &str, first: &Value) -> Result<()> {
     let last = comment(world, number, commit)?;
-    let ended = Run::ended(&world.forge, PULL_REQUEST, commit, CI_LIMIT)?;
-    ended.ensure("required", "failure")?;
+    let run = WorkflowRun::wait_completed(&world.forge, PULL_REQUEST, commit, CI_LIMIT)?;
+    run.ensure_conclusion("required", "failure")?;
     ensure!(
         last["id"] == first["id"],
         "there is a second comment: {last} beside {first}"
@@ -156,7 +167,7 @@ fn the_last(world: &World, number: i64, commit: &str, first: &Value) -> Result<(
     Ok(())
 }
 
-/// Waits for the comment on a pull request's commit; there must never be two.
+/// Waits for the comment on a pull request's commit. There must never be two.
 fn comment(world: &World, number: i64, commit: &str) -> Result<Value> {
     let what = format!("the comment on {}", short(commit));
     eventually(&what, CI_LIMIT, || {
@@ -171,34 +182,14 @@ fn comment(world: &World, number: i64, commit: &str) -> Result<Value> {
         Ok(match ours.as_slice() {
             [] => Verdict::Pending("there is none".into()),
             [one] if says(one, short(commit)) => Verdict::Met((*one).clone()),
-            [one] => Verdict::Pending(format!("it is of another commit: {}", one["body"])),
+            [one] => Verdict::Pending(format!("it is for another commit: {}", one["body"])),
             more => Verdict::Failed(format!("there are {}", more.len())),
         })
     })
 }
 
-/// A crate with a known hole: inside there is no network to get it from.
-pub(super) fn prepare() -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("waybill-{}", random()?));
-    let fetched = fetch(&folder);
-    let _ = fs::remove_dir_all(&folder);
-    fetched
-}
-
-fn fetch(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder.join("src"))?;
-    fs::write(folder.join("src/lib.rs"), "")?;
-    fs::write(
-        folder.join("Cargo.toml"),
-        format!("[package]\nname = \"hole\"\nedition = \"2024\"\n\n[dependencies]\n{VULNERABLE}\n"),
-    )?;
-    command("cargo", ["fetch", "--quiet"])
-        .current_dir(folder)
-        .run()
-}
-
-/// RUSTSEC-2019-0013, in a crate without dependencies.
-const VULNERABLE: &str = "spin = \"=0.5.1\"";
+/// A crate with a known vulnerability (RUSTSEC-2019-0013), and without dependencies.
+pub(super) const VULNERABLE_CRATE: &str = "spin = \"=0.5.1\"";
 
 fn vulnerable(world: &World, clone: &Path) -> Result<()> {
     let section = "[dependencies]\n";
@@ -206,7 +197,7 @@ fn vulnerable(world: &World, clone: &Path) -> Result<()> {
         clone,
         "Cargo.toml",
         section,
-        &format!("{section}{VULNERABLE}\n"),
+        &format!("{section}{VULNERABLE_CRATE}\n"),
     )?;
     let host = Host::read(&world.layout)?;
     let mut update = command("cargo", ["update", "--workspace", "--offline", "--quiet"]);
@@ -216,10 +207,11 @@ fn vulnerable(world: &World, clone: &Path) -> Result<()> {
     if let Some(rustup) = host.rustup_home {
         update.env("RUSTUP_HOME", rustup);
     }
-    update.run()
+    update.run_quietly()?;
+    Ok(())
 }
 
-/// Enough code without a test to bring the service under the floor.
+/// Adds so much untested code that the service's coverage falls below the floor.
 fn untested(world: &World, clone: &Path) -> Result<()> {
     let function = |number: u32| {
         format!(
@@ -231,7 +223,7 @@ fn untested(world: &World, clone: &Path) -> Result<()> {
         clone.join("src/untested.rs"),
         format!("//! Not tested.\n\n{}\n", code.trim_end()),
     )
-    .context("could not write src/untested.rs")?;
+    .context("cannot write src/untested.rs")?;
     world.edit(
         clone,
         "src/lib.rs",

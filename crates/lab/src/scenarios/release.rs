@@ -1,78 +1,68 @@
-//! C12. A version tag on staging gives the image there its names, and the forge a release that says how to check it.
+//! C12. A prerelease's tag on staging tags the image there, and creates a release that explains how to verify it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::World;
-use crate::command::Run as _;
-use crate::delivery::environment::{ImageValues, short};
+use super::steps;
+use super::world::World;
+use crate::commit::short;
+use crate::delivery::image_values::ImageValues;
 use crate::delivery::ship::CI_LIMIT;
-use crate::forge::random;
-use crate::forge::runs::{Run, release};
+use crate::forge::runs::{WorkflowRun, release};
+use crate::sandbox::credentials::random;
+use devkit::process::Run;
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has an image,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
     let image = ImageValues::read(forge, "staging", "staging")?;
-    ensure!(
-        !image.is_none(),
-        "staging has no image; `cargo lab test promotion release` gives it one first"
-    );
     let clone = world.clone("release", "staging")?;
     let commit = forge.head(&clone)?;
     let number = &random()?[..8];
 
-    // When a commit that never was on staging gets a version tag,
+    // When a commit that was never on staging gets a version tag,
     let git = |args: &[&str]| forge.git(&clone).args(args).read();
     git(&["commit", "--quiet", "--allow-empty", "--message", "Stray"])?;
     let stray = format!("v0.0.0-stray.x{number}");
-    let elsewhere = tag(world, &clone, &stray)?;
+    let elsewhere = steps::push_tag(world, &clone, &stray)?;
 
     // Then nothing is released.
-    let log = Run::wait_red(forge, release(&stray), &elsewhere, "release", CI_LIMIT)?;
+    let log =
+        WorkflowRun::wait_failed_job(forge, release(&stray), &elsewhere, "release", CI_LIMIT)?;
     ensure!(
         log.contains("is not on staging"),
-        "no reason is given:\n{log}"
+        "the log gives no reason:\n{log}"
     );
     ensure!(
         forge.image_tags()? == tags,
         "{stray} changed the registry's tags"
     );
 
-    // When staging's own commit gets one, of a preview,
+    // When the tip of staging gets a prerelease's tag,
     git(&["reset", "--quiet", "--hard", &commit])?;
     let version = format!("v0.0.0-rc.x{number}");
-    tag(world, &clone, &version)?;
+    steps::push_tag(world, &clone, &version)?;
 
-    // Then the image has exactly two names more, of which none is `latest`,
-    Run::wait(forge, release(&version), &commit, CI_LIMIT).context(
-        "an image that was delivered before the lab had scanners has no bill of materials; \
-         `cargo lab test deploy promotion release` delivers another first",
-    )?;
+    // Then the image has exactly two more tags, and `latest` is not one of them,
+    WorkflowRun::wait(forge, release(&version), &commit, CI_LIMIT)?;
     let mut expected = tags;
     expected.extend([version.clone(), format!("sha-{}", short(&commit))]);
     let now = forge.image_tags()?;
     ensure!(now == expected, "the tags are {now:?}, not {expected:?}");
 
-    // And the forge says what it is and how to check it.
+    // And the release says what the image is and how to verify it.
     let found = forge.repository("GET", &format!("/releases/tags/{version}"), None)?;
-    explained(&found, &image.digest)
+    is_explained(&found, &image.digest)
 }
 
-/// Pushes a tag for the commit that is checked out, and says which one that is.
-pub(super) fn tag(world: &World, clone: &Path, name: &str) -> Result<String> {
-    let reference = format!("HEAD:refs/tags/{name}");
-    let mut git = world.forge.git(clone);
-    git.args(["push", "--quiet", "origin", &reference]).run()?;
-    world.forge.head(clone)
-}
-
-fn explained(found: &Value, digest: &str) -> Result<()> {
-    ensure!(found["prerelease"] == true, "it is no preview: {found}");
+fn is_explained(found: &Value, digest: &str) -> Result<()> {
+    ensure!(
+        found["prerelease"] == true,
+        "it is not a prerelease: {found}"
+    );
     let notes = found["body"].as_str().unwrap_or_default();
     for text in [digest, "cosign verify", "sbom.cdx.json"] {
         ensure!(notes.contains(text), "the notes lack {text:?}:\n{notes}");

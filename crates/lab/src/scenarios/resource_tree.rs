@@ -1,25 +1,27 @@
-//! G5, G6. Argo CD shows an environment as a tree, from the Deployment down to its pods, says how each is, and has the
-//! pods' logs.
+//! G5, G6. Argo CD shows an environment as a tree, from the Deployment down to its pods, with the health of each object
+//! and the pods' logs.
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
-use super::World;
-use crate::argocd::ArgoCd;
+use super::world::World;
+use crate::argocd::api::ArgoCd;
+use crate::argocd::application::{HealthStatus, TreeNode};
 
 const APPLICATION: &str = "waybill-dev";
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given dev serves,
-    let commit = world.dev().serving().context("dev does not serve")?;
+    // Given the service in dev answers,
+    let commit = world
+        .dev()
+        .serving()
+        .context("the service in dev does not answer")?;
 
-    // When somebody looks at it in Argo CD,
+    // When a user opens dev in Argo CD,
     let argocd = ArgoCd::new(&world.kubernetes)?;
     let tree = argocd.tree(APPLICATION)?;
 
-    // Then its pod hangs below the Deployment, and both are Healthy;
-    let pods = tree.iter().filter(|node| node["kind"] == "Pod");
-    let pods: Vec<&Value> = pods.collect();
+    // Then its pod is below the Deployment, and all are Healthy;
+    let pods: Vec<&TreeNode> = tree.iter().filter(|node| node.kind == "Pod").collect();
     let [pod] = pods[..] else {
         bail!("Argo CD shows {} pods of dev, not 1", pods.len());
     };
@@ -30,21 +32,28 @@ pub(super) fn run(world: &World) -> Result<()> {
         (replica_set, "ReplicaSet"),
         (deployment, "Deployment"),
     ] {
-        ensure!(node["kind"] == kind, "{} is no {kind}", node["kind"]);
-        let health = &node["health"]["status"];
-        ensure!(health == "Healthy", "the {kind} is {health}");
+        ensure!(
+            node.kind == kind,
+            "a {} is where the {kind} should be",
+            node.kind
+        );
+        let health = node.health.as_ref().map(|health| &health.status);
+        ensure!(
+            health == Some(&HealthStatus::Healthy),
+            "the health of the {kind} is {health:?}"
+        );
     }
-    // and its log is there.
+    // and Argo CD has the pod's log.
     let log = argocd.log(APPLICATION, pod)?;
     ensure!(
         log.contains(&commit),
-        "the pod's log does not say which commit it is:\n{log}"
+        "the pod's log lacks its commit:\n{log}"
     );
     Ok(())
 }
 
-/// The node that owns another.
-fn parent<'a>(tree: &'a [Value], node: &Value) -> Option<&'a Value> {
-    let owner = &node["parentRefs"][0]["uid"];
-    tree.iter().find(|candidate| candidate["uid"] == *owner)
+/// The object that owns another.
+fn parent<'a>(tree: &'a [TreeNode], node: &TreeNode) -> Option<&'a TreeNode> {
+    let owner = node.parent_refs.first()?;
+    tree.iter().find(|candidate| candidate.uid == owner.uid)
 }

@@ -1,4 +1,4 @@
-//! Requests without a pause, to see whether a roll-out lets one fail.
+//! Continuous requests, to see whether one fails during a roll-out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +9,10 @@ use anyhow::{Result, bail, ensure};
 
 use crate::http::get_text;
 
-/// Between two requests.
+/// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Somebody who asks all the time.
+/// A client that sends requests all the time.
 pub struct Traffic {
     done: Arc<AtomicBool>,
     worker: JoinHandle<Tally>,
@@ -25,7 +25,7 @@ struct Tally {
 }
 
 impl Traffic {
-    /// Begins to ask an address, on a new connection each time.
+    /// Starts to send requests to a URL, with a new connection for each.
     pub fn start(url: String) -> Self {
         let done = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&done);
@@ -45,14 +45,14 @@ impl Traffic {
         Self { done, worker }
     }
 
-    /// Ends it, and returns how many requests were answered.
+    /// Stops, and returns how many requests were answered.
     ///
     /// # Errors
-    /// When one was not.
+    /// When a request failed.
     pub fn all_answered(self) -> Result<u32> {
         self.done.store(true, Ordering::Relaxed);
         let Ok(Tally { answered, failed }) = self.worker.join() else {
-            bail!("the requests broke off");
+            bail!("the thread that sends requests panicked");
         };
         ensure!(
             failed == 0,
@@ -68,10 +68,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_nobody_answers_is_noticed() {
-        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", nobody.local_addr().unwrap());
-        drop(nobody);
+    fn a_request_without_an_answer_is_an_error() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", closed.local_addr().unwrap());
+        drop(closed);
         let error = Traffic::start(url).all_answered().unwrap_err();
         assert!(error.to_string().contains("requests failed"), "{error}");
     }

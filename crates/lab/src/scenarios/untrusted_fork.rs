@@ -1,5 +1,5 @@
-//! C11, C13. Whoever may not push forks, and may then put into the workflow whatever they like. It runs, and finds no
-//! secret, a token that may only read, and nothing to publish with.
+//! C11, C13. A fork's author can change the workflow in any way. It runs, but finds no secret and no credentials to publish
+//! with, and its token can only read.
 
 use std::fs;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::World;
-use crate::command::Run as _;
-use crate::delivery::environment::short;
-use crate::forge::PERSON;
-use crate::forge::runs::{PULL_REQUEST, Run};
-use crate::sandbox::machine::FORGE;
+use super::world::World;
+use crate::commit::short;
+use crate::forge::api::PERSON;
+use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
+use crate::sandbox::network::FORGE;
+use devkit::process::Run;
 
-/// What a thief would write: it passes where nothing is to be had.
-const THIEF: &str = "name: ci
+/// An attacker's workflow. It succeeds if it finds nothing.
+const ATTACK: &str = "name: ci
 on: pull_request
 jobs:
   required:
@@ -40,7 +40,7 @@ jobs:
 ";
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given a fork with a workflow that looks for what it can get,
+    // Given a fork with a workflow that looks for secrets,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
     if forge
@@ -50,19 +50,19 @@ pub(super) fn run(world: &World) -> Result<()> {
         forge.repository("POST", "/forks", Some(&json!({})))?;
     }
     let clone = world.clone("fork", "develop")?;
-    fs::write(clone.join(".github/workflows/ci.yaml"), THIEF).context("could not write")?;
+    fs::write(clone.join(".github/workflows/ci.yaml"), ATTACK).context("cannot write ci.yaml")?;
     world.commit(&clone, "Look for secrets")?;
     let commit = forge.head(&clone)?;
-    // Another each time, so that one that failed is in nobody's way.
-    let branch = format!("thief-{}", short(&commit));
+    // A new branch each time, so that an earlier failure does not matter.
+    let branch = format!("attack-{}", short(&commit));
     forge
         .git(&clone)
         .args(["push", "--quiet", "--force"])
         .arg(format!("https://{FORGE}/{PERSON}/waybill.git"))
         .arg(format!("HEAD:refs/heads/{branch}"))
-        .run()?;
+        .run_quietly()?;
 
-    // When it is proposed,
+    // When its pull request is opened,
     let pull = forge.repository(
         "POST",
         "/pulls",
@@ -72,13 +72,13 @@ pub(super) fn run(world: &World) -> Result<()> {
         .as_i64()
         .context("the pull request has no number")?;
 
-    // Then its run finds nothing, and leaves nothing behind.
-    Run::wait(forge, PULL_REQUEST, &commit, Duration::from_secs(300))?;
+    // Then its run finds nothing, and changes nothing.
+    WorkflowRun::wait(forge, PULL_REQUEST, &commit, Duration::from_secs(300))?;
     ensure!(
         forge.image_tags()? == tags,
         "the fork changed the registry's tags"
     );
-    ensure!(forge.tip("mine")?.is_none(), "the fork made a branch");
+    ensure!(forge.tip("mine")?.is_none(), "the fork created a branch");
     let close = json!({"state": "closed"});
     forge.repository("PATCH", &format!("/pulls/{number}"), Some(&close))?;
     Ok(())

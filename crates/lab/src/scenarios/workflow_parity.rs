@@ -1,24 +1,23 @@
-//! B3. What ran here is what runs on GitHub: the workflows of the commit that was shipped, and the action they share, are
-//! the checkout's byte for byte. Only what they call is another's: crates/lab/actions/ stands in for third parties' actions.
+//! B3. The lab runs what GitHub runs: the workflows of the shipped commit, and the action that they share, are byte for byte
+//! those of the checkout. Only third-party actions are replaced, by those in crates/lab/actions/.
 
 use anyhow::{Context, Result, ensure};
 
-use super::World;
-use crate::command::Run as _;
-use crate::forge::runs::{DEVELOP, Run};
-use crate::timeline::Journey;
+use super::world::World;
+use crate::delivery::record::Delivery;
+use crate::forge::runs::{DEVELOP, WorkflowRun};
+use devkit::process::Run;
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given a commit that was shipped, whose run on develop did well,
-    let saved = std::fs::read(world.layout.state("journey.json"))?;
-    let journey: Journey = serde_json::from_slice(&saved)?;
+    // Given a commit that was shipped, whose run on develop succeeded,
+    let delivery = Delivery::last(&world.layout)?.context("nothing was shipped yet")?;
     let limit = std::time::Duration::from_secs(60);
-    Run::wait(&world.forge, DEVELOP, &journey.built_commit, limit)?;
+    WorkflowRun::wait(&world.forge, DEVELOP, &delivery.built_commit, limit)?;
 
     // When its files are cloned from the forge,
     let clone = world.clone("workflows", "develop")?;
 
-    // Then they are those of the checkout: Git names files by their content.
+    // Then they are those of the checkout: Git identifies files by their content.
     let files = |folder: &std::path::Path, commit: &str| {
         let mut git = world.forge.git(folder);
         git.args([
@@ -30,14 +29,14 @@ pub(super) fn run(world: &World) -> Result<()> {
         ])
         .read()
     };
-    let ran = files(&clone, &journey.built_commit)?;
-    let ours = files(&world.layout.state("checkout"), &journey.commit)?;
+    let ran = files(&clone, &delivery.built_commit)?;
+    let ours = files(&world.layout.state("checkout"), &delivery.commit)?;
     ensure!(
         ran == ours,
         "the workflows that ran:\n{ran}\ndiffer from the checkout's:\n{ours}"
     );
     ran.lines()
         .find(|line| line.ends_with("\t.github/workflows/ci.yaml"))
-        .context("there is no ci.yaml among them")?;
+        .context("ci.yaml is not one of them")?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 /// The user that write-backs are pushed as.
-const BOT: &str = "BOT_USER";
+const BOT: &str = "DELIVERY_BOT_USER";
 
 pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
     let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {

@@ -1,0 +1,168 @@
+//! A client of Argo CD's API. Source: its `/swagger-ui`.
+
+use anyhow::{Context, Result};
+use k8s_openapi::List;
+use k8s_openapi::api::core::v1::{Event, Secret, Service};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::application::{ResourceTree, TreeNode};
+use crate::cluster::api::Kubernetes;
+use crate::http::Client;
+
+/// The namespace that Argo CD and its Applications are in.
+pub const NAMESPACE: &str = "argocd";
+
+/// Argo CD's API, as its administrator.
+pub struct ArgoCd {
+    api: Client,
+}
+
+/// The answer to a log-in.
+#[derive(Deserialize)]
+struct Session {
+    token: String,
+}
+
+impl ArgoCd {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// When Argo CD does not answer or refuses.
+    pub fn new(kubernetes: &Kubernetes) -> Result<Self> {
+        let api = Client::plain(&format!("http://{}/api/v1", address(kubernetes)?));
+        let login = json!({"username": "admin", "password": password(kubernetes)?});
+        let session = api.request("POST", "/session", Some(&login))?;
+        let session: Session =
+            serde_json::from_value(session).context("Argo CD's session has no token")?;
+        Ok(Self {
+            api: api.authorized(format!("Bearer {}", session.token)),
+        })
+    }
+
+    /// Syncs an Application to the tip of its branch, as `argocd app sync` does.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn sync(&self, application: &str) -> Result<()> {
+        let path = format!("/applications/{application}/sync");
+        self.api.request("POST", &path, Some(&json!({}))).map(drop)
+    }
+
+    /// Rolls an Application back to an entry of its history, as `argocd app rollback` does.
+    ///
+    /// # Errors
+    /// When Argo CD refuses, for example because the Application syncs automatically.
+    pub fn rollback(&self, application: &str, entry: i64) -> Result<()> {
+        let path = format!("/applications/{application}/rollback");
+        self.api
+            .request("POST", &path, Some(&json!({"id": entry, "prune": true})))
+            .map(drop)
+    }
+
+    /// The objects of an Application and the objects that they own.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn tree(&self, application: &str) -> Result<Vec<TreeNode>> {
+        let path = format!("/applications/{application}/resource-tree");
+        let tree: ResourceTree = self.get(&path)?;
+        Ok(tree.nodes)
+    }
+
+    /// The log of a pod of the tree: a JSON object in each line.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn log(&self, application: &str, pod: &TreeNode) -> Result<String> {
+        let path = format!(
+            "/applications/{application}/pods/{}/logs?namespace={}&container=waybill",
+            pod.name, pod.namespace,
+        );
+        // A log of one line is itself a JSON value.
+        Ok(match self.api.request("GET", &path, None)? {
+            Value::String(log) => log,
+            line => line.to_string(),
+        })
+    }
+
+    /// The messages of the cluster's events about an object of the tree.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn events(&self, application: &str, node: &TreeNode) -> Result<Vec<String>> {
+        let path = format!(
+            "/applications/{application}/events?resourceNamespace={}&resourceName={}&resourceUID={}",
+            node.namespace, node.name, node.uid,
+        );
+        let events: List<Event> = self.get(&path)?;
+        Ok(events
+            .items
+            .into_iter()
+            .filter_map(|event| event.message)
+            .collect())
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let answer = self.api.request("GET", path, None)?;
+        serde_json::from_value(answer)
+            .with_context(|| format!("Argo CD's answer to GET {path} is not understood"))
+    }
+}
+
+/// The password of Argo CD's `admin`, which Argo CD generated.
+///
+/// # Errors
+/// When the Secret is missing or has no password.
+pub fn password(kubernetes: &Kubernetes) -> Result<String> {
+    let secret = kubernetes
+        .get::<Secret>(NAMESPACE, "argocd-initial-admin-secret")?
+        .context("Argo CD has not generated a password yet")?;
+    let password = secret.data.and_then(|mut data| data.remove("password"));
+    let password = password.context("the Secret argocd-initial-admin-secret has no password")?;
+    String::from_utf8(password.0).context("Argo CD's password is not text")
+}
+
+/// The cluster IP of Argo CD's API and web page.
+///
+/// # Errors
+/// When the Service is missing or has no cluster IP.
+pub fn address(kubernetes: &Kubernetes) -> Result<String> {
+    kubernetes
+        .get::<Service>(NAMESPACE, "argocd-server")?
+        .context("Argo CD has no Service argocd-server")?
+        .spec
+        .and_then(|spec| spec.cluster_ip)
+        .context("the Service argocd-server has no cluster IP")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_as_argo_cd_writes_them() {
+        let answer = json!({
+            "metadata": {},
+            "items": [{
+                "metadata": {"name": "waybill.1", "creationTimestamp": "2026-11-26T12:00:00Z"},
+                "involvedObject": {"kind": "Pod", "name": "waybill"},
+                "reason": "Failed",
+                "message": "Failed to pull image",
+                "source": {"component": "kubelet"},
+                "firstTimestamp": "2026-11-26T12:00:00Z",
+                "lastTimestamp": null,
+                "eventTime": null,
+            }],
+        });
+        let events: List<Event> = serde_json::from_value(answer).unwrap();
+        assert_eq!(
+            events.items[0].message.as_deref(),
+            Some("Failed to pull image")
+        );
+        let none: List<Event> =
+            serde_json::from_value(json!({"metadata": {}, "items": null})).unwrap();
+        assert!(none.items.is_empty());
+    }
+}

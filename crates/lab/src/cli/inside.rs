@@ -1,0 +1,143 @@
+//! `cargo lab inside`: what `up` and `test` run inside the namespaces
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::{Result, bail};
+use clap::{Subcommand, ValueEnum};
+
+use crate::cluster::api::Kubernetes;
+use crate::cluster::database;
+use crate::delivery::environment::{ENVIRONMENTS, Environment};
+use crate::delivery::ship;
+use crate::progress::Progress;
+use crate::sandbox::host::Host;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::network::{self, NODE};
+use crate::sandbox::{mounts, pki};
+use crate::scenarios::registry::{self, Place};
+use crate::scenarios::world::World;
+use crate::{argocd, cluster, forge};
+
+/// How much of the lab to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Part {
+    /// The namespaces and Kubernetes
+    Cluster,
+    /// Everything, but deliver nothing
+    All,
+}
+
+/// What to run inside.
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Set up mounts, network and certificates
+    Prepare {
+        /// The lab's state folder
+        state: PathBuf,
+        /// The cache folder
+        cache: PathBuf,
+        /// Cargo's folder
+        cargo_home: PathBuf,
+    },
+    /// Start everything and deliver the checkout
+    Up {
+        /// Start only this part, and deliver nothing
+        #[arg(long)]
+        only: Option<Part>,
+    },
+    /// Run scenarios
+    Test {
+        /// The scenarios to run
+        scenarios: Vec<String>,
+    },
+}
+
+pub(super) fn run(action: Action, progress: Progress) -> Result<ExitCode> {
+    let layout = Layout::inside();
+    match action {
+        Action::Prepare {
+            state,
+            cache,
+            cargo_home,
+        } => {
+            mounts::mount(&state, &cache, &cargo_home)?;
+            network::set_up()?;
+            pki::ensure(&layout)?;
+            pki::trust(&layout)?;
+        }
+        Action::Up { only } => {
+            start(&layout, only, progress)?;
+            if only.is_none() {
+                ship::ship(&layout, &layout.state("checkout"), progress)?;
+                save_addresses(&layout)?;
+            }
+        }
+        Action::Test { scenarios } => test(&layout, &scenarios, progress)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start(layout: &Layout, only: Option<Part>, progress: Progress) -> Result<()> {
+    let host = Host::read(layout)?;
+    let cluster = || progress.run("Kubernetes", || cluster::start(layout, &host));
+    if only == Some(Part::Cluster) {
+        return cluster();
+    }
+    let forge = || {
+        progress.run("Forge, registry and runner", || {
+            forge::start(layout, &host, &layout.state("checkout"))
+        })?;
+        progress.run("PostgreSQL", || database::ensure(layout, &host))
+    };
+    thread::scope(|scope| {
+        let other = scope.spawn(forge);
+        let result =
+            cluster().and_then(|()| progress.run("Argo CD", || argocd::install::install(layout)));
+        let other = other
+            .join()
+            .unwrap_or_else(|_| bail!("the thread that sets up the forge panicked"));
+        result.and(other)
+    })?;
+    database::create_secrets(layout)
+}
+
+/// Saves the addresses that the host's port-forwards lead to, and Argo CD's password.
+fn save_addresses(layout: &Layout) -> Result<()> {
+    let kubernetes = Kubernetes::new(layout)?;
+    let mut addresses: Vec<(&str, SocketAddr)> = Vec::new();
+    for name in ENVIRONMENTS {
+        // An environment that was never synced has no Service yet.
+        if let Ok(address) = Environment::new(&kubernetes, name).cluster_ip() {
+            addresses.push((name, SocketAddr::new(address.parse()?, 80)));
+        }
+    }
+    let argocd: IpAddr = argocd::api::address(&kubernetes)?.parse()?;
+    addresses.push(("argocd", SocketAddr::new(argocd, 80)));
+    addresses.push(("forge", SocketAddr::new(NODE.parse()?, 443)));
+    fs::write(
+        layout.state("addresses.json"),
+        serde_json::to_vec(&addresses)?,
+    )?;
+    let password = layout.state("argocd-password");
+    fs::write(&password, argocd::api::password(&kubernetes)?)?;
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600))?;
+    Ok(())
+}
+
+fn test(layout: &Layout, names: &[String], progress: Progress) -> Result<()> {
+    let world = World::new(layout, progress)?;
+    for scenario in registry::named(names)? {
+        if let Place::Inside(run) = scenario.run {
+            for need in scenario.needs {
+                need.ensure(&world)?;
+            }
+            run(&world)?;
+        }
+    }
+    Ok(())
+}

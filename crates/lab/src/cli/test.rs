@@ -1,0 +1,98 @@
+//! `cargo lab test`
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use super::{down, up};
+use crate::progress::Progress;
+use crate::sandbox::layout::Layout;
+use crate::sandbox::{namespaces, scanners, start};
+use crate::scenarios::needs::{self, Need};
+use crate::scenarios::registry::{self, Place, Scenario};
+use crate::tools::SCANNERS;
+
+/// Starts the lab and runs scenarios. Stops a lab that it started itself, if all of them passed.
+pub(super) fn run(
+    layout: &Layout,
+    names: &[String],
+    list: bool,
+    progress: Progress,
+) -> Result<ExitCode> {
+    let chosen = registry::named(names)?;
+    if list {
+        for Scenario {
+            name, id, title, ..
+        } in chosen
+        {
+            println!("{name:<16} {id:<4} {title}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let was_running = namespaces::find(layout).is_some();
+    start_with_needs(layout, &chosen, progress)?;
+    let init = start::running(layout)?;
+    let mut failed = 0;
+    for scenario in &chosen {
+        let Scenario {
+            name, id, title, ..
+        } = scenario;
+        eprintln!("── {id} {name}: {title}");
+        let started = Instant::now();
+        let result = run_one(layout, init, scenario);
+        let seconds = started.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => println!("{id} {name} ... ok ({seconds:.1} s)"),
+            Err(error) => {
+                failed += 1;
+                println!("{id} {name} ... FAILED ({seconds:.1} s): {error:#}");
+            }
+        }
+    }
+    println!(
+        "scenarios: {} passed, {failed} failed",
+        chosen.len() - failed
+    );
+    if failed > 0 {
+        eprintln!(
+            "the lab is still running: `cargo lab status` shows its addresses, `cargo lab down` stops it"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    if !was_running {
+        down::run(layout, progress)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the lab with what scenarios need from the host.
+fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -> Result<()> {
+    let needs = || chosen.iter().flat_map(|scenario| scenario.needs);
+    // Before the start: a lab sees the crates that were there when it started.
+    for need in needs() {
+        if let Need::Crate(dependency) = need {
+            needs::fetch_crate(dependency)?;
+        }
+    }
+    up::run(layout, None, None, progress)?;
+    // After the start: it empties the lab's folder of programs.
+    if needs().any(|need| *need == Need::Scanners) {
+        scanners::install(layout, SCANNERS, progress)?;
+    }
+    Ok(())
+}
+
+fn run_one(layout: &Layout, init: i32, scenario: &Scenario) -> Result<()> {
+    match scenario.run {
+        Place::Inside(_) => {
+            let mut inside = start::enter_own(layout, init, &["test", scenario.name])?;
+            let status = namespaces::interactive(&mut inside).status()?;
+            if !status.success() {
+                bail!("see above");
+            }
+            Ok(())
+        }
+        Place::Host(run) => run(layout),
+    }
+}

@@ -1,0 +1,76 @@
+//! The container runtime of the node.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use devkit::process::{Run, command};
+
+use super::images;
+use crate::sandbox::host::Host;
+use crate::sandbox::layout::{INSIDE, Layout};
+use crate::sandbox::service::Service;
+
+/// Starts containerd and imports the lab's images.
+///
+/// # Errors
+/// When containerd does not become ready, or an image cannot be imported.
+pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
+    for folder in ["containerd/certs.d/ghcr.io", "cni"] {
+        fs::create_dir_all(layout.state(folder))?;
+    }
+    for (file, text) in [
+        (
+            "containerd/config.toml",
+            include_str!("../../platform/containerd.toml"),
+        ),
+        (
+            "containerd/certs.d/ghcr.io/hosts.toml",
+            include_str!("../../platform/registry-mirror.toml"),
+        ),
+        (
+            "cni/10-pods.conflist",
+            include_str!("../../platform/cni.json"),
+        ),
+    ] {
+        fs::write(layout.state(file), text).with_context(|| format!("cannot write {file}"))?;
+    }
+    let containerd = Service::new(
+        "containerd",
+        &host.variables(),
+        &[
+            "containerd",
+            "--config",
+            &format!("{INSIDE}/containerd/config.toml"),
+        ],
+    );
+    containerd.ensure(layout)?;
+    let ctr = || {
+        command(
+            "ctr",
+            [
+                "--address",
+                "/run/containerd/containerd.sock",
+                "-n",
+                "k8s.io",
+            ],
+        )
+    };
+    containerd.wait(layout, Duration::from_secs(30), || {
+        ctr().arg("version").run_quietly().is_ok()
+    })?;
+
+    let have = ctr().args(["images", "ls", "-q"]).read()?;
+    if have.contains(images::PAUSE) {
+        return Ok(());
+    }
+    // The pause image comes last: if it is there, the others are too.
+    for name in images::CLUSTER.iter().rev() {
+        let archive = images::archive(&Layout::inside(), name)?;
+        ctr()
+            .args(["images", "import"])
+            .arg(&archive)
+            .run_quietly()?;
+    }
+    Ok(())
+}

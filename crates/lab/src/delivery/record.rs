@@ -1,0 +1,51 @@
+//! What was shipped last, kept in the state folder.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::sandbox::layout::Layout;
+use crate::timeline::Timeline;
+
+const FILE: &str = "delivery.json";
+
+/// A commit that was delivered to dev.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The commit of the checkout.
+    pub commit: String,
+    /// The commit that the image was built from: the same, or the commit that merged it.
+    pub built_commit: String,
+    /// The service's URL on the host's loopback.
+    pub url: String,
+    /// The steps of the delivery.
+    pub timeline: Timeline,
+}
+
+impl Delivery {
+    /// The last delivery; `None` if nothing was shipped yet.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn last(layout: &Layout) -> Result<Option<Self>> {
+        let path = layout.state(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let delivery = serde_json::from_slice(&text)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(delivery))
+    }
+
+    /// Saves it as the last delivery.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn save(&self, layout: &Layout) -> Result<()> {
+        let path = layout.state(FILE);
+        fs::write(&path, serde_json::to_vec_pretty(self)?)
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+}

@@ -1,0 +1,153 @@
+//! The checkout that the lab is run from: what it needs from the host, and its copy inside.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use devkit::process::{Run, command, find};
+use serde::Deserialize;
+
+use super::host::own_program;
+use super::layout::Layout;
+use crate::progress::Progress;
+
+/// The target of the static binary that goes into the image.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// The root of the repository that contains the working directory.
+///
+/// # Errors
+/// When the working directory is not in a clone of this project.
+pub fn root() -> Result<PathBuf> {
+    let top = command("git", ["rev-parse", "--show-toplevel"])
+        .read()
+        .context("`cargo lab` must be run in a clone of the repository")?;
+    let top = PathBuf::from(top);
+    if !top.join("charts/waybill/Chart.yaml").is_file() {
+        bail!(
+            "{} is not a clone of waybill: it has no charts/waybill",
+            top.display()
+        );
+    }
+    Ok(top)
+}
+
+/// Downloads all crates and adds the target of the static binary: jobs inside have no network.
+///
+/// # Errors
+/// When the target cannot be added or a crate cannot be downloaded.
+pub fn fetch_crates(checkout: &Path, progress: Progress) -> Result<()> {
+    let library = command(
+        "rustc",
+        ["--print", "target-libdir", "--target", STATIC_TARGET],
+    )
+    .current_dir(checkout)
+    .read()?;
+    if !Path::new(&library).is_dir() {
+        if find("rustup").is_none() {
+            bail!(
+                "the Rust toolchain lacks the target {STATIC_TARGET}, and rustup is not installed; \
+                 add the target to the toolchain"
+            );
+        }
+        progress.run(format!("Adding the Rust target {STATIC_TARGET}"), || {
+            command("rustup", ["target", "add", STATIC_TARGET])
+                .current_dir(checkout)
+                .run_quietly()
+        })?;
+    }
+    progress.run("Fetching crates", || {
+        command("cargo", ["fetch", "--locked", "--quiet"])
+            .current_dir(checkout)
+            .run_quietly()
+    })?;
+    Ok(())
+}
+
+/// A message of `cargo build --message-format=json`. Source: The Cargo Book, "External tools".
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}
+
+/// Builds the `pipeline` program and returns its file.
+///
+/// # Errors
+/// When the build fails.
+pub fn build_pipeline(checkout: &Path) -> Result<PathBuf> {
+    let messages = command("cargo", ["build", "--quiet", "--locked"])
+        .args([
+            "--package",
+            "pipeline",
+            "--message-format=json-render-diagnostics",
+        ])
+        .current_dir(checkout)
+        .read()?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .find_map(|message| message.executable)
+        .context("cargo built the pipeline and did not print where its program is")
+}
+
+/// Installs the programs that steps of the pipeline run, except those in `optional`, and returns the folders of those
+/// that are not on `PATH`.
+///
+/// # Errors
+/// When a program cannot be installed.
+pub fn step_tools(
+    pipeline: &Path,
+    checkout: &Path,
+    steps: &[&str],
+    optional: &[&str],
+) -> Result<Vec<PathBuf>> {
+    let output = command(pipeline, ["tools", "--path"])
+        .args(steps)
+        .current_dir(checkout)
+        .env("PIPELINE_MAY_SKIP", optional.join(" "))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start the pipeline")?;
+    if !output.status.success() {
+        bail!("the pipeline's tools could not be installed; see the messages above");
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let path = printed.lines().last().unwrap_or_default();
+    Ok(std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .collect())
+}
+
+/// Copies this program, the pipeline and the checkout's HEAD into the state folder. Their own folders may be hidden
+/// inside, and uncommitted changes must not be shipped.
+///
+/// # Errors
+/// When a file cannot be copied.
+pub fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> {
+    let own = own_program()?;
+    for (program, name) in [(own.as_path(), "lab"), (pipeline, "pipeline")] {
+        let part = layout.state(format!("{name}.part"));
+        fs::copy(program, &part).with_context(|| format!("cannot copy {}", program.display()))?;
+        fs::rename(part, layout.state(name))?;
+    }
+
+    let changes = command("git", ["status", "--porcelain"])
+        .current_dir(checkout)
+        .read()?;
+    if !changes.is_empty() {
+        eprintln!(
+            "! {} uncommitted changes are not shipped; commit them to ship them",
+            changes.lines().count()
+        );
+    }
+    let copy = layout.state("checkout");
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    command("git", ["clone", "--quiet"])
+        .arg(checkout)
+        .arg(copy)
+        .run_quietly()?;
+    Ok(())
+}

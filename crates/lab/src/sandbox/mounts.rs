@@ -1,0 +1,79 @@
+//! The lab's file systems, set up from inside its mount namespace.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use devkit::process::{Run, command};
+
+use super::layout::{INSIDE, INSIDE_CACHE};
+
+/// Sets up the mounts: programs inside can read the machine's files, and write only the lab's own folders.
+///
+/// # Errors
+/// When a mount fails.
+pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
+    for folder in ["tmp", "layers", "cargo", "home", "log", "volumes/dev"] {
+        fs::create_dir_all(state.join(folder))?;
+    }
+    // Kubernetes does not change the owner of a host folder; the service runs as this user.
+    std::os::unix::fs::chown(state.join("volumes/dev"), Some(65532), Some(65532))?;
+    fs::create_dir_all(cache.join("jobs"))?;
+    overlay(state, "etc", Path::new("/etc"), Path::new("/etc"))?;
+    overlay(state, "var", Path::new("/var"), Path::new("/var"))?;
+    command(
+        "mount",
+        [
+            "-t",
+            "tmpfs",
+            "-o",
+            "mode=755,nosuid,nodev",
+            "tmpfs",
+            "/run",
+        ],
+    )
+    .run_quietly()?;
+    bind(&state.join("tmp"), Path::new("/tmp"))?;
+    bind(&state.join("tmp"), Path::new("/var/tmp"))?;
+    command("chmod", ["1777", "/tmp"]).run_quietly()?;
+    // The next lab can reuse what image builds compiled. Buildah keeps it in this folder.
+    let compiled = cache.join("jobs/buildah-cache");
+    fs::create_dir_all(&compiled)?;
+    fs::create_dir_all("/tmp/buildah-cache")?;
+    bind(&compiled, Path::new("/tmp/buildah-cache"))?;
+    for (folder, target) in [(state, INSIDE), (cache, INSIDE_CACHE)] {
+        fs::create_dir(target)?;
+        bind(folder, Path::new(target))?;
+    }
+    let inside = Path::new(INSIDE);
+    overlay(inside, "cargo", cargo_home, &inside.join("cargo"))?;
+    // This must come last: from now on the machine's own files are read-only.
+    command("mount", ["-o", "remount,bind,ro", "/"]).run_quietly()?;
+    Ok(())
+}
+
+fn bind(folder: &Path, target: &Path) -> Result<()> {
+    command("mount", ["--bind"])
+        .arg(folder)
+        .arg(target)
+        .run_quietly()?;
+    Ok(())
+}
+
+/// Mounts `lower` at `target`; writes go to the lab's own layer.
+fn overlay(state: &Path, name: &str, lower: &Path, target: &Path) -> Result<()> {
+    let layer = state.join("layers").join(name);
+    let (upper, work) = (layer.join("upper"), layer.join("work"));
+    fs::create_dir_all(&upper)?;
+    fs::create_dir_all(&work)?;
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.display(),
+        upper.display(),
+        work.display()
+    );
+    command("mount", ["-t", "overlay", "overlay", "-o", &options])
+        .arg(target)
+        .run_quietly()?;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! The list of all scenarios.
+
+use anyhow::{Context, Result};
+
+use super::needs::Need;
+use super::world::World;
+use super::{
+    broken_image, clean_teardown, config, deploy, drift, egress, feature_branch, no_retrigger,
+    production, promotion, protection, pull_request, release, resource_tree, rollback,
+    untrusted_fork, workflow_parity,
+};
+use crate::sandbox::layout::Layout;
+
+/// A requirement of the project, as a test.
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// The requirement that it proves.
+    pub id: &'static str,
+    /// What must be true.
+    pub title: &'static str,
+    /// The state that it starts from.
+    pub needs: &'static [Need],
+    /// The test itself.
+    pub run: Place,
+}
+
+/// Where a scenario runs.
+pub enum Place {
+    /// Inside the running lab.
+    Inside(fn(&World) -> Result<()>),
+    /// On the host, with a second lab.
+    Host(fn(&Layout) -> Result<()>),
+}
+
+/// All scenarios, in an order in which few of them have to prepare what they need.
+static SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "egress",
+        id: "B1",
+        title: "no packet leaves the lab",
+        needs: &[],
+        run: Place::Inside(egress::run),
+    },
+    Scenario {
+        name: "workflow-parity",
+        id: "B3",
+        title: "the workflows that ran are byte for byte those of the checkout",
+        needs: &[],
+        run: Place::Inside(workflow_parity::run),
+    },
+    Scenario {
+        name: "protection",
+        id: "C21",
+        title: "a weakened or deleted branch protection is reported",
+        needs: &[],
+        run: Place::Inside(protection::run),
+    },
+    Scenario {
+        name: "resource-tree",
+        id: "G6",
+        title: "Argo CD shows what runs as a tree, down to the pods and their logs",
+        needs: &[],
+        run: Place::Inside(resource_tree::run),
+    },
+    Scenario {
+        name: "no-retrigger",
+        id: "C14",
+        title: "a push that changes only values builds nothing",
+        needs: &[Need::WriteBack],
+        run: Place::Inside(no_retrigger::run),
+    },
+    Scenario {
+        name: "config",
+        id: "T3",
+        title: "a configuration change in git reaches the running pods",
+        needs: &[],
+        run: Place::Inside(config::run),
+    },
+    Scenario {
+        name: "promotion",
+        id: "T4",
+        title: "what dev runs reaches staging by an approval and a sync, and not without",
+        needs: &[Need::Promotable],
+        run: Place::Inside(promotion::run),
+    },
+    Scenario {
+        name: "deploy",
+        id: "T1",
+        title: "a code change is served after its push",
+        needs: &[],
+        run: Place::Inside(deploy::run),
+    },
+    Scenario {
+        name: "rollback",
+        id: "T2",
+        title: "a bad version is rolled back from Argo CD's history",
+        needs: &[Need::Staging, Need::Promotable],
+        run: Place::Inside(rollback::run),
+    },
+    Scenario {
+        name: "drift",
+        id: "T5",
+        title: "a change in the cluster is reported, and a sync reverts it",
+        needs: &[Need::Staging],
+        run: Place::Inside(drift::run),
+    },
+    Scenario {
+        name: "broken-image",
+        id: "T6",
+        title: "an image that does not exist is Degraded with a reason, and a rollback repairs it",
+        needs: &[Need::Staging],
+        run: Place::Inside(broken_image::run),
+    },
+    Scenario {
+        name: "untrusted-fork",
+        id: "C11",
+        title: "a fork's pull request finds no secret and publishes nothing",
+        needs: &[],
+        run: Place::Inside(untrusted_fork::run),
+    },
+    Scenario {
+        name: "feature-branch",
+        id: "C11",
+        title: "a push to another branch is checked and publishes nothing",
+        needs: &[],
+        run: Place::Inside(feature_branch::run),
+    },
+    Scenario {
+        name: "release",
+        id: "C12",
+        title: "a version tag on staging tags the image there and creates a release",
+        needs: &[Need::Scanners, Need::Staging, Need::Sbom],
+        run: Place::Inside(release::run),
+    },
+    Scenario {
+        name: "production",
+        id: "T4",
+        title: "a version of staging reaches prod by two approvals and a sync, and not by one",
+        needs: &[
+            Need::Scanners,
+            Need::Staging,
+            Need::Sbom,
+            Need::UnreleasedVersion,
+        ],
+        run: Place::Inside(production::run),
+    },
+    Scenario {
+        name: "pull-request",
+        id: "C4",
+        title: "a pull request is checked, and each kind of defect fails the right job",
+        needs: &[Need::Crate(pull_request::VULNERABLE_CRATE), Need::Scanners],
+        run: Place::Inside(pull_request::run),
+    },
+    Scenario {
+        name: "clean-teardown",
+        id: "B1",
+        title: "`down` leaves nothing behind, even if the lab was killed",
+        needs: &[],
+        run: Place::Host(clean_teardown::run),
+    },
+];
+
+/// The scenarios with these names; all if there are none.
+///
+/// # Errors
+/// When there is no scenario with a name.
+pub fn named(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    if names.is_empty() {
+        return Ok(SCENARIOS.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            SCENARIOS
+                .iter()
+                .find(|scenario| scenario.name == name)
+                .with_context(|| {
+                    let known: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+                    format!(
+                        "there is no scenario {name:?}; the scenarios are {}",
+                        known.join(", ")
+                    )
+                })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_scenario_is_named() {
+        let Err(error) = named(&["deplyo".into()]) else {
+            panic!("deplyo is no scenario")
+        };
+        assert!(error.to_string().contains("\"deplyo\""), "{error}");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: std::collections::BTreeSet<_> =
+            SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
+    }
+}
