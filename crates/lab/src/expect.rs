@@ -1,37 +1,37 @@
-//! Waiting with three answers: met, not yet, or failed for good.
+//! Waiting for an expectation that is met, not met yet, or can never be met.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// What a look at the world says about an expectation.
+/// The result of one check.
 #[derive(Debug)]
 pub enum Verdict<T> {
-    /// It is so; with what was seen.
+    /// The expectation is met.
     Met(T),
-    /// It is not so yet; with what is missing.
+    /// It is not met yet, with what is missing.
     Pending(String),
-    /// It can't become so; with the reason.
+    /// It can never be met, with the reason.
     Failed(String),
 }
 
-/// Looks again and again, at first every 10 ms and later every second, until the expectation is met.
+/// Checks repeatedly, first every 10 ms and later every second, until the expectation is met.
 ///
 /// # Errors
-/// When it fails, or is still pending at the deadline; with what was seen last.
+/// When it can never be met, or is not met in time; the error has the result of the last check.
 pub fn eventually<T>(
     what: &str,
     limit: Duration,
-    mut look: impl FnMut() -> Result<Verdict<T>>,
+    mut check: impl FnMut() -> Result<Verdict<T>>,
 ) -> Result<T> {
     let deadline = Instant::now() + limit;
     let mut pause = Duration::from_millis(10);
     loop {
-        let missing = match look() {
+        let missing = match check() {
             Ok(Verdict::Met(value)) => return Ok(value),
             Ok(Verdict::Failed(reason)) => bail!("{what}: {reason}"),
             Ok(Verdict::Pending(missing)) => missing,
-            // The one who answers may be starting again.
+            // The server that answers may be restarting.
             Err(error) => format!("{error:#}"),
         };
         if Instant::now() > deadline {

@@ -1,4 +1,4 @@
-//! JSON over HTTP, for the forge and the Kubernetes API.
+//! JSON over HTTP, for the forge, Argo CD and the Kubernetes API.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
-/// A server that speaks JSON.
+/// A client of a server whose answers are JSON.
 pub struct Client {
     agent: Agent,
     base: String,
@@ -18,15 +18,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of `base` that trusts one authority and may show a certificate of its own.
+    /// A client of `base` that trusts one certificate authority and may authenticate with a certificate and its key.
     ///
     /// # Errors
-    /// When a certificate can't be read.
+    /// When a certificate cannot be read.
     pub fn new(base: &str, authority: &Path, identity: Option<(&Path, &Path)>) -> Result<Self> {
         let mut tls =
             TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[certificate(authority)?]));
         if let Some((chain, key)) = identity {
-            let pem = fs::read(key).with_context(|| format!("could not read {}", key.display()))?;
+            let pem = fs::read(key).with_context(|| format!("cannot read {}", key.display()))?;
             tls = tls.client_cert(Some(ClientCert::new_with_certs(
                 &[certificate(chain)?],
                 PrivateKey::from_pem(&pem)?,
@@ -35,10 +35,10 @@ impl Client {
         Ok(Self::with(base, tls.build()))
     }
 
-    /// A client of `base` that trusts nobody: for plain HTTP, inside.
+    /// A client of `base` over plain HTTP. It trusts no certificate.
     pub fn plain(base: &str) -> Self {
-        let nobody = RootCerts::new_with_certs(&[]);
-        Self::with(base, TlsConfig::builder().root_certs(nobody).build())
+        let none = RootCerts::new_with_certs(&[]);
+        Self::with(base, TlsConfig::builder().root_certs(none).build())
     }
 
     fn with(base: &str, tls: TlsConfig) -> Self {
@@ -55,17 +55,17 @@ impl Client {
         }
     }
 
-    /// The same with an `Authorization` header.
+    /// The same client with an `Authorization` header.
     #[must_use]
     pub fn authorized(mut self, header: impl Into<String>) -> Self {
         self.authorization = Some(header.into());
         self
     }
 
-    /// Sends a request and reads the JSON it answers.
+    /// Sends a request and returns the answer's JSON.
     ///
     /// # Errors
-    /// When there is no answer, or it is not a success; with what the server said.
+    /// When there is no answer, or its status is not a success; the error has the server's message.
     pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let (status, value) = self.send(method, path, body)?;
         if (200..300).contains(&status) {
@@ -78,7 +78,7 @@ impl Client {
         bail!("{method} {}{path} answered {status}: {message}", self.base)
     }
 
-    /// Reads a resource; `None` when there is none.
+    /// Reads a resource; `None` if the status is 404.
     ///
     /// # Errors
     /// As [`Client::request`].
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and returns status and JSON, whatever they are.
+    /// Sends a request and returns the answer's status and JSON. An answer that is not JSON is returned as a string.
     ///
     /// # Errors
     /// When there is no answer.
@@ -128,17 +128,17 @@ fn read(mut answer: Response<Body>) -> Result<(u16, Value)> {
 }
 
 fn certificate(path: &Path) -> Result<Certificate<'static>> {
-    let pem = fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
+    let pem = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse_pem(&pem)
         .flatten()
         .find_map(|item| match item {
             PemItem::Certificate(certificate) => Some(certificate),
             _ => None,
         })
-        .with_context(|| format!("{} holds no certificate", path.display()))
+        .with_context(|| format!("{} contains no certificate", path.display()))
 }
 
-/// Whether a plain HTTP GET answers 200, and with what.
+/// The answer's text of a plain HTTP GET; `None` if its status is not a success.
 pub fn get_text(url: &str) -> Option<String> {
     let agent = Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(2)))

@@ -76,11 +76,11 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     let credentials = Credentials::ensure(layout)?;
     for environment in ENVIRONMENTS {
         let name = user(environment);
-        let there = sql(
+        let found = sql(
             "postgres",
             &format!("select 1 from pg_database where datname = '{name}'"),
         )?;
-        if there.is_empty() {
+        if found.is_empty() {
             // On standard input: every process can read arguments.
             sql(
                 "postgres",
@@ -128,10 +128,7 @@ pub fn create_secrets(layout: &Layout) -> Result<()> {
 }
 
 /// Runs a statement as the server's administrator and returns its rows.
-///
-/// # Errors
-/// When the server refuses.
-pub fn sql(database: &str, statement: &str) -> Result<String> {
+fn sql(database: &str, statement: &str) -> Result<String> {
     as_postgres(
         "psql",
         &[

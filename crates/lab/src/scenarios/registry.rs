@@ -87,7 +87,7 @@ static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "deploy",
         id: "T1",
-        title: "a code change is served after its push",
+        title: "a merged code change is built, deployed and served within 8 minutes",
         needs: &[],
         run: Place::Inside(deploy::run),
     },
