@@ -5,6 +5,7 @@ use std::os::unix::fs::chown;
 use std::time::Duration;
 
 use anyhow::Result;
+use devkit::process::{Run, command};
 use serde_json::json;
 
 use super::kubectl::apply;
@@ -13,7 +14,6 @@ use crate::sandbox::host::{Host, ids};
 use crate::sandbox::layout::{INSIDE, Layout};
 use crate::sandbox::network::NODE;
 use crate::sandbox::service::Service;
-use devkit::process::{Run, command};
 
 /// The environments that store their data here.
 const ENVIRONMENTS: [&str; 2] = ["staging", "prod"];

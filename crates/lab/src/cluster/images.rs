@@ -5,12 +5,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use devkit::process::{Run, command};
 
 use crate::progress::Progress;
 use crate::sandbox::debian;
 use crate::sandbox::layout::{Layout, content_key};
 use crate::tools;
-use devkit::process::{Run, command};
 
 /// The image that holds a pod's network namespace.
 pub const PAUSE: &str = "waybill.test/pause:1";

@@ -1,5 +1,5 @@
-//! The lab's own mount, network, process, IPC and host-name namespaces: how they begin, are entered
-//! and end. Nothing of the lab runs outside them but the forwarder on loopback.
+//! The lab's own mount, network, process, IPC and host-name namespaces: how they are created, entered and removed. Only the
+//! port-forward process runs outside them.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use devkit::process::{Run, command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::layout::Layout;
-use devkit::process::{Run, command};
 
 /// The environment variable of the processes that keep a lab alive: its first process and its port-forward process.
 /// It is still there after `up` was killed, so `down` needs no file to find them.

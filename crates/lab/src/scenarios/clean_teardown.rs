@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use devkit::process::{Run, command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::sandbox::host::own_program;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::namespaces;
-use devkit::process::{Run, command};
 
 pub(super) fn run(layout: &Layout) -> Result<()> {
     // Given a second lab beside the first,

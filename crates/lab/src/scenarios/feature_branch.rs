@@ -1,12 +1,12 @@
 //! C1, C11. A push to a branch that belongs to no environment is tested and its image is built, but nothing is published.
 
 use anyhow::{Context, Result, ensure};
+use devkit::process::Run;
 
 use super::world::World;
 use crate::commit::short;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{WorkflowRun, branch};
-use devkit::process::Run;
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a clone with a changed source file,

@@ -43,7 +43,7 @@ impl Need {
         if self.is_met(world)? {
             return Ok(());
         }
-        eprintln!("── preparing: {self:?}");
+        eprintln!("── preparing: {}", self.description());
         match self {
             Self::Crate(_) | Self::Scanners => Ok(()),
             Self::WriteBack | Self::Promotable => deploy::run(world),
@@ -55,6 +55,19 @@ impl Need {
                 deploy::run(world)?;
                 steps::promote(world).map(drop)
             }
+        }
+    }
+
+    /// What it needs, for people.
+    fn description(self) -> &'static str {
+        match self {
+            Self::Crate(_) => "a crate in Cargo's cache",
+            Self::Scanners => "the scanners",
+            Self::WriteBack => "a write-back as the last commit on develop",
+            Self::Staging => "an image in staging",
+            Self::Promotable => "an image in dev that staging does not run",
+            Self::Sbom => "an image in staging that has an SBOM",
+            Self::UnreleasedVersion => "a version in staging's changelog that is not released",
         }
     }
 

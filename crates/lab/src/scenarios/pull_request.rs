@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use devkit::process::{Run, command};
 use serde_json::{Value, json};
 
 use super::world::World;
@@ -16,7 +17,6 @@ use crate::forge::pull_request::{self, PullRequest};
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
 use crate::sandbox::credentials::random;
 use crate::sandbox::host::Host;
-use devkit::process::{Run, command};
 
 /// A defect that must not be merged.
 struct Defect {

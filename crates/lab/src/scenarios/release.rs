@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
+use devkit::process::Run;
 use serde_json::Value;
 
 use super::steps;
@@ -12,7 +13,6 @@ use crate::delivery::image_values::ImageValues;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{WorkflowRun, release};
 use crate::sandbox::credentials::random;
-use devkit::process::Run;
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has an image,

@@ -66,7 +66,9 @@ pub fn promote(world: &World) -> Result<Deployed> {
 /// Starts the promotion workflow and returns the pull request that it opens.
 fn propose(world: &World) -> Result<Value> {
     let forge = &world.forge;
-    let tip = forge.tip("develop")?.context("there is no develop")?;
+    let tip = forge
+        .tip("develop")?
+        .context("the branch develop does not exist")?;
     forge.repository(
         "POST",
         &format!("/actions/workflows/{WORKFLOW}/dispatches"),

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use devkit::process::Run;
 use serde_json::json;
 
 use super::world::World;
@@ -12,7 +13,6 @@ use crate::commit::short;
 use crate::forge::api::PERSON;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
 use crate::sandbox::network::FORGE;
-use devkit::process::Run;
 
 /// An attacker's workflow. It succeeds if it finds nothing.
 const ATTACK: &str = "name: ci

@@ -2,11 +2,11 @@
 //! those of the checkout. Only third-party actions are replaced, by those in crates/lab/actions/.
 
 use anyhow::{Context, Result, ensure};
+use devkit::process::Run;
 
 use super::world::World;
 use crate::delivery::record::Delivery;
 use crate::forge::runs::{DEVELOP, WorkflowRun};
-use devkit::process::Run;
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a commit that was shipped, whose run on develop succeeded,
