@@ -49,3 +49,34 @@ impl Delivery {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::Recorder;
+
+    #[test]
+    fn the_last_delivery_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            state: folder.path().into(),
+            cache: folder.path().into(),
+        };
+        assert!(Delivery::last(&layout).unwrap().is_none());
+        let mut recorder = Recorder::start();
+        recorder.record("pushed");
+        let delivery = Delivery {
+            commit: "1f0c".into(),
+            built_commit: "2a1b".into(),
+            url: String::new(),
+            timeline: recorder.finish(),
+        };
+        delivery.save(&layout).unwrap();
+        let last = Delivery::last(&layout).unwrap().unwrap();
+        assert_eq!(
+            (last.commit, last.built_commit),
+            (delivery.commit, delivery.built_commit)
+        );
+        assert!(last.timeline.table().contains("pushed"));
+    }
+}

@@ -199,3 +199,34 @@ fn copy_both_ways(client: TcpStream, server: TcpStream) {
         let _ = to_client.shutdown(Shutdown::Write);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn bytes_go_both_ways_until_both_sides_close() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let target = server.local_addr().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || accept(&listener, target));
+        let echo = thread::spawn(move || {
+            let (mut connection, _) = server.accept().unwrap();
+            let mut request = String::new();
+            // The client's end of writing must arrive here, and the answer must still reach the client.
+            connection.read_to_string(&mut request).unwrap();
+            connection
+                .write_all(request.to_uppercase().as_bytes())
+                .unwrap();
+        });
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"hello").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "HELLO");
+        echo.join().unwrap();
+    }
+}

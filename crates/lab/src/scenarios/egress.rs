@@ -28,6 +28,18 @@ struct LinkInfo {
     info_kind: String,
 }
 
+impl Link {
+    /// Whether it is loopback, a bridge of the lab, or the node's end of a pod's pair.
+    fn stays_inside(&self) -> bool {
+        match self.linkinfo.info_kind.as_str() {
+            "" => self.ifname == "lo",
+            "bridge" => matches!(self.ifname.as_str(), "node0" | "cni0"),
+            "veth" => self.master == "cni0",
+            _ => false,
+        }
+    }
+}
+
 /// Documentation addresses (RFC 5737): they belong to no one, so a packet that did leave would do no harm.
 const OUTSIDE: &[&str] = &["192.0.2.1:443", "198.51.100.1:53", "203.0.113.1:80"];
 
@@ -37,16 +49,11 @@ pub(super) fn run(_world: &World) -> Result<()> {
     let links: Vec<Link> =
         serde_json::from_str(&links).context("the output of ip is not understood")?;
     for link in &links {
-        let (name, kind) = (&link.ifname, &link.linkinfo.info_kind);
-        let known = match kind.as_str() {
-            "" => name == "lo",
-            "bridge" => matches!(name.as_str(), "node0" | "cni0"),
-            "veth" => link.master == "cni0",
-            _ => false,
-        };
         ensure!(
-            known,
-            "the lab has an interface that may lead out: {name} ({kind})"
+            link.stays_inside(),
+            "the lab has an interface that may lead out: {} ({})",
+            link.ifname,
+            link.linkinfo.info_kind
         );
     }
     // and that nothing is connected to the bridge that the default route leads to,
@@ -98,4 +105,26 @@ pub(super) fn run(_world: &World) -> Result<()> {
     .read();
     ensure!(refused.is_err(), "a pod reached 192.0.2.1");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_may_lead_out_is_recognised() {
+        let links: Vec<Link> = serde_json::from_str(
+            r#"[
+                {"ifname": "lo", "link_type": "loopback"},
+                {"ifname": "node0", "linkinfo": {"info_kind": "bridge"}},
+                {"ifname": "veth1", "master": "cni0", "linkinfo": {"info_kind": "veth"}},
+                {"ifname": "eth0", "link_type": "ether"},
+                {"ifname": "veth2", "master": "node0", "linkinfo": {"info_kind": "veth"}},
+                {"ifname": "tun0", "linkinfo": {"info_kind": "tun"}}
+            ]"#,
+        )
+        .unwrap();
+        let inside: Vec<bool> = links.iter().map(Link::stays_inside).collect();
+        assert_eq!(inside, [true, true, true, false, false, false]);
+    }
 }
