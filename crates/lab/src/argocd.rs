@@ -23,7 +23,7 @@ use crate::tools;
 /// When the API server refuses, or a part does not get ready.
 pub fn install(layout: &Layout) -> Result<()> {
     let credentials = Credentials::ensure(layout)?;
-    let path = tools::shared_file(&Layout::inside(), "argocd", "manifests/install.yaml")?;
+    let path = tools::shared_file(&Layout::inside().cache, "argocd", "manifests/install.yaml")?;
     let manifest =
         fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
 

@@ -318,8 +318,8 @@ fn node_ready(kubernetes: &Kubernetes) -> bool {
 /// # Errors
 /// When the API server refuses.
 pub fn platform() -> Result<()> {
-    let coredns = crate::tools::named(&["coredns"])?[0].version();
-    let dns = include_str!("../platform/dns.yaml").replace("VERSION", coredns);
+    let coredns = images::version("coredns")?;
+    let dns = include_str!("../platform/dns.yaml").replace("VERSION", &coredns);
     for manifests in [
         include_str!("../platform/node.yaml"),
         &dns,

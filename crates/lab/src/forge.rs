@@ -296,7 +296,7 @@ fn start<'a>(layout: &Layout, host: &Host, credentials: &Credentials) -> Result<
     let (uid, gid) = ids("nobody")?;
     if !folder.join("app.ini").exists() {
         fs::create_dir_all(&folder)?;
-        let share = tools::shared_file(&Layout::inside(), "gitea", "templates")?;
+        let share = tools::shared_file(&Layout::inside().cache, "gitea", "templates")?;
         let share = share.parent().context("the templates have no folder")?;
         let text = include_str!("../platform/forge.ini")
             .replace("@STATIC@", &share.display().to_string())
@@ -740,7 +740,7 @@ fn job_environment(host: &Host) -> Vec<(String, String)> {
         add("ADVISORY_DB", advisories.display().to_string());
     }
     // Scanners take long to build; where a scenario wants them, they are there.
-    add("PIPELINE_MAY_SKIP", tools::SCANNERS.join(" "));
+    add("PIPELINE_OPTIONAL_TOOLS", tools::SCANNERS.join(" "));
     environment
 }
 

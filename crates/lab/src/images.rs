@@ -44,7 +44,7 @@ static IMAGES: &[Image] = &[
             command("musl-gcc", ["-Os", "-static", "-o"])
                 .arg(context.join("pause"))
                 .arg(tools::shared_file(
-                    layout,
+                    &layout.cache,
                     "kubernetes",
                     "build/pause/linux/pause.c",
                 )?)
@@ -80,7 +80,7 @@ static IMAGES: &[Image] = &[
             ] {
                 let name = script.rsplit('/').next().unwrap_or(script);
                 command("install", ["-m", "755"])
-                    .arg(tools::shared_file(layout, "argocd", script)?)
+                    .arg(tools::shared_file(&layout.cache, "argocd", script)?)
                     .arg(bin.join(name))
                     .run()?;
             }
@@ -141,12 +141,18 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     hex::encode(&hash.finalize()[..6])
 }
 
-fn version(tool: &str) -> Result<&'static str> {
-    Ok(tools::named(&[tool])?[0].version())
+/// The pinned version of a tool, with a leading `v`.
+///
+/// # Errors
+/// When there is no such tool, or it has no pinned version.
+pub fn version(tool: &str) -> Result<String> {
+    let version = tools::named(tool)?.version();
+    let version = version.with_context(|| format!("{tool} has no pinned version"))?;
+    Ok(format!("v{version}"))
 }
 
 fn program(layout: &Layout, tool: &str, program: &str, target: &Path) -> Result<()> {
-    let folder = tools::program(layout, tool, program)?;
+    let folder = tools::program(&layout.cache, tool, program)?;
     fs::copy(&folder, target)
         .map(drop)
         .with_context(|| format!("could not copy {}", folder.display()))
@@ -154,7 +160,7 @@ fn program(layout: &Layout, tool: &str, program: &str, target: &Path) -> Result<
 
 /// The image of that repository which Argo CD's manifest names.
 fn manifest_image(layout: &Layout, repository: &str) -> Result<String> {
-    let path = tools::shared_file(layout, "argocd", "manifests/install.yaml")?;
+    let path = tools::shared_file(&layout.cache, "argocd", "manifests/install.yaml")?;
     let text =
         fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))?;
     text.lines()
@@ -175,14 +181,8 @@ pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
         .with_context(|| format!("the lab has no image {name}"))?;
     let reference = (image.reference)(layout)?;
     let mut parts = vec![image.containerfile.to_owned(), reference];
-    for tool in tools::named(&["argocd", "helm", "coredns"])? {
-        parts.push(tool.version().to_owned());
-        // Not only by version: it may have been built anew, in another way. Of its place only the name, as in
-        // `tools/argocd-v3.6.1-314314a4c80c/bin`: inside, the cache is elsewhere.
-        for folder in tools::bin_folders(layout, &[tool]) {
-            let name = folder.parent().and_then(Path::file_name);
-            parts.extend(name.map(|name| name.to_string_lossy().into_owned()));
-        }
+    for tool in ["argocd", "helm", "coredns"] {
+        parts.extend(tools::identity(&layout.cache, tool)?);
     }
     let key = key(parts.iter().map(String::as_str));
     Ok(layout.cache(format!("images/{name}-{key}.tar")))

@@ -18,11 +18,9 @@ mod layout;
 mod machine;
 mod namespaces;
 mod pki;
-mod progress;
 mod scenarios;
 mod service;
 mod ship;
-mod tools;
 mod traffic;
 mod up;
 
@@ -31,6 +29,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use devkit::{progress, tools};
 
 use crate::layout::Layout;
 use crate::progress::Progress;
@@ -84,11 +83,6 @@ enum Action {
         #[arg(long)]
         list: bool,
     },
-    /// Build tools, or find them on PATH, and print their folders as one PATH
-    Tools {
-        /// Tools by name; all where none is named
-        tools: Vec<String>,
-    },
     /// What `up` runs inside
     #[command(hide = true)]
     Inside {
@@ -128,17 +122,6 @@ fn run(options: Options) -> Result<ExitCode> {
         Action::Exec { command } => return up::exec(&layout, &command),
         Action::Test { scenarios, list } => {
             return scenarios::run(&layout, &scenarios, list, progress);
-        }
-        Action::Tools { tools } => {
-            let wanted = if tools.is_empty() {
-                tools::TOOLS.iter().collect()
-            } else {
-                tools::named(&tools)?
-            };
-            tools::ensure(&layout, &wanted, &progress)?;
-            let folders = std::env::join_paths(tools::bin_folders(&layout, &wanted))
-                .context("a tool's folder has a colon in its name")?;
-            println!("{}", folders.to_string_lossy());
         }
         Action::Forward { init } => forward::run(&layout, init)?,
     }

@@ -8,6 +8,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
+use devkit::tools::{self, Step};
 use serde_json::{Value, json};
 
 use crate::cluster::{self, Kubernetes};
@@ -19,23 +20,19 @@ use crate::hops::Journey;
 use crate::layout::Layout;
 use crate::machine::{self, Host, NODE};
 use crate::progress::Progress;
-use crate::{argocd, database, debian, forge, images, namespaces, pki, scenarios, ship, tools};
+use crate::{argocd, database, debian, forge, images, namespaces, pki, scenarios, ship};
 
-/// What `up` needs; scanners and the like are built by what runs them.
-const TOOLS: &[&str] = &[
-    "kubernetes",
-    "argocd",
-    "gitea",
-    "helm",
-    "coredns",
-    "runner",
-    "actionlint",
-    "cosign",
-];
-
-/// What the workflows' jobs run: they have no network to install it from.
-const STEPS: &[&str] = &[
-    "lint", "coverage", "test", "security", "image", "scan", "publish", "deploy",
+/// What needs programs: the lab, and the workflows' jobs, which have no network to install any.
+const STEPS: &[Step] = &[
+    Step::Lab,
+    Step::Lint,
+    Step::Coverage,
+    Step::Test,
+    Step::Security,
+    Step::Image,
+    Step::Scan,
+    Step::Publish,
+    Step::Deploy,
 ];
 
 /// The environments, in the order in which a commit reaches them.
@@ -86,7 +83,6 @@ pub fn up(
     progress: Progress,
 ) -> Result<()> {
     let checkout = checkout()?;
-    debian::ensure_packages(progress)?;
     namespaces::check_machine()?;
     let _lock = lock(layout)?;
     let init = bring(layout, &checkout, progress)?;
@@ -100,15 +96,13 @@ pub fn up(
 
 /// Brings what the lab needs from the host, and begins it where there is none. Returns its first process.
 fn bring(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
-    let wanted = tools::named(TOOLS)?;
-    tools::ensure(layout, &wanted, &progress)?;
+    let folders = install_tools(layout, progress)?;
     images::ensure(layout, progress)?;
     crates(checkout, progress)?;
     let pipeline = progress.run("Building the pipeline's program", || pipeline(checkout))?;
-    let steps = step_tools(&pipeline, checkout, STEPS, tools::SCANNERS)?;
     let init = match namespaces::find(layout) {
         Some(init) if layout.state("prepared").exists() => init,
-        _ => begin(layout, &wanted, steps, progress)?,
+        _ => begin(layout, folders, progress)?,
     };
     copy_in(layout, checkout, &pipeline)?;
     Ok(init)
@@ -199,43 +193,24 @@ fn pipeline(checkout: &Path) -> Result<PathBuf> {
         .context("cargo built pipeline and does not say where")
 }
 
-/// Makes sure that the programs of the pipeline's steps are there, but for those that may be missing, and says in
-/// which folders, where `PATH` doesn't have them.
-fn step_tools(
-    pipeline: &Path,
-    checkout: &Path,
-    steps: &[&str],
-    but: &[&str],
-) -> Result<Vec<PathBuf>> {
-    let mut tools = Command::new(pipeline);
-    tools
-        .args(["tools", "--path"])
-        .args(steps)
-        .current_dir(checkout)
-        .env("PIPELINE_MAY_SKIP", but.join(" "))
-        .stderr(std::process::Stdio::inherit());
-    let output = tools.output().context("could not start the pipeline")?;
-    if !output.status.success() {
-        bail!("the pipeline's tools could not be installed; see above");
-    }
-    let said = String::from_utf8_lossy(&output.stdout);
-    let path = said.lines().last().unwrap_or_default();
-    Ok(std::env::split_paths(path)
-        .filter(|folder| folder.is_absolute())
-        .collect())
+/// Installs what [`STEPS`] need, and returns the folders of the programs that are not on PATH.
+fn install_tools(layout: &Layout, progress: Progress) -> Result<Vec<PathBuf>> {
+    let mut wanted = tools::needed(STEPS);
+    // Kubeconform needs schemas, which the lab does not have.
+    wanted.retain(|tool| !tools::SCANNERS.contains(&tool.name) && tool.name != "kubeconform");
+    let _quiet = debian::NoServices::new()?;
+    Ok(tools::install(&layout.cache, &wanted, progress)?)
 }
 
-/// Brings the scanners to a lab, also to one that is up already.
+/// Installs the scanners in a lab that may be up already.
 ///
 /// # Errors
-/// When one can't be built.
+/// When one cannot be installed.
 pub fn bring_scanners(layout: &Layout, progress: Progress) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let checkout = checkout()?;
-    let pipeline = pipeline(&checkout)?;
-    let folders = progress.run("Scanners", || {
-        step_tools(&pipeline, &checkout, &["quality", "security", "scan"], &[])
-    })?;
+    let scanners = tools::SCANNERS.map(tools::named);
+    let scanners = scanners.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let folders = tools::install(&layout.cache, &scanners, progress)?;
     let bin = layout.state("bin");
     fs::create_dir_all(&bin)?;
     for program in tools::SCANNERS {
@@ -322,8 +297,7 @@ fn crates(checkout: &Path, progress: Progress) -> Result<()> {
 /// Begins the namespaces, after taking away what an earlier lab left.
 fn begin(
     layout: &Layout,
-    wanted: &[&tools::Tool],
-    steps: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
     progress: Progress,
 ) -> Result<i32> {
     namespaces::stop(layout).context("an earlier lab could not be cleaned up")?;
@@ -342,9 +316,7 @@ fn begin(
                 .collect();
         // What is on PATH keeps its place there: before it only comes what it lacks.
         let mut path = vec![Layout::inside().state("bin")];
-        let mut built = tools::bin_folders(layout, wanted);
-        built.extend(steps);
-        for folder in built.iter().filter(|folder| !own.contains(folder)) {
+        for folder in folders.iter().filter(|folder| !own.contains(folder)) {
             let folder = inside_cache(layout, folder);
             if !path.contains(&folder) {
                 path.push(folder);

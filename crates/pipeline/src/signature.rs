@@ -92,7 +92,7 @@ impl Sign {
             return Ok(Some(sbom));
         }
         ensure!(
-            tools::may_skip("trivy"),
+            tools::is_optional("trivy"),
             "there is no file {}",
             sbom.display()
         );

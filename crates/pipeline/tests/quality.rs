@@ -512,7 +512,7 @@ fn a_program_may_be_missing_only_where_that_is_said() {
     }
     let mut step = project.step();
     let output = step
-        .env("PIPELINE_MAY_SKIP", "jscpd cargo-machete")
+        .env("PIPELINE_OPTIONAL_TOOLS", "jscpd cargo-machete")
         .output()
         .unwrap();
     succeeded(&output);
@@ -592,7 +592,7 @@ fn it_is_a_stage_of_all_tests() {
     step.env("PATH", project.path("bin"))
         .env("FAKE", project.folder.path());
     // Only the stage matters here; what is missing would be installed.
-    step.env("PIPELINE_MAY_SKIP", "cargo-clippy cc make");
+    step.env("PIPELINE_OPTIONAL_TOOLS", "cargo-clippy cc make");
     let said = succeeded(&step.output().unwrap());
     assert!(said.ends_with("checks: 1 passed, 0 failed\n"), "{said}");
 }

@@ -277,11 +277,11 @@ fn a_missing_scanner_is_an_error_unless_it_may_be_missing() {
     );
     assert!(said.contains("2 checks failed"), "{said}");
 
-    let output = project.run(&["security"], &[("PIPELINE_MAY_SKIP", "gitleaks")]);
+    let output = project.run(&["security"], &[("PIPELINE_OPTIONAL_TOOLS", "gitleaks")]);
     assert!(failed(&output).contains("1 checks failed"));
     assert_eq!(Project::row(&output, "secrets"), "skipped");
 
-    let both = [("PIPELINE_MAY_SKIP", "gitleaks trivy")];
+    let both = [("PIPELINE_OPTIONAL_TOOLS", "gitleaks trivy")];
     let output = project.run(&["security"], &both);
     assert!(succeeded(&output).contains("gitleaks is not here"));
     assert_eq!(Project::row(&output, "dependencies"), "passed");
@@ -290,7 +290,7 @@ fn a_missing_scanner_is_an_error_unless_it_may_be_missing() {
 #[test]
 fn a_scanner_that_is_there_runs_even_if_it_may_be_missing() {
     let project = Project::whole();
-    let environment = [("PIPELINE_MAY_SKIP", "gitleaks"), ("GITLEAKS_EXIT", "1")];
+    let environment = [("PIPELINE_OPTIONAL_TOOLS", "gitleaks"), ("GITLEAKS_EXIT", "1")];
     let output = project.run(&["security"], &environment);
     failed(&output);
     assert_eq!(Project::row(&output, "secrets"), "FAILED");
@@ -407,10 +407,10 @@ fn what_may_be_missing_is_not_installed() {
     let project = without_what_is_installed();
     let said = succeeded(&project.run(
         &["tools", "quality"],
-        &[("PIPELINE_MAY_SKIP", "cargo-machete jscpd")],
+        &[("PIPELINE_OPTIONAL_TOOLS", "cargo-machete jscpd")],
     ));
     assert!(
-        said.contains("not here, which PIPELINE_MAY_SKIP allows"),
+        said.contains("not here, which PIPELINE_OPTIONAL_TOOLS allows"),
         "{said}"
     );
     assert_eq!(project.read("log"), "");

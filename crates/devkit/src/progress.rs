@@ -77,7 +77,7 @@ impl Step {
     }
 
     /// Shows what `say` answers at least every `period`, until it answers `None`.
-    pub fn every(&self, period: Duration, say: impl Fn() -> Option<String>) {
+    pub fn every(&self, period: Duration, mut say: impl FnMut() -> Option<String>) {
         let mut last: Option<Instant> = None;
         while let Some(text) = say() {
             match &self.bar {
