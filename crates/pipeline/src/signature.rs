@@ -96,7 +96,7 @@ impl Sign {
             "there is no file {}",
             sbom.display()
         );
-        println!("no bill of materials is attested: trivy is not here");
+        println!("no bill of materials is attested: trivy is not installed");
         Ok(None)
     }
 }

@@ -507,7 +507,7 @@ fn a_program_may_be_missing_only_where_that_is_said() {
     fs::remove_file(project.path("bin/cargo-machete")).unwrap();
     let error = failed(&project.run());
     for program in ["jscpd", "cargo-machete"] {
-        let reason = format!("{program} is not on PATH: `cargo pipeline tools quality` gets it");
+        let reason = format!("{program} is not on PATH: `cargo pipeline tools quality` installs it");
         assert!(error.contains(&reason), "{error}");
     }
     let mut step = project.step();
@@ -518,9 +518,9 @@ fn a_program_may_be_missing_only_where_that_is_said() {
     succeeded(&output);
     assert_eq!(
         row(&output, "duplicated lines"),
-        ["jscpd is not here", "–", "skipped"]
+        ["jscpd is not installed", "–", "skipped"]
     );
-    let expected = ["cargo-machete is not here", "–", "skipped"];
+    let expected = ["cargo-machete is not installed", "–", "skipped"];
     assert_eq!(row(&output, "unused dependencies"), expected);
 }
 

@@ -272,7 +272,7 @@ fn a_missing_scanner_is_an_error_unless_it_may_be_missing() {
     let output = project.run(&["security"], &[]);
     let said = failed(&output);
     assert!(
-        said.contains("gitleaks is not on PATH: `cargo pipeline tools security` gets it"),
+        said.contains("gitleaks is not on PATH: `cargo pipeline tools security` installs it"),
         "{said}"
     );
     assert!(said.contains("2 checks failed"), "{said}");
@@ -283,7 +283,7 @@ fn a_missing_scanner_is_an_error_unless_it_may_be_missing() {
 
     let both = [("PIPELINE_OPTIONAL_TOOLS", "gitleaks trivy")];
     let output = project.run(&["security"], &both);
-    assert!(succeeded(&output).contains("gitleaks is not here"));
+    assert!(succeeded(&output).contains("gitleaks is not installed"));
     assert_eq!(Project::row(&output, "dependencies"), "passed");
 }
 
@@ -410,7 +410,7 @@ fn what_may_be_missing_is_not_installed() {
         &[("PIPELINE_OPTIONAL_TOOLS", "cargo-machete jscpd")],
     ));
     assert!(
-        said.contains("not here, which PIPELINE_OPTIONAL_TOOLS allows"),
+        said.contains("missing, which PIPELINE_OPTIONAL_TOOLS allows"),
         "{said}"
     );
     assert_eq!(project.read("log"), "");
