@@ -295,11 +295,7 @@ fn crates(checkout: &Path, progress: Progress) -> Result<()> {
 }
 
 /// Begins the namespaces, after taking away what an earlier lab left.
-fn begin(
-    layout: &Layout,
-    folders: Vec<PathBuf>,
-    progress: Progress,
-) -> Result<i32> {
+fn begin(layout: &Layout, folders: Vec<PathBuf>, progress: Progress) -> Result<i32> {
     namespaces::stop(layout).context("an earlier lab could not be cleaned up")?;
     progress.run("Making namespaces without a way out", || {
         fs::create_dir_all(&layout.state)

@@ -462,7 +462,11 @@ fn tools_builds_what_is_missing_and_puts_it_on_the_path() {
 
     succeeded(&project.run(&["tools", "lint"]));
     let log = project.read("log");
-    assert_eq!(log.matches("go build").count(), 1, "it is in the cache: {log}");
+    assert_eq!(
+        log.matches("go build").count(),
+        1,
+        "it is in the cache: {log}"
+    );
 
     let project = Project::new();
     let said = failed(

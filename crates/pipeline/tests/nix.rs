@@ -704,13 +704,7 @@ fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     let flake = Flake::copy();
     let programs = flake.eval("devShells.x86_64-linux.default.programs");
     // These come with the shell itself, and nobody is in it without Nix. LLVM's tools are named by variables.
-    let mut there = BTreeSet::from([
-        "cargo-clippy",
-        "cargo-fmt",
-        "cc",
-        "llvm-tools",
-        "nix",
-    ]);
+    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc", "llvm-tools", "nix"]);
     assert!(read("nix/shell.nix").contains("LLVM_PROFDATA = "));
     there.extend(keys(&programs));
     let elsewhere = flake.eval("devShells.x86_64-linux.default.elsewhere");

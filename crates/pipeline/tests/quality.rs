@@ -507,7 +507,8 @@ fn a_program_may_be_missing_only_where_that_is_said() {
     fs::remove_file(project.path("bin/cargo-machete")).unwrap();
     let error = failed(&project.run());
     for program in ["jscpd", "cargo-machete"] {
-        let reason = format!("{program} is not on PATH: `cargo pipeline tools quality` installs it");
+        let reason =
+            format!("{program} is not on PATH: `cargo pipeline tools quality` installs it");
         assert!(error.contains(&reason), "{error}");
     }
     let mut step = project.step();

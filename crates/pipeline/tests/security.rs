@@ -290,7 +290,10 @@ fn a_missing_scanner_is_an_error_unless_it_may_be_missing() {
 #[test]
 fn a_scanner_that_is_there_runs_even_if_it_may_be_missing() {
     let project = Project::whole();
-    let environment = [("PIPELINE_OPTIONAL_TOOLS", "gitleaks"), ("GITLEAKS_EXIT", "1")];
+    let environment = [
+        ("PIPELINE_OPTIONAL_TOOLS", "gitleaks"),
+        ("GITLEAKS_EXIT", "1"),
+    ];
     let output = project.run(&["security"], &environment);
     failed(&output);
     assert_eq!(Project::row(&output, "secrets"), "FAILED");

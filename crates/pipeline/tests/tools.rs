@@ -88,7 +88,10 @@ fn programs_on_path_are_used_and_nothing_is_built() {
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("kubernetes      installed"), "{said}");
-    assert!(!said.contains("missing") && !said.contains("PATH="), "{said}");
+    assert!(
+        !said.contains("missing") && !said.contains("PATH="),
+        "{said}"
+    );
     assert!(!shell.home().exists(), "nothing was written");
 }
 

@@ -57,11 +57,7 @@ pub(super) fn install(packages: &[&str], progress: Progress) -> Result<(), Error
     };
     progress.run(format!("Installing {list}"), || {
         apt(&["update"])?;
-        apt(&[
-            &["install", "--yes", "--no-install-recommends"],
-            packages,
-        ]
-        .concat())?;
+        apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
         Ok(())
     })
 }

@@ -64,7 +64,11 @@ impl Build {
     pub(super) fn version(&self) -> &'static str {
         let lines = self.module.go_mod.lines();
         lines
-            .filter_map(|line| line.trim().trim_start_matches("require ").strip_prefix(self.path))
+            .filter_map(|line| {
+                line.trim()
+                    .trim_start_matches("require ")
+                    .strip_prefix(self.path)
+            })
             .find_map(|rest| rest.strip_prefix(' '))
             .and_then(|rest| rest.split_whitespace().next())
             .unwrap_or_default()
@@ -149,16 +153,22 @@ impl Build {
         })?;
         let mut go = self.go(cache, module);
         // -v prints each package, which the progress counts.
-        go.args(["build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly"])
-            // The linker drops what debuggers need (-s -w). Not generating it saves a sixth of the time.
-            .arg("-gcflags=all=-dwarf=false")
-            .arg(format!("-tags={}", self.tags))
-            .arg(format!("-ldflags={ldflags}"))
-            .arg("-o")
-            .arg(bin)
-            .args(self.programs.iter().map(|(_, package)| package))
-            .stdout(stdout)
-            .stderr(stderr);
+        go.args([
+            "build",
+            "-v",
+            "-trimpath",
+            "-buildvcs=false",
+            "-mod=readonly",
+        ])
+        // The linker drops what debuggers need (-s -w). Not generating it saves a sixth of the time.
+        .arg("-gcflags=all=-dwarf=false")
+        .arg(format!("-tags={}", self.tags))
+        .arg(format!("-ldflags={ldflags}"))
+        .arg("-o")
+        .arg(bin)
+        .args(self.programs.iter().map(|(_, package)| package))
+        .stdout(stdout)
+        .stderr(stderr);
         let mut child = go.spawn().map_err(|source| process::Error::Start {
             program: "go".to_owned(),
             source,
@@ -283,8 +293,10 @@ pub(super) fn install(
         build.build(cache, name, &bar)?;
         bar.ended(build.minutes);
         let seconds = begun.elapsed().as_secs_f64();
-        bar.step
-            .line(format!("built {name} {} in {seconds:.0} s", build.version()));
+        bar.step.line(format!(
+            "built {name} {} in {seconds:.0} s",
+            build.version()
+        ));
     }
     bar.step.done();
     // Sources and objects are ten times the size of the results and no longer needed.
@@ -432,7 +444,7 @@ mod tests {
         let version = build.version().replacen("v1.", "v0.", 1);
         let replaced = build.module.go_mod.lines().filter_map(|line| {
             let (module, target) = line.trim().split_once(" => ")?;
-            module.starts_with("k8s.io/").then(|| (module, target))
+            module.starts_with("k8s.io/").then_some((module, target))
         });
         let replaced: Vec<_> = replaced.collect();
         assert_eq!(replaced.len(), 33);

@@ -187,7 +187,8 @@ impl Tool {
     pub fn is_on_path(&self) -> bool {
         match &self.source {
             Source::Debian { alternative, .. } => {
-                debian::is_installed(self.name) || alternative.is_some_and(|name| find(name).is_some())
+                debian::is_installed(self.name)
+                    || alternative.is_some_and(|name| find(name).is_some())
             }
             Source::Rustup(component) => rustup::is_installed(self.name, component),
             Source::Go(build) => build.on_path().is_some(),
@@ -361,6 +362,9 @@ mod tests {
     #[test]
     fn an_unknown_tool_is_named() {
         let error = named("hlem").unwrap_err().to_string();
-        assert!(error.contains("\"hlem\"") && error.contains("helm"), "{error}");
+        assert!(
+            error.contains("\"hlem\"") && error.contains("helm"),
+            "{error}"
+        );
     }
 }

@@ -38,9 +38,18 @@ pub(super) fn install(cache: &Path, name: &str, progress: Progress) -> Result<Pa
             };
             write("package.json", PACKAGE)?;
             write("package-lock.json", LOCK)?;
-            command("npm", ["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"])
-                .current_dir(part)
-                .run_quietly()?;
+            command(
+                "npm",
+                [
+                    "ci",
+                    "--silent",
+                    "--ignore-scripts",
+                    "--no-audit",
+                    "--no-fund",
+                ],
+            )
+            .current_dir(part)
+            .run_quietly()?;
             keep_binary(part, name)
         })
     })?;

@@ -14,7 +14,9 @@ const REQUIREMENTS: &str = include_str!("../../python/requirements.txt");
 
 /// The version of a program in requirements.txt, where its package is `<name>` or `<name>-bin`.
 pub(super) fn version(name: &str) -> Option<&'static str> {
-    let pins = REQUIREMENTS.lines().filter_map(|line| line.split_once("=="));
+    let pins = REQUIREMENTS
+        .lines()
+        .filter_map(|line| line.split_once("=="));
     let mut pins = pins.filter(|(package, _)| package.trim_end_matches("-bin") == name);
     pins.next()?.1.split_whitespace().next()
 }

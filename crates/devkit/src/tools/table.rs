@@ -77,7 +77,11 @@ pub static TOOLS: &[Tool] = &[
             Step::Lab,
         ],
     ),
-    debian("shellcheck", "shellcheck", &[Step::Lint, Step::Nix, Step::Lab]),
+    debian(
+        "shellcheck",
+        "shellcheck",
+        &[Step::Lint, Step::Nix, Step::Lab],
+    ),
     debian(
         "initdb",
         "postgresql",
