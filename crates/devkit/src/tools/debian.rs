@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::env;
 use crate::process::{Run, command, find};
 use crate::progress::Progress;
 
@@ -34,7 +35,7 @@ pub(super) fn install(packages: &[&str], progress: Progress) -> Result<(), Error
         return Err(cannot("Debian packages are missing and this is not Debian"));
     }
     let is_root = command("id", ["-u"]).read()? == "0";
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    let is_ci = env::var("CI").is_some();
     // A CI machine is there to be changed; on a person's machine, sudo is their decision.
     let prefix: &[&str] = match (is_root, is_ci) {
         (true, _) => &[],

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::Error;
+use super::estimate::Bar;
 use crate::cache;
 use crate::process::{self, Run, command, find};
-use crate::progress::{self, Progress};
+use crate::progress::Progress;
 
 /// A Go module that only pins versions.
 #[derive(Debug)]
@@ -279,15 +280,12 @@ pub(super) fn install(
     check_machine(cache, &missing)?;
     let total: f64 = minutes(&missing);
     let names = names(&missing);
-    let bar = Bar {
-        step: progress.step(format!(
+    let bar = Bar::new(
+        progress.step(format!(
             "Building {names} once, about {total:.0} min on two cores"
         )),
-        started: Instant::now(),
-        left: Cell::new(total),
-        built: Cell::new(0.0),
-        took: Cell::new(0.0),
-    };
+        total,
+    );
     for (name, build) in &missing {
         let begun = Instant::now();
         build.build(cache, name, &bar)?;
@@ -344,46 +342,6 @@ fn names(tools: &[(&'static str, &Build)]) -> String {
     names.join(", ")
 }
 
-/// The progress of several builds.
-struct Bar {
-    step: progress::Step,
-    started: Instant,
-    /// Estimated minutes of the builds that have not ended.
-    left: Cell<f64>,
-    /// Estimated minutes of the builds that have ended, and how many they really took.
-    built: Cell<f64>,
-    took: Cell<f64>,
-}
-
-impl Bar {
-    fn elapsed(&self) -> f64 {
-        self.started.elapsed().as_secs_f64() / 60.0
-    }
-
-    fn ended(&self, minutes: f64) {
-        self.left.set(self.left.get() - minutes);
-        self.built.set(self.built.get() + minutes);
-        self.took.set(self.elapsed());
-    }
-
-    fn status(&self, name: &str, log: &Path) -> String {
-        let text = fs::read_to_string(log).unwrap_or_default();
-        let packages = text.lines().filter(|line| !line.contains(' ')).count();
-        let now = self.elapsed();
-        let more = remaining(self.left.get(), self.built.get(), self.took.get(), now);
-        format!("{name}: {packages} packages compiled, about {more:.0} min left in all")
-    }
-}
-
-/// Minutes until the remaining builds end, which are estimated at `left`, when those estimated at `built` ended at
-/// `took` and it is `now`. Builds that have ended show how fast this machine is.
-fn remaining(left: f64, built: f64, took: f64, now: f64) -> f64 {
-    let pace = if built > 0.0 { took / built } else { 1.0 };
-    let whole = left * pace;
-    // A build that is slower than estimated is not nearly done all the time.
-    (whole - (now - took)).max(whole * 0.2).max(1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Source, TOOLS};
@@ -394,18 +352,6 @@ mod tests {
             Source::Go(build) => Some((tool.name, build)),
             _ => None,
         })
-    }
-
-    #[test]
-    fn builds_that_ended_show_how_long_the_others_take() {
-        // None has ended: the estimate without the time that has passed.
-        assert_eq!(remaining(30.0, 0.0, 0.0, 10.0), 20.0);
-        // Half of it took twice as long as estimated.
-        assert_eq!(remaining(15.0, 15.0, 30.0, 30.0), 30.0);
-        assert_eq!(remaining(15.0, 15.0, 30.0, 40.0), 20.0);
-        // A build takes longer than estimated.
-        assert_eq!(remaining(15.0, 15.0, 30.0, 90.0), 6.0);
-        assert_eq!(remaining(0.3, 29.7, 25.0, 25.1), 1.0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod cargo;
 mod debian;
+mod estimate;
 mod go;
 mod npm;
 mod python;

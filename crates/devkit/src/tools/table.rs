@@ -140,7 +140,7 @@ pub static TOOLS: &[Tool] = &[
             ],
             variables: &["k8s.io/component-base/version.gitVersion=VERSION"],
             files: &["build/pause/linux/pause.c"],
-            minutes: 9.0,
+            minutes: 6.0,
             ..Build::new(&LAB, "k8s.io/kubernetes")
         }),
         &[Step::Lab],
@@ -157,7 +157,7 @@ pub static TOOLS: &[Tool] = &[
                 "hack/gpg-wrapper.sh",
                 "hack/git-verify-wrapper.sh",
             ],
-            minutes: 3.0,
+            minutes: 2.0,
             ..Build::new(&LAB, "github.com/argoproj/argo-cd/v3")
         }),
         &[Step::Lab],
@@ -167,7 +167,7 @@ pub static TOOLS: &[Tool] = &[
         Source::Go(Build {
             programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
             variables: &["helm.sh/helm/v4/internal/version.version=VERSION"],
-            minutes: 0.5,
+            minutes: 0.3,
             ..Build::new(&LAB, "helm.sh/helm/v4")
         }),
         &[
