@@ -1,5 +1,5 @@
-# Versions that this project names in more than one place. crates/pipeline/tests/nix.rs holds each against its source, and asks
-# for an entry for every program that the lab builds (`lab`, its go.mod). `vm` and `shell` are what Nix gives; where
+# Versions that this project names in more than one place. crates/pipeline/tests/nix.rs compares each with its source and
+# requires an entry for every Go program in devkit's table of tools (`lab`). `vm` and `shell` are what Nix gives; where
 # they stand as words, nixpkgs' pin decides. Where an entry has several versions, `reason` says why that's meant.
 {
   # rust-toolchain.toml and the Dockerfile's base image; Cargo.toml's rust-version begins it. nixpkgs' is compared when
@@ -19,7 +19,7 @@
   };
 
   kubernetes = {
-    lab = "1.34.4";
+    lab = "1.37.2";
     shell = "as in nixpkgs";
     vm = "K3s 1.35";
     chart = "1.29"; # or newer
@@ -81,7 +81,7 @@
   };
 
   cargo-auditable = {
-    dockerfile = "0.7.7"; # and crates/pipeline/src/tools.rs, which installs the same
+    dockerfile = "0.7.7"; # `cargo pipeline tools` installs the same
     shell = "as in nixpkgs";
     reason = "any release writes the same list into the binary";
   };

@@ -9,11 +9,9 @@ mod delivery;
 mod expect;
 mod forge;
 mod http;
-mod progress;
 mod sandbox;
 mod scenarios;
 mod timeline;
-mod tools;
 
 use std::process::ExitCode;
 

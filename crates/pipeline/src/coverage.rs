@@ -109,7 +109,7 @@ pub(crate) fn floor_in(thresholds: &mut Thresholds) -> Result<f64> {
 fn measure(root: &Path) -> Result<()> {
     ensure!(
         find("cargo-llvm-cov").is_some(),
-        "cargo-llvm-cov is not on PATH: `cargo pipeline tools coverage` gets it"
+        "cargo-llvm-cov is not on PATH: `cargo pipeline tools coverage` installs it"
     );
     let target = target(root)?;
     let llvm_cov = |words: &[&str]| {

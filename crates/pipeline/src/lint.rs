@@ -21,7 +21,7 @@ pub(crate) const CHART: &str = "charts/waybill";
 /// Run every static check and report all failures.
 ///
 /// Said when left out: kubeconform unless KUBECONFORM_SCHEMA_LOCATION names schemas, and programs that
-/// PIPELINE_MAY_SKIP allows to be missing.
+/// PIPELINE_OPTIONAL_TOOLS allows to be missing.
 #[derive(clap::Args)]
 pub(crate) struct Lint {}
 

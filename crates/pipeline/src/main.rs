@@ -5,7 +5,6 @@
 mod api;
 mod auth;
 mod builder;
-mod cache;
 mod checks;
 mod clippy;
 mod comment;

@@ -1,37 +1,12 @@
 //! Running other programs: output streams or is captured, and a failure names the command.
 
 use anyhow::{Context, Result, bail};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
-/// A folder of tools that `tools` built; every command below finds its programs there too.
-static TOOLS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-
-/// Puts `folder` before PATH for all commands of this process.
-pub(crate) fn prepend_path(folders: Vec<PathBuf>) {
-    // Built once per process; a second call has the same folders.
-    let _ = TOOLS.set(folders);
-}
-
-fn search_path() -> OsString {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    match TOOLS.get() {
-        None => path,
-        Some(folders) => {
-            let folders = folders.iter().cloned().chain(std::env::split_paths(&path));
-            std::env::join_paths(folders).unwrap_or(path)
-        }
-    }
-}
-
-/// Where `program` is, if it is on PATH.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    std::env::split_paths(&search_path())
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-}
+pub(crate) use devkit::process::find;
+use devkit::process::search_path;
 
 /// A command with its arguments.
 pub(crate) fn cmd<I, S>(program: &str, args: I) -> Command

@@ -22,7 +22,7 @@ use std::path::Path;
 /// Measure the code against the thresholds in quality.toml.
 ///
 /// Every gate is measured, whatever the first one says. Coverage is that of the last `coverage` of this commit; said
-/// when left out, as are programs that PIPELINE_MAY_SKIP allows to be missing.
+/// when left out, as are programs that PIPELINE_OPTIONAL_TOOLS allows to be missing.
 #[derive(clap::Args)]
 pub(crate) struct Quality {}
 

@@ -92,11 +92,11 @@ impl Sign {
             return Ok(Some(sbom));
         }
         ensure!(
-            tools::may_skip("trivy"),
+            tools::is_optional("trivy"),
             "there is no file {}",
             sbom.display()
         );
-        println!("no bill of materials is attested: trivy is not here");
+        println!("no bill of materials is attested: trivy is not installed");
         Ok(None)
     }
 }

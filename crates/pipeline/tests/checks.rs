@@ -29,7 +29,7 @@ case "$asked" in
   sudo*) shift; exec "$@" ;;
   rustup*) cp "$0" "$FAKE/bin/cargo-${3#rust}" ;;
   apt-get*install*) for package; do case "$package" in -* | install) ;; *) cp "$0" "$FAKE/bin/$package" ;; esac; done ;;
-  "cargo lab tools"*) mkdir -p "$FAKE/lab"; shift 2; for tool; do cp "$0" "$FAKE/lab/$tool"; done; echo; echo "$FAKE/lab" ;;
+  "go build"*) while [ "$1" != -o ]; do shift; done; shift; cp "$FAKE/bin/cc" "$1/${2##*/}" ;;
 esac
 "#;
 
@@ -58,7 +58,7 @@ impl Project {
             folder: tempfile::tempdir().unwrap(),
         };
         fs::create_dir(project.path("bin")).unwrap();
-        for name in ["git", "env", "cp", "mkdir"] {
+        for name in ["git", "env", "cp", "df"] {
             symlink(which(name), project.path("bin").join(name)).unwrap();
         }
         for name in [
@@ -68,6 +68,7 @@ impl Project {
             "cargo-clippy",
             "cargo-fmt",
             "cc",
+            "go",
             "hadolint",
             "helm",
             "id",
@@ -130,6 +131,7 @@ impl Project {
         command
             .env("PATH", self.path("bin"))
             .env("FAKE", self.folder.path())
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .env("GITHUB_PATH", self.path("github-path"));
         command
     }
@@ -243,7 +245,7 @@ fn lint_says_where_to_get_what_is_missing() {
     let project = Project::new();
     let output = project.without("shellcheck").run(&["lint"]);
     let said = failed(&output);
-    let reason = "shellcheck is not on PATH: `cargo pipeline tools lint` gets it";
+    let reason = "shellcheck is not on PATH: `cargo pipeline tools lint` installs it";
     assert!(said.contains(reason), "{said}");
 }
 
@@ -400,7 +402,7 @@ fn test_reports_tools_that_it_cannot_install() {
     failed(&output);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        row(&said, "tools").contains("install them by hand: make"),
+        row(&said, "tools").contains("install them yourself: make"),
         "{said}"
     );
     // They may do without.
@@ -426,14 +428,14 @@ fn tools_says_what_is_missing_and_installs_nothing_if_only_asked() {
     let said = String::from_utf8_lossy(&output.stdout);
     for missing in [
         "missing (Debian package gcc)",
-        "missing (cargo lab tools actionlint)",
+        "missing (version 1.7.12, built with Go)",
         "missing (rustup component add clippy)",
     ] {
         assert!(said.contains(missing), "{missing} is not in {said}");
     }
     let log = project.read("log");
     assert!(
-        !log.contains("apt-get") && !log.contains("cargo lab") && !log.contains("rustup"),
+        !log.contains("apt-get") && !log.contains("go build") && !log.contains("rustup"),
         "{log}"
     );
 }
@@ -450,21 +452,31 @@ fn tools_builds_what_is_missing_and_puts_it_on_the_path() {
         said.contains("actionlint") && !said.contains("missing"),
         "{said}"
     );
-    assert_eq!(
-        project.read("github-path"),
-        format!("{}\n", project.path("lab").display())
-    );
+    let folder = project.read("github-path");
+    let folder = Path::new(folder.trim_end());
+    assert!(folder.starts_with(project.path("cache")), "{folder:?}");
+    assert!(folder.join("actionlint").is_file(), "{folder:?}");
     let log = project.read("log");
-    assert!(log.contains("cargo lab tools actionlint\n"), "{log}");
+    assert_eq!(log.matches("go build").count(), 1, "{log}");
     assert!(log.contains("rustup component add clippy\n"), "{log}");
+
+    succeeded(&project.run(&["tools", "lint"]));
+    let log = project.read("log");
+    assert_eq!(
+        log.matches("go build").count(),
+        1,
+        "it is in the cache: {log}"
+    );
 
     let project = Project::new();
     let said = failed(
         &project
             .without("helm")
-            .run_failing(&["tools", "lint"], "cargo lab*"),
+            .run_failing(&["tools", "lint"], "go build*"),
     );
-    assert!(said.contains("`cargo lab tools helm` failed"), "{said}");
+    assert!(said.contains("Go could not build helm"), "{said}");
+    let tools = fs::read_dir(project.path("cache/waybill/tools"));
+    assert_eq!(tools.map_or(0, Iterator::count), 0, "nothing half built");
 }
 
 #[test]
@@ -478,14 +490,14 @@ fn tools_installs_debian_packages_where_it_may() {
     if !Path::new("/etc/debian_version").exists() {
         let said = failed(&tools("0", ""));
         assert!(
-            said.contains("this is not Debian; install them by hand: make"),
+            said.contains("this is not Debian; install them yourself: make"),
             "{said}"
         );
         return;
     }
     let said = failed(&tools("1000", ""));
     assert!(
-        said.contains("this needs root; install them by hand: make"),
+        said.contains("only root can install them; install them yourself: make"),
         "{said}"
     );
     assert!(!project.read("log").contains("apt-get"));

@@ -491,7 +491,7 @@ fn where_to_get_a_missing_tool_is_said() {
     fs::remove_file(project.path("bin/cargo-llvm-cov")).unwrap();
     let said = failed(&project.coverage(""));
     assert!(
-        said.contains("`cargo pipeline tools coverage` gets it"),
+        said.contains("`cargo pipeline tools coverage` installs it"),
         "{said}"
     );
     assert_eq!(project.read("log"), "");

@@ -12,6 +12,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use devkit::tools::{Source, TOOLS, Tool};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -572,28 +573,17 @@ fn versions_agree_or_say_why_not() {
     assert!(read("flake.nix").contains(&format!("NixOS/nixpkgs/nixos-{nixpkgs}\"")));
     assert!(read("nixos-vm/machine.nix").contains(&format!("stateVersion = \"{nixpkgs}\"")));
 
-    for tool in std::fs::read_dir(root().join("crates/devkit/tools")).expect("the lab has tools") {
-        let tool = tool.expect("the folder can be read").file_name();
-        let tool = tool.to_string_lossy();
-        let module = read(format!("crates/devkit/tools/{tool}/go.mod"));
-        let pin = module
-            .lines()
-            .find_map(|line| line.strip_prefix("require ")?.rsplit_once(" v"));
-        let (_, pin) = pin.unwrap_or_else(|| {
-            panic!("crates/devkit/tools/{tool}/go.mod requires one thing first")
-        });
-        assert_eq!(
-            version(&tool, "lab"),
-            pin,
-            "crates/devkit/tools/{tool}/go.mod"
-        );
+    for tool in TOOLS {
+        if let Source::Go(_) = tool.source {
+            let pin = tool.version().expect("every Go program has a version");
+            assert_eq!(version(tool.name, "lab"), pin, "{}", tool.name);
+        }
     }
 
     let auditable = version("cargo-auditable", "dockerfile");
     assert!(read("Dockerfile").contains(&format!("ARG AUDITABLE={auditable}\n")));
-    assert!(read("crates/pipeline/src/tools.rs").contains(&format!(
-        "tool(\"cargo-auditable\", Origin::CratesIo(\"{auditable}\")"
-    )));
+    let tool = devkit::tools::named("cargo-auditable").expect("a tool");
+    assert_eq!(tool.version(), Some(auditable.as_str()));
 
     let oldest = version("kubernetes", "chart");
     assert!(
@@ -708,65 +698,32 @@ fn manifests_have_only_fields_that_the_oldest_version_knows() {
     }
 }
 
-/// What stands between `before` and the next quote, wherever `before` is found.
-fn quoted<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
-    text.split(before)
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-}
-
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
     let flake = Flake::copy();
     let programs = flake.eval("devShells.x86_64-linux.default.programs");
     // These come with the shell itself, and nobody is in it without Nix. LLVM's tools are named by variables.
-    let mut there = BTreeSet::from([
-        "cargo-clippy",
-        "cargo-fmt",
-        "cc",
-        "gcc",
-        "llvm-tools",
-        "nix",
-    ]);
+    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc", "llvm-tools", "nix"]);
     assert!(read("nix/shell.nix").contains("LLVM_PROFDATA = "));
     there.extend(keys(&programs));
     let elsewhere = flake.eval("devShells.x86_64-linux.default.elsewhere");
     there.extend(keys(&elsewhere));
 
-    let pipeline = read("crates/pipeline/src/tools.rs").replace("tool(\n        \"", "tool(\"");
-    let lab = read("crates/lab/src/tools.rs");
-    // `programs: &[("name", "package"), …],`
-    let of_lab = lab.split("programs: &[").skip(1);
-    let of_lab = of_lab.filter_map(|rest| rest.split(']').next());
-    // `const PACKAGES: … = &[("/usr/bin/name", "package"), …];`
-    let debian = read("crates/lab/src/sandbox/debian.rs");
-    let (_, debian) = debian
-        .split_once("const PACKAGES")
-        .expect("a list of packages");
-    let debian = debian.split("];").take(1);
-    let debian = debian.flat_map(|list| quoted(list, "(\"/usr/"));
-    let debian = debian.filter_map(|path| path.rsplit('/').next());
-    let wanted: BTreeSet<&str> = quoted(&pipeline, "tool(\"")
-        .chain(of_lab.flat_map(|list| quoted(list, "(\"")))
-        .chain(debian)
-        .collect();
-    assert!(
-        wanted.contains("helm") && wanted.contains("kubelet"),
-        "{wanted:?}"
-    );
+    let wanted: BTreeSet<&str> = TOOLS.iter().flat_map(Tool::programs).collect();
     let missing: Vec<_> = wanted.difference(&there).collect();
     assert!(missing.is_empty(), "nix/shell.nix lacks {missing:?}");
 
     // A tool whose programs need files lies there as the lab looks for it: `bin`, and `share` beside it.
     let mut with_files = 0;
-    for tool in lab.split("pinned!(\"").skip(1) {
-        let (_, files) = tool.split_once("files: &[").expect("every tool has files");
-        if files.starts_with(']') {
+    for tool in TOOLS {
+        let Source::Go(build) = &tool.source else {
+            continue;
+        };
+        if build.files.is_empty() {
             continue;
         }
-        let program = quoted(tool, "(\"").next();
-        let program = program.expect("every tool has a program");
+        let (program, _) = build.programs[0];
         let farm = format!("devShells.x86_64-linux.default.programs.{program}.arguments.entries");
         assert_eq!(
             keys(&flake.eval(&farm)),

@@ -507,20 +507,21 @@ fn a_program_may_be_missing_only_where_that_is_said() {
     fs::remove_file(project.path("bin/cargo-machete")).unwrap();
     let error = failed(&project.run());
     for program in ["jscpd", "cargo-machete"] {
-        let reason = format!("{program} is not on PATH: `cargo pipeline tools quality` gets it");
+        let reason =
+            format!("{program} is not on PATH: `cargo pipeline tools quality` installs it");
         assert!(error.contains(&reason), "{error}");
     }
     let mut step = project.step();
     let output = step
-        .env("PIPELINE_MAY_SKIP", "jscpd cargo-machete")
+        .env("PIPELINE_OPTIONAL_TOOLS", "jscpd cargo-machete")
         .output()
         .unwrap();
     succeeded(&output);
     assert_eq!(
         row(&output, "duplicated lines"),
-        ["jscpd is not here", "–", "skipped"]
+        ["jscpd is not installed", "–", "skipped"]
     );
-    let expected = ["cargo-machete is not here", "–", "skipped"];
+    let expected = ["cargo-machete is not installed", "–", "skipped"];
     assert_eq!(row(&output, "unused dependencies"), expected);
 }
 
@@ -592,7 +593,7 @@ fn it_is_a_stage_of_all_tests() {
     step.env("PATH", project.path("bin"))
         .env("FAKE", project.folder.path());
     // Only the stage matters here; what is missing would be installed.
-    step.env("PIPELINE_MAY_SKIP", "cargo-clippy cc make");
+    step.env("PIPELINE_OPTIONAL_TOOLS", "cargo-clippy cc make");
     let said = succeeded(&step.output().unwrap());
     assert!(said.ends_with("checks: 1 passed, 0 failed\n"), "{said}");
 }

@@ -9,7 +9,7 @@ use common::{commit, failed, git, pipeline, succeeded};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
@@ -51,12 +51,14 @@ const HELM: &str = r#"echo "kind: Deployment""#;
 const CARGO: &str = r#"
 if [ "${CARGO_EXIT-0}" = 1 ]; then exit 1; fi
 mkdir -p "$8/bin" "${10}"
-echo > "$8/bin/$4""#;
+echo > "$8/bin/$4"
+chmod +x "$8/bin/$4""#;
 
 const PYTHON: &str = r#"
 for folder; do :; done
 mkdir "$folder/bin"
-for program in hadolint zizmor; do echo > "$folder/bin/$program"; done"#;
+for program in hadolint zizmor; do echo > "$folder/bin/$program"; done
+chmod +x "$folder"/bin/*"#;
 
 struct Project {
     folder: TempDir,
@@ -68,7 +70,7 @@ impl Project {
         let folder = tempfile::tempdir().unwrap();
         let bin = folder.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        for name in ["git", "mkdir"] {
+        for name in ["git", "chmod", "mkdir"] {
             let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
                 .map(|folder| folder.join(name))
                 .find(|file| file.is_file());
@@ -272,25 +274,28 @@ fn a_missing_scanner_is_an_error_unless_it_may_be_missing() {
     let output = project.run(&["security"], &[]);
     let said = failed(&output);
     assert!(
-        said.contains("gitleaks is not on PATH: `cargo pipeline tools security` gets it"),
+        said.contains("gitleaks is not on PATH: `cargo pipeline tools security` installs it"),
         "{said}"
     );
     assert!(said.contains("2 checks failed"), "{said}");
 
-    let output = project.run(&["security"], &[("PIPELINE_MAY_SKIP", "gitleaks")]);
+    let output = project.run(&["security"], &[("PIPELINE_OPTIONAL_TOOLS", "gitleaks")]);
     assert!(failed(&output).contains("1 checks failed"));
     assert_eq!(Project::row(&output, "secrets"), "skipped");
 
-    let both = [("PIPELINE_MAY_SKIP", "gitleaks trivy")];
+    let both = [("PIPELINE_OPTIONAL_TOOLS", "gitleaks trivy")];
     let output = project.run(&["security"], &both);
-    assert!(succeeded(&output).contains("gitleaks is not here"));
+    assert!(succeeded(&output).contains("gitleaks is not installed"));
     assert_eq!(Project::row(&output, "dependencies"), "passed");
 }
 
 #[test]
 fn a_scanner_that_is_there_runs_even_if_it_may_be_missing() {
     let project = Project::whole();
-    let environment = [("PIPELINE_MAY_SKIP", "gitleaks"), ("GITLEAKS_EXIT", "1")];
+    let environment = [
+        ("PIPELINE_OPTIONAL_TOOLS", "gitleaks"),
+        ("GITLEAKS_EXIT", "1"),
+    ];
     let output = project.run(&["security"], &environment);
     failed(&output);
     assert_eq!(Project::row(&output, "secrets"), "FAILED");
@@ -362,10 +367,11 @@ fn without_what_is_installed() -> Project {
 #[test]
 fn programs_are_installed_once_and_end_up_on_path() {
     let project = without_what_is_installed();
-    let words = ["tools", "lint", "quality", "--path"];
+    let words = ["tools", "lint", "quality"];
     let said = succeeded(&project.run(&words, &[]));
-    let folders: Vec<PathBuf> = std::env::split_paths(said.lines().last().unwrap()).collect();
-    let [machete, jscpd, python] = folders.as_slice() else {
+    let path = project.read("path");
+    let folders: Vec<&Path> = path.lines().map(Path::new).collect();
+    let [python, jscpd, machete] = folders.as_slice() else {
         panic!("{said}");
     };
     assert!(
@@ -376,7 +382,6 @@ fn programs_are_installed_once_and_end_up_on_path() {
     assert!(!machete.with_file_name("target").exists());
     assert!(jscpd.join("jscpd").is_file());
     assert!(python.join("zizmor").is_file());
-    assert_eq!(project.read("path").lines().count(), 3);
     let log = project.read("log");
     assert!(
         log.contains("cargo install --locked --quiet cargo-machete --version 0.9.2 --root "),
@@ -385,15 +390,33 @@ fn programs_are_installed_once_and_end_up_on_path() {
     assert!(log.contains("--require-hashes"), "{log}");
 
     let again = succeeded(&project.run(&words, &[]));
-    assert_eq!(again.lines().last(), said.lines().last());
+    assert_eq!(again, said);
     assert_eq!(project.read("log"), log, "something was installed again");
+}
+
+#[test]
+fn a_binary_from_npm_is_preferred_to_compiling() {
+    let project = without_what_is_installed();
+    let npm = r#"
+mkdir -p node_modules/jscpd-linux-x64-gnu/bin
+echo > node_modules/jscpd-linux-x64-gnu/bin/jscpd
+chmod +x node_modules/jscpd-linux-x64-gnu/bin/jscpd"#;
+    project.install("npm", npm);
+    succeeded(&project.run(&["tools", "quality"], &[]));
+    let log = project.read("log");
+    assert!(log.contains("npm ci --silent --ignore-scripts"), "{log}");
+    assert!(!log.contains("jscpd --version"), "{log}");
+    let path = project.read("path");
+    let folder = Path::new(path.lines().next().unwrap());
+    assert!(folder.join("jscpd").is_file(), "{path}");
+    assert!(!folder.with_file_name("node_modules").exists());
 }
 
 #[test]
 fn an_interrupted_install_does_not_count() {
     let project = without_what_is_installed();
     let output = project.run(&["tools", "quality"], &[("CARGO_EXIT", "1")]);
-    assert!(failed(&output).contains("cannot install cargo-machete-0.9.2"));
+    assert!(failed(&output).contains("`cargo install --locked --quiet jscpd"));
     assert!(
         !project
             .file("cache/waybill/tools/cargo-machete-0.9.2")
@@ -407,10 +430,10 @@ fn what_may_be_missing_is_not_installed() {
     let project = without_what_is_installed();
     let said = succeeded(&project.run(
         &["tools", "quality"],
-        &[("PIPELINE_MAY_SKIP", "cargo-machete jscpd")],
+        &[("PIPELINE_OPTIONAL_TOOLS", "cargo-machete jscpd")],
     ));
     assert!(
-        said.contains("not here, which PIPELINE_MAY_SKIP allows"),
+        said.contains("missing, which PIPELINE_OPTIONAL_TOOLS allows"),
         "{said}"
     );
     assert_eq!(project.read("log"), "");

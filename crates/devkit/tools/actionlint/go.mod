@@ -1,6 +1,8 @@
-module waybill.invalid/lab/tools/actionlint
+module waybill.invalid/tools/actionlint
 
 go 1.25.0
+
+toolchain go1.27.1
 
 require github.com/rhysd/actionlint v1.7.12
 

@@ -1,6 +1,8 @@
-module waybill.invalid/lab/tools/gitea
+module waybill.invalid/tools/gitea
 
 go 1.26.2
+
+toolchain go1.27.1
 
 require code.gitea.io/gitea v1.26.0
 

@@ -1,6 +1,8 @@
-module waybill.invalid/lab/tools/gitleaks
+module waybill.invalid/tools/gitleaks
 
 go 1.24.11
+
+toolchain go1.27.1
 
 require github.com/zricethezav/gitleaks/v8 v8.30.1
 

@@ -1,6 +1,8 @@
-module waybill.invalid/lab/tools/kubeconform
+module waybill.invalid/tools/kubeconform
 
 go 1.26
+
+toolchain go1.27.1
 
 require github.com/yannh/kubeconform v0.8.0
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use devkit::process::{Run, command};
+use devkit::tools;
 use serde_json::{Value, json};
 
 use crate::cluster::kubectl::{apply, kubectl, wait_rolled_out};
@@ -13,7 +14,6 @@ use crate::forge::api::Forge;
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::network::FORGE;
-use crate::tools;
 
 /// Installs Argo CD and waits until all its components are ready.
 ///
@@ -21,7 +21,7 @@ use crate::tools;
 /// When the API server refuses a manifest, or a component does not become ready.
 pub fn install(layout: &Layout) -> Result<()> {
     let credentials = Credentials::ensure(layout)?;
-    let path = tools::shared_file(&Layout::inside(), "argocd", "manifests/install.yaml")?;
+    let path = tools::shared_file(&Layout::inside().cache, "argocd", "manifests/install.yaml")?;
     let manifest =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
 

@@ -1,8 +1,8 @@
 //! `cargo lab down`
 
 use anyhow::{Result, bail};
+use devkit::progress::Progress;
 
-use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::namespaces;
 

@@ -9,12 +9,12 @@ use std::thread;
 
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
+use devkit::progress::Progress;
 
 use crate::cluster::api::Kubernetes;
 use crate::cluster::database;
 use crate::delivery::environment::{ENVIRONMENTS, Environment};
 use crate::delivery::ship;
-use crate::progress::Progress;
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::network::{self, NODE};

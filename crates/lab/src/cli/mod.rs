@@ -7,7 +7,6 @@ mod logs;
 mod port_forward;
 mod status;
 mod test;
-mod tools;
 mod up;
 
 use std::path::PathBuf;
@@ -15,8 +14,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use devkit::progress::Progress;
 
-use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
 
 /// Run the whole delivery pipeline on this machine: Kubernetes, Argo CD, and a forge with CI and an image registry
@@ -68,11 +67,6 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
-    /// Build tools that are not on PATH, and print the folders of all as a PATH
-    Tools {
-        /// The tools to build [default: all]
-        tools: Vec<String>,
-    },
     /// Run the part of a command that belongs inside the lab
     #[command(hide = true)]
     Inside {
@@ -107,7 +101,6 @@ pub fn run(options: Options) -> Result<ExitCode> {
         Command::Test { scenarios, list } => {
             return test::run(&layout, &scenarios, list, progress);
         }
-        Command::Tools { tools } => tools::run(&layout, &tools, progress)?,
         Command::PortForward { init } => port_forward::run(&layout, init)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,14 +4,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use devkit::progress::Progress;
 
 use super::{down, up};
-use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::{namespaces, scanners, start};
 use crate::scenarios::needs::{self, Need};
 use crate::scenarios::registry::{self, Place, Scenario};
-use crate::tools::SCANNERS;
 
 /// Starts the lab and runs scenarios. Stops a lab that it started itself, if all of them passed.
 pub(super) fn run(
@@ -78,7 +77,7 @@ fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -
     up::run(layout, None, None, progress)?;
     // After the start: it empties the lab's folder of programs.
     if needs().any(|need| *need == Need::Scanners) {
-        scanners::install(layout, SCANNERS, progress)?;
+        scanners::install(layout, progress)?;
     }
     Ok(())
 }

@@ -2,36 +2,33 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use devkit::progress::Progress;
+use devkit::tools::{self, Step};
 
 use super::inside::Part;
 use super::status;
 use crate::cluster::images;
 use crate::delivery::record::Delivery;
-use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::port_forward::{self, PortForward};
 use crate::sandbox::{checkout, debian, namespaces, start};
-use crate::tools;
 
-/// The tools that the lab runs. The jobs of workflows use others.
-const TOOLS: &[&str] = &[
-    "kubernetes",
-    "argocd",
-    "gitea",
-    "helm",
-    "coredns",
-    "runner",
-    "actionlint",
-    "cosign",
-];
-
-/// The pipeline's steps that the jobs of workflows run. Their programs must be installed before: jobs have no network.
-const STEPS: &[&str] = &[
-    "lint", "coverage", "test", "security", "image", "scan", "publish", "deploy",
+/// The steps whose programs must be installed before the lab starts: the lab itself, and those of the workflows' jobs, which
+/// have no network.
+const STEPS: &[Step] = &[
+    Step::Lab,
+    Step::Lint,
+    Step::Coverage,
+    Step::Test,
+    Step::Security,
+    Step::Image,
+    Step::Scan,
+    Step::Publish,
+    Step::Deploy,
 ];
 
 /// Starts the lab and delivers the checkout's HEAD to dev.
@@ -44,7 +41,6 @@ pub(super) fn run(
     progress: Progress,
 ) -> Result<()> {
     let checkout = checkout::root()?;
-    debian::ensure_packages(progress)?;
     namespaces::check_machine()?;
     let _lock = layout.lock()?;
     let init = start(layout, &checkout, progress)?;
@@ -58,24 +54,27 @@ pub(super) fn run(
 
 /// Prepares on the host what the lab needs, and starts the namespaces if they do not exist. Returns the first process.
 fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
-    let wanted = tools::named(TOOLS)?;
-    tools::ensure(layout, &wanted, &progress)?;
+    let programs = install_tools(layout, progress)?;
     images::ensure(layout, progress)?;
     checkout::fetch_crates(checkout, progress)?;
     let pipeline = progress.run("Building the pipeline's program", || {
         checkout::build_pipeline(checkout)
     })?;
-    let steps = checkout::step_tools(&pipeline, checkout, STEPS, tools::SCANNERS)?;
     let init = match namespaces::find(layout) {
         Some(init) if layout.state("prepared").exists() => init,
-        _ => {
-            let mut programs = tools::bin_folders(layout, &wanted);
-            programs.extend(steps);
-            start::start(layout, &programs, progress)?
-        }
+        _ => start::start(layout, &programs, progress)?,
     };
     checkout::copy_in(layout, checkout, &pipeline)?;
     Ok(init)
+}
+
+/// Installs the programs of [`STEPS`], and returns the folders of those that are not on PATH.
+fn install_tools(layout: &Layout, progress: Progress) -> Result<Vec<PathBuf>> {
+    let mut wanted = tools::needed(STEPS);
+    // Kubeconform needs schemas, which the lab does not have.
+    wanted.retain(|tool| !tools::SCANNERS.contains(&tool.name) && tool.name != "kubeconform");
+    let _no_services = debian::NoServices::new()?;
+    Ok(tools::install(&layout.cache, &wanted, progress)?)
 }
 
 fn continue_inside(layout: &Layout, init: i32, only: Option<Part>) -> Result<()> {

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use devkit::process::{Run, command};
+use devkit::progress::Progress;
+use devkit::tools;
 
-use crate::progress::Progress;
 use crate::sandbox::debian;
 use crate::sandbox::layout::{Layout, content_key};
-use crate::tools;
 
 /// The image that holds a pod's network namespace.
 pub const PAUSE: &str = "waybill.test/pause:1";
@@ -43,7 +43,7 @@ static IMAGES: &[Image] = &[
             command("musl-gcc", ["-Os", "-static", "-o"])
                 .arg(context.join("pause"))
                 .arg(tools::shared_file(
-                    layout,
+                    &layout.cache,
                     "kubernetes",
                     "build/pause/linux/pause.c",
                 )?)
@@ -80,7 +80,7 @@ static IMAGES: &[Image] = &[
             ] {
                 let name = script.rsplit('/').next().unwrap_or(script);
                 command("install", ["-m", "755"])
-                    .arg(tools::shared_file(layout, "argocd", script)?)
+                    .arg(tools::shared_file(&layout.cache, "argocd", script)?)
                     .arg(bin.join(name))
                     .run_quietly()?;
             }
@@ -131,12 +131,18 @@ static IMAGES: &[Image] = &[
 /// The images that the cluster runs; the others are used to build images.
 pub const CLUSTER: &[&str] = &["pause", "coredns", "argocd", "redis"];
 
-fn version(tool: &str) -> Result<&'static str> {
-    Ok(tools::named(&[tool])?[0].version())
+/// The pinned version of a tool, with a leading `v`.
+///
+/// # Errors
+/// When there is no such tool, or it has no pinned version.
+pub fn version(tool: &str) -> Result<String> {
+    let version = tools::named(tool)?.version();
+    let version = version.with_context(|| format!("{tool} has no pinned version"))?;
+    Ok(format!("v{version}"))
 }
 
 fn program(layout: &Layout, tool: &str, program: &str, target: &Path) -> Result<()> {
-    let folder = tools::program(layout, tool, program)?;
+    let folder = tools::program(&layout.cache, tool, program)?;
     fs::copy(&folder, target)
         .map(drop)
         .with_context(|| format!("cannot copy {}", folder.display()))
@@ -144,7 +150,7 @@ fn program(layout: &Layout, tool: &str, program: &str, target: &Path) -> Result<
 
 /// The image of a repository that Argo CD's manifest names.
 fn manifest_image(layout: &Layout, repository: &str) -> Result<String> {
-    let path = tools::shared_file(layout, "argocd", "manifests/install.yaml")?;
+    let path = tools::shared_file(&layout.cache, "argocd", "manifests/install.yaml")?;
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     text.lines()
@@ -165,14 +171,8 @@ pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
         .with_context(|| format!("the lab has no image {name}"))?;
     let reference = (image.reference)(layout)?;
     let mut parts = vec![image.containerfile.to_owned(), reference];
-    for tool in tools::named(&["argocd", "helm", "coredns"])? {
-        parts.push(tool.version().to_owned());
-        // The version is not enough: the tool may have been rebuilt with other settings. Only the folder's name counts,
-        // as in `tools/argocd-v3.6.1-314314a4c80c/bin`: inside, the cache has another path.
-        for folder in tools::bin_folders(layout, &[tool]) {
-            let name = folder.parent().and_then(Path::file_name);
-            parts.extend(name.map(|name| name.to_string_lossy().into_owned()));
-        }
+    for tool in ["argocd", "helm", "coredns"] {
+        parts.extend(tools::identity(&layout.cache, tool)?);
     }
     let key = content_key(parts);
     Ok(layout.cache(format!("images/{name}-{key}.tar")))

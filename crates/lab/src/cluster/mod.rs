@@ -15,7 +15,6 @@ use anyhow::Result;
 use self::kubectl::{apply, wait_rolled_out};
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
-use crate::tools;
 
 /// Starts the cluster and waits until its DNS server answers.
 ///
@@ -36,8 +35,8 @@ pub fn start(layout: &Layout, host: &Host) -> Result<()> {
 /// Applies what a distribution of Kubernetes would bring: DNS, storage, and the API server's right to connect to the
 /// kubelet.
 fn apply_platform() -> Result<()> {
-    let coredns = tools::named(&["coredns"])?[0].version();
-    let dns = include_str!("../../platform/dns.yaml").replace("VERSION", coredns);
+    let coredns = images::version("coredns")?;
+    let dns = include_str!("../../platform/dns.yaml").replace("VERSION", &coredns);
     for manifests in [
         include_str!("../../platform/node.yaml"),
         &dns,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use devkit::process::Run;
+use devkit::progress::Progress;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,7 +20,6 @@ use crate::expect::{Verdict, eventually};
 use crate::forge::api::Forge;
 use crate::forge::pull_request::{self, PullRequest};
 use crate::forge::runs::{DEVELOP, PULL_REQUEST, WorkflowRun};
-use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
 use crate::timeline::Recorder;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use devkit::process::{Run, command};
+use devkit::tools;
 use serde_json::json;
 
 use super::server::{gitea, printed};
@@ -13,7 +14,6 @@ use crate::sandbox::host::Host;
 use crate::sandbox::layout::{INSIDE, INSIDE_CACHE, Layout};
 use crate::sandbox::network::FORGE;
 use crate::sandbox::service::Service;
-use crate::tools;
 
 /// Starts the runner. Jobs run as processes inside, two at a time.
 ///
@@ -97,7 +97,7 @@ fn job_variables(host: &Host) -> Vec<(String, String)> {
         add("ADVISORY_DB", advisories.display().to_string());
     }
     // Scanners take long to build. Only scenarios that need them install them.
-    add("PIPELINE_MAY_SKIP", tools::SCANNERS.join(" "));
+    add("PIPELINE_OPTIONAL_TOOLS", tools::SCANNERS.join(" "));
     variables
 }
 

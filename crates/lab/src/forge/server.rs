@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use devkit::process::command;
+use devkit::tools;
 
 use crate::http::Client;
 use crate::sandbox::credentials::Credentials;
@@ -14,7 +15,6 @@ use crate::sandbox::host::{Host, ids};
 use crate::sandbox::layout::{INSIDE, Layout};
 use crate::sandbox::network::FORGE;
 use crate::sandbox::service::Service;
-use crate::tools;
 
 /// Starts Gitea and waits until it answers.
 ///
@@ -25,7 +25,7 @@ pub(super) fn start(layout: &Layout, host: &Host, credentials: &Credentials) -> 
     let (uid, gid) = ids("nobody")?;
     if !folder.join("app.ini").exists() {
         fs::create_dir_all(&folder)?;
-        let share = tools::shared_file(&Layout::inside(), "gitea", "templates")?;
+        let share = tools::shared_file(&Layout::inside().cache, "gitea", "templates")?;
         let share = share
             .parent()
             .context("the folder of Gitea's templates has no parent")?;

@@ -2,15 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
 use devkit::process::{Run, command, find};
+use devkit::progress::Progress;
 use serde::Deserialize;
 
 use super::host::own_program;
 use super::layout::Layout;
-use crate::progress::Progress;
 
 /// The target of the static binary that goes into the image.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
@@ -89,34 +88,6 @@ pub fn build_pipeline(checkout: &Path) -> Result<PathBuf> {
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
         .find_map(|message| message.executable)
         .context("cargo built the pipeline and did not print where its program is")
-}
-
-/// Installs the programs that steps of the pipeline run, except those in `optional`, and returns the folders of those
-/// that are not on `PATH`.
-///
-/// # Errors
-/// When a program cannot be installed.
-pub fn step_tools(
-    pipeline: &Path,
-    checkout: &Path,
-    steps: &[&str],
-    optional: &[&str],
-) -> Result<Vec<PathBuf>> {
-    let output = command(pipeline, ["tools", "--path"])
-        .args(steps)
-        .current_dir(checkout)
-        .env("PIPELINE_MAY_SKIP", optional.join(" "))
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start the pipeline")?;
-    if !output.status.success() {
-        bail!("the pipeline's tools could not be installed; see the messages above");
-    }
-    let printed = String::from_utf8_lossy(&output.stdout);
-    let path = printed.lines().last().unwrap_or_default();
-    Ok(std::env::split_paths(path)
-        .filter(|folder| folder.is_absolute())
-        .collect())
 }
 
 /// Copies this program, the pipeline and the checkout's HEAD into the state folder. Their own folders may be hidden

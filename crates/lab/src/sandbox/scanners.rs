@@ -4,24 +4,22 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Result;
+use devkit::progress::Progress;
+use devkit::tools;
 
-use super::checkout;
 use super::layout::Layout;
-use crate::progress::Progress;
 
-/// Installs scanners in a lab, which may be running already.
+/// Installs the scanners in a lab, which may be running already.
 ///
 /// # Errors
-/// When a scanner cannot be built.
-pub fn install(layout: &Layout, programs: &[&str], progress: Progress) -> Result<()> {
-    let checkout = checkout::root()?;
-    let pipeline = checkout::build_pipeline(&checkout)?;
-    let folders = progress.run("Scanners", || {
-        checkout::step_tools(&pipeline, &checkout, &["quality", "security", "scan"], &[])
-    })?;
+/// When a scanner cannot be installed.
+pub fn install(layout: &Layout, progress: Progress) -> Result<()> {
+    let scanners = tools::SCANNERS.map(tools::named);
+    let scanners = scanners.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let folders = tools::install(&layout.cache, &scanners, progress)?;
     let bin = layout.state("bin");
     fs::create_dir_all(&bin)?;
-    for program in programs {
+    for program in tools::SCANNERS {
         let folder = folders.iter().find(|folder| folder.join(program).is_file());
         let Some(folder) = folder else {
             continue; // It is on PATH already, also inside.

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use devkit::process::{Run, command};
+use devkit::progress::Progress;
 
 use super::host::{Host, own_program};
 use super::layout::Layout;
 use super::namespaces;
-use crate::progress::Progress;
 
 /// Starts a new lab after removing what an earlier one left. `programs` are the folders of the programs that the lab
 /// needs. Returns the lab's first process.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use devkit::process::Run;
+use devkit::progress::Progress;
 
 use crate::cluster::api::Kubernetes;
 use crate::delivery::environment::Environment;
 use crate::forge::api::Forge;
-use crate::progress::Progress;
 use crate::sandbox::layout::Layout;
 
 /// The running lab, from inside.

@@ -1,4 +1,4 @@
-//! Progress that a person can watch and a log can keep.
+//! Progress of long work: a moving line on a terminal, plain lines in a log.
 
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,27 +6,32 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Where steps are shown: a moving line on a terminal, plain lines elsewhere. Everything goes to
-/// standard error, so that standard output stays for results.
+/// Where steps are shown. Everything goes to standard error, because standard output is for results.
 #[derive(Clone, Copy)]
 pub struct Progress {
     terminal: bool,
 }
 
-/// One step under way.
+/// A step that has begun.
 pub struct Step {
     text: String,
     started: Instant,
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
-    /// Progress on standard error.
-    pub fn new() -> Self {
+impl Default for Progress {
+    fn default() -> Self {
         use std::io::IsTerminal;
         Self {
             terminal: std::io::stderr().is_terminal(),
         }
+    }
+}
+
+impl Progress {
+    /// Progress on standard error.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Begins a step.
@@ -68,7 +73,7 @@ impl Progress {
 }
 
 impl Step {
-    /// A line beside the step.
+    /// Prints a line above the step.
     pub fn line(&self, text: impl Display) {
         match &self.bar {
             Some(bar) => bar.println(format!("  {text}")),
@@ -76,8 +81,8 @@ impl Step {
         }
     }
 
-    /// Shows what `say` answers at least every `period`, until it answers `None`.
-    pub fn every(&self, period: Duration, say: impl Fn() -> Option<String>) {
+    /// Shows what `say` returns until it returns `None`: at once on a terminal, every `period` in a log.
+    pub fn every(&self, period: Duration, mut say: impl FnMut() -> Option<String>) {
         let mut last: Option<Instant> = None;
         while let Some(text) = say() {
             match &self.bar {
@@ -92,7 +97,7 @@ impl Step {
         }
     }
 
-    /// Ends the step well; a step that is dropped without this has failed.
+    /// Marks the step as successful. A step that is dropped without this has failed.
     pub fn done(mut self) {
         self.finish("✓");
     }
@@ -122,7 +127,7 @@ impl Drop for Step {
     }
 }
 
-/// The value behind a lock; a thread that panicked while it held the lock is no reason to stop here.
+/// The value behind a lock, even if a thread panicked while it held the lock.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
