@@ -27,7 +27,7 @@ pub enum Need {
     Staging,
     /// The environment dev runs an image that staging does not run.
     Promotable,
-    /// The image in staging has an SBOM: it was built when the scanners were installed.
+    /// The environment staging serves an image that has an SBOM: it was built when the scanners were installed.
     Sbom,
     /// The changelog in staging has a version that is not tagged.
     UnreleasedVersion,

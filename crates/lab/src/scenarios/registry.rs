@@ -130,19 +130,14 @@ static SCENARIOS: &[Scenario] = &[
         name: "release",
         id: "C12",
         title: "a version tag on staging tags the image there and creates a release",
-        needs: &[Need::Scanners, Need::Staging, Need::Sbom],
+        needs: &[Need::Scanners, Need::Sbom],
         run: Place::Inside(release::run),
     },
     Scenario {
         name: "production",
         id: "T4",
         title: "a version of staging reaches prod by two approvals and a sync, and not by one",
-        needs: &[
-            Need::Scanners,
-            Need::Staging,
-            Need::Sbom,
-            Need::UnreleasedVersion,
-        ],
+        needs: &[Need::Scanners, Need::Sbom, Need::UnreleasedVersion],
         run: Place::Inside(production::run),
     },
     Scenario {
