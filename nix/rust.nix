@@ -73,7 +73,7 @@ in {
     };
     # On SQLite, and on a PostgreSQL server that the tests start.
     tests = service.craneLib.cargoTest (service.args {
-      nativeBuildInputs = [pkgs.perl pkgs.postgresql];
+      nativeBuildInputs = [pkgs.curl pkgs.perl pkgs.postgresql];
     });
   };
 }

@@ -32,6 +32,7 @@ in {
       ".cargo"
       "Cargo.lock"
       "Cargo.toml"
+      "README.md"
       "clippy.toml"
       "crates"
       "docs/service.md"
