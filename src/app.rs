@@ -1,4 +1,4 @@
-//! Puts the parts together and runs them.
+//! Connects the parts of the service and runs them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,35 +14,39 @@ use crate::config::Config;
 use crate::http::{self, Api};
 use crate::store::{self, DatabaseUrl, Store};
 
-/// Brings the database's schema up to date.
+/// Applies the migrations that the database lacks.
 pub fn migrate(config: &Config) -> anyhow::Result<()> {
     let applied = store::migrate(&config.database_url, config.database_timeout_ms)?;
-    tracing::info!(database = %config.database_url, applied = applied.join(", "), "the schema is up to date");
+    tracing::info!(database = %config.database_url, applied = applied.join(", "), "database schema is up to date");
     Ok(())
 }
 
-/// Answers requests until SIGTERM or SIGINT.
+/// Serves requests until the process receives SIGTERM or SIGINT.
 pub fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(run(config));
-    // Doesn't wait for a statement that is under way for a client that has gone.
+    // A statement may still run for a client that has disconnected. Shutdown doesn't wait for it.
     runtime.shutdown_background();
     outcome
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let began = Instant::now();
-    // First of all: the kernel drops signals that the first process of a container has no handler for.
+    // This must come first, because the kernel drops signals for which process 1 of a container has no handler.
     let mut signals = Signals::new()?;
-    // Here nobody else can be using the file. On PostgreSQL `waybill migrate` does it, before any replica starts.
+    // An SQLite file has a single user, so it is safe to migrate here. A PostgreSQL database can have several, so it is
+    // migrated by `waybill migrate` before any replica starts.
     if let DatabaseUrl::Sqlite(_) = config.database_url {
         migrate(&config)?;
     }
-    let listener = TcpListener::bind(config.http_addr)
-        .await
-        .with_context(|| format!("cannot listen on {} (WAYBILL_HTTP_ADDR)", config.http_addr))?;
+    let listener = TcpListener::bind(config.http_addr).await.with_context(|| {
+        format!(
+            "cannot listen on {}; set WAYBILL_HTTP_ADDR to a free address",
+            config.http_addr
+        )
+    })?;
     let address = listener.local_addr()?;
     let store = Store::new(
         config.database_url,
@@ -55,7 +59,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
     let listener = listener.tap_io(|stream| {
-        // Fails only on a connection that is gone already.
+        // This fails only if the connection has already been closed.
         let _ = stream.set_nodelay(true);
     });
     let server = axum::serve(listener, router)
@@ -72,14 +76,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
     match tokio::time::timeout(config.shutdown_timeout_ms, server).await {
         Ok(ended) => ended??,
         Err(_) => {
-            tracing::warn!("gave up on requests that did not end in WAYBILL_SHUTDOWN_TIMEOUT_MS")
+            tracing::warn!(
+                "aborted requests that did not finish within WAYBILL_SHUTDOWN_TIMEOUT_MS"
+            )
         }
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// The signals that ask a process to end.
+/// The signals that request a shutdown.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

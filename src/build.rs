@@ -1,12 +1,13 @@
-//! What this binary was built from.
+//! The source that this binary was built from.
 
-/// The package's version.
+/// The version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit, from `WAYBILL_COMMIT` at build time.
+/// The Git commit, read from `WAYBILL_COMMIT` at build time, or `unknown`.
 pub const COMMIT: &str = or_unknown(option_env!("WAYBILL_COMMIT"));
 
-/// That commit's time, from `WAYBILL_BUILT_AT` at build time: not the clock's, so that a rebuild gives the same bytes.
+/// The time of that commit, read from `WAYBILL_BUILT_AT` at build time, or `unknown`. It is not the time of the build, so
+/// that a rebuild produces the same bytes.
 pub const BUILT_AT: &str = or_unknown(option_env!("WAYBILL_BUILT_AT"));
 
 const fn or_unknown(value: Option<&'static str>) -> &'static str {

@@ -1,4 +1,4 @@
-//! Configuration: `WAYBILL_*` environment variables, each with a default.
+//! The configuration, which consists of `WAYBILL_*` environment variables. Each has a default.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,54 +15,54 @@ use crate::store::DatabaseUrl;
 
 const PREFIX: &str = "WAYBILL_";
 
-/// Read when the binary is built, so they say nothing about how it runs.
+/// Variables that the build reads. They are not settings.
 const BUILD_TIME: [&str; 2] = ["WAYBILL_COMMIT", "WAYBILL_BUILT_AT"];
 
-/// The service's settings. A field's environment variable is its name in capitals after `WAYBILL_`.
+/// The settings of the service. The environment variable of a field is `WAYBILL_` followed by its name in capitals.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The address to listen on. Port 0 takes a free one.
+    /// The address and port to listen on. Port 0 selects a free port.
     pub http_addr: SocketAddr,
-    /// `sqlite://PATH` (three slashes for an absolute path) or `postgres://USER:PASSWORD@HOST/NAME`.
+    /// The database: `sqlite://PATH` (with three slashes for an absolute path) or `postgres://USER:PASSWORD@HOST/NAME`.
     pub database_url: DatabaseUrl,
-    /// Most connections to the database at once.
+    /// The maximum number of connections to the database.
     #[serde(deserialize_with = "in_range::<1, 1000, _, _>")]
     pub database_pool_size: u32,
-    /// How long to wait for a connection, a lock or a statement.
+    /// The time to wait for a connection, a lock or a statement, in milliseconds.
     #[serde(
         deserialize_with = "milliseconds::<1, _>",
         serialize_with = "as_milliseconds"
     )]
     pub database_timeout_ms: Duration,
-    /// `off`, `error`, `warn`, `info`, `debug` or `trace`.
+    /// The least severe level that is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     #[serde(with = "text")]
     pub log_level: LevelFilter,
-    /// `text` or `json`.
+    /// The format of the log: `text` or `json`.
     pub log_format: Format,
-    /// How long a request may take, the sending of its body included.
+    /// The maximum duration of a request, including the transfer of its body, in milliseconds.
     #[serde(
         deserialize_with = "milliseconds::<1, _>",
         serialize_with = "as_milliseconds"
     )]
     pub request_timeout_ms: Duration,
-    /// The largest request body.
+    /// The maximum size of a request body, in bytes.
     #[serde(deserialize_with = "in_range::<1, 0x1000_0000, _, _>")]
     pub request_body_limit_bytes: u32,
-    /// After SIGTERM: how long to go on serving while not ready, until the load balancer has noticed.
+    /// The time to serve requests after SIGTERM while not ready, in milliseconds. It gives load balancers time to notice.
     #[serde(
         deserialize_with = "milliseconds::<0, _>",
         serialize_with = "as_milliseconds"
     )]
     pub shutdown_delay_ms: Duration,
-    /// Then: how long requests under way may take to end.
+    /// The time that requests in progress may take to finish after that delay, in milliseconds.
     #[serde(
         deserialize_with = "milliseconds::<0, _>",
         serialize_with = "as_milliseconds"
     )]
     pub shutdown_timeout_ms: Duration,
 
-    /// Names of `WAYBILL_*` variables that this version doesn't know.
+    /// The names of `WAYBILL_*` variables that this version doesn't know.
     #[serde(skip)]
     pub unknown: Vec<String>,
 }
@@ -85,24 +85,24 @@ impl Default for Config {
     }
 }
 
-/// What to do about a `WAYBILL_*` variable that this version doesn't know.
+/// How to treat a `WAYBILL_*` variable that this version doesn't know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strictness {
-    /// Go on: an older image must start beside a newer chart.
+    /// Ignore it with a warning, so that an older image starts with the settings of a newer chart.
     WarnOfUnknown,
-    /// Fail: it is a typing error.
+    /// Report it as an error, because it is probably misspelled.
     RefuseUnknown,
 }
 
-/// Every variable that is wrong, one a line.
+/// The variables with invalid values, one per line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("wrong configuration:\n  {}", .0.join("\n  "))]
+#[error("invalid configuration:\n  {}", .0.join("\n  "))]
 pub struct Error(Vec<String>);
 
 impl Config {
-    /// Reads the process's environment.
+    /// Reads the configuration from the environment of the process.
     pub fn from_env(strictness: Strictness) -> Result<Self, Error> {
-        // Lossily, as `std::env::vars` panics on what isn't UTF-8, whoever's variable it is.
+        // `std::env::vars` panics if any variable isn't valid UTF-8, even one that isn't ours.
         let variables = std::env::vars_os().map(|(name, value)| {
             (
                 name.to_string_lossy().into_owned(),
@@ -118,13 +118,13 @@ impl Config {
     ) -> Result<Self, Error> {
         let (mut known, mut unknown, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         for (name, value) in variables {
-            // Charts and shells write an empty value for "not set".
+            // Charts and shells often set a variable to an empty value instead of unsetting it.
             if !name.starts_with(PREFIX) || value.is_empty() || BUILD_TIME.contains(&name.as_str())
             {
                 continue;
             }
-            // One at a time, because envy's errors don't name the variable, and to report all of them. That works
-            // because each has a default.
+            // Errors of envy don't name the variable, so each variable is read by itself. This also reports all errors
+            // at once. It works because every setting has a default.
             match read([(name.clone(), value.clone())]) {
                 Ok(_) => known.push((name, value)),
                 Err(reason) if reason.starts_with("unknown field") => unknown.push(name),
@@ -135,7 +135,7 @@ impl Config {
             wrong.extend(
                 unknown
                     .iter()
-                    .map(|name| format!("{name}: no such setting")),
+                    .map(|name| format!("{name}: no such setting; remove it or correct its name")),
             );
         }
         if !wrong.is_empty() {
@@ -145,7 +145,7 @@ impl Config {
         Ok(Self { unknown, ..config })
     }
 
-    /// Each variable's name with its value, without secrets.
+    /// The name and value of each variable, without secrets.
     pub fn variables(&self) -> BTreeMap<String, String> {
         let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else {
             return BTreeMap::new();
@@ -161,7 +161,7 @@ impl Config {
     }
 }
 
-/// One `NAME=value` a line, without secrets.
+/// Writes one `NAME=value` per line, without secrets.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.variables()
@@ -174,7 +174,7 @@ fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Config,
     envy::prefixed(PREFIX)
         .from_iter(variables)
         .map_err(|error| {
-            // envy adds the value, which may hold a password, and the name without its prefix.
+            // envy appends the value, which may contain a password, and the name without its prefix.
             let reason = error.to_string();
             reason
                 .split(" while parsing value")
@@ -205,7 +205,7 @@ fn as_milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<
     serializer.serialize_u128(duration.as_millis())
 }
 
-/// What is written and read as text.
+/// Reads and writes a value as text.
 mod text {
     use std::str::FromStr;
 
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn without_variables_the_defaults_hold() {
+    fn uses_defaults_without_variables() {
         let config = config(
             &[("HOME", "/root"), ("WAYBILL_LOG_LEVEL", "")],
             Strictness::RefuseUnknown,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_override_them() {
+    fn variables_override_defaults() {
         let config = config(
             &[
                 ("WAYBILL_HTTP_ADDR", "0.0.0.0:80"),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_value_is_reported_by_its_variable() {
+    fn reports_every_invalid_value_with_its_variable() {
         let error = config(
             &[
                 ("WAYBILL_HTTP_ADDR", "localhost"),
@@ -289,7 +289,7 @@ mod tests {
         )
         .unwrap_err();
         let mut lines = error.lines();
-        assert_eq!(lines.next(), Some("wrong configuration:"));
+        assert_eq!(lines.next(), Some("invalid configuration:"));
         for (line, expected) in lines.by_ref().zip([
             "WAYBILL_HTTP_ADDR: invalid socket address syntax",
             "WAYBILL_DATABASE_URL: expected sqlite://PATH or postgres://",
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_variable_is_an_error_only_where_that_is_asked() {
+    fn rejects_unknown_variables_only_on_request() {
         let variables = [
             ("WAYBILL_HTP_ADDR", "0.0.0.0:80"),
             ("WAYBILL_PORT", "tcp://10.43.0.9:80"),
@@ -324,12 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_build_reads_is_no_setting() {
+    fn ignores_variables_of_the_build() {
         assert!(config(&[("WAYBILL_COMMIT", "abc")], Strictness::RefuseUnknown).is_ok());
     }
 
     #[test]
-    fn what_is_printed_can_be_read_again_and_holds_no_password() {
+    fn prints_variables_without_passwords() {
         let config = config(
             &[(
                 "WAYBILL_DATABASE_URL",
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn each_variable_is_documented() {
+    fn documents_every_variable() {
         let table = include_str!("../docs/service.md");
         for (name, default) in Config::default().variables() {
             let row = format!("| `{name}` | `{default}` |");

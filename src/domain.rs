@@ -1,4 +1,4 @@
-//! Deployments and their rules; no HTTP, no database.
+//! Deployments and their rules. This module depends on neither HTTP nor a database.
 
 mod deployment;
 mod query;
@@ -7,5 +7,5 @@ mod text;
 
 pub use deployment::{Change, Deployment, NewDeployment, Refusal};
 pub use query::{Limit, Page, Query};
-pub use status::Status;
+pub use status::{InitialStatus, Status};
 pub use text::{Actor, Commit, IdempotencyKey, ImageDigest, Invalid, Name, Version};

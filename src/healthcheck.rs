@@ -1,4 +1,4 @@
-//! `waybill healthcheck`: for probes that run a command, as the image has no shell and no curl.
+//! `waybill healthcheck`, for probes that run a command. The image contains neither a shell nor curl.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the service at `address` whether it is ready.
+/// Checks whether the service that listens on `address` is ready. Fails if it isn't or doesn't answer.
 pub fn run(address: SocketAddr) -> anyhow::Result<()> {
     let address = reachable(address);
     let status =
-        ready_status(address).with_context(|| format!("no answer from http://{address}/ready"))?;
+        ready_status(address).with_context(|| format!("no answer from http://{address}/ready; check that the service runs and that WAYBILL_HTTP_ADDR is its address"))?;
     if status != "200" {
         bail!("http://{address}/ready answered {status}");
     }
@@ -29,10 +29,10 @@ fn ready_status(address: SocketAddr) -> anyhow::Result<String> {
         .split(' ')
         .nth(1)
         .map(str::to_owned)
-        .context("it does not speak HTTP")
+        .context("the response is not HTTP")
 }
 
-/// A service that listens on every address is reached on the loopback one.
+/// The address to connect to: the loopback address if the service listens on all addresses.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_address_is_asked_on_the_loopback_one() {
+    fn uses_the_loopback_address_of_a_wildcard() {
         let asked = |address: &str| reachable(address.parse().unwrap()).to_string();
         assert_eq!(asked("0.0.0.0:8080"), "127.0.0.1:8080");
         assert_eq!(asked("[::]:8080"), "[::1]:8080");

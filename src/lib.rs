@@ -1,7 +1,7 @@
-//! The deployment ledger.
+//! Waybill, a ledger of deployments.
 //!
-//! `http` → `domain` ← `store`: the [domain] knows neither HTTP nor databases, only [store] knows diesel, only [http]
-//! knows axum, and [app] wires them together.
+//! [http] and [store] both depend on [domain], which depends on neither. Only [store] uses diesel, and only [http] uses
+//! axum. [app] connects them.
 
 pub mod app;
 pub mod build;

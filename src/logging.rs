@@ -1,4 +1,4 @@
-//! Structured logs on standard output.
+//! Structured logging to standard output.
 
 use std::io::IsTerminal;
 
@@ -8,20 +8,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::Config;
 
-/// How a log line is written.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line for programs.
     Json,
 }
 
-/// Starts logging for the whole process, and says what the configuration was too new or too mistyped for.
+/// Starts logging for the whole process and warns about unknown settings.
 pub fn init(config: &Config) {
     let lines = fmt().with_max_level(config.log_level);
-    // The only error is that a logger is set already: then that one stays.
+    // This fails only if a logger is already set, which then remains.
     let _ = match config.log_format {
         Format::Text => lines
             .with_ansi(std::io::stdout().is_terminal())
@@ -35,6 +35,6 @@ pub fn init(config: &Config) {
             .try_init(),
     };
     for variable in &config.unknown {
-        tracing::warn!(%variable, "unknown environment variable ignored");
+        tracing::warn!(%variable, "ignored an unknown environment variable");
     }
 }

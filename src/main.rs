@@ -1,4 +1,4 @@
-//! The `waybill` command: picks the mode, loads the configuration, and hands over to the library.
+//! The command line of `waybill`.
 
 use std::process::ExitCode;
 
@@ -6,9 +6,9 @@ use clap::{Parser, Subcommand};
 use waybill::config::{Config, Strictness};
 use waybill::{app, build, healthcheck, logging};
 
-/// A ledger of deployments: what runs where, since when, from which commit.
+/// A ledger of deployments. It records what runs where, since when and from which commit.
 ///
-/// Configured by WAYBILL_* environment variables; `waybill check-config` lists them with their values.
+/// Set WAYBILL_* environment variables to configure it. `waybill check-config` lists them with their values.
 #[derive(Parser)]
 #[command(name = "waybill", version = build::VERSION)]
 struct Cli {
@@ -18,13 +18,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Mode {
-    /// Answer requests until SIGTERM or SIGINT (the default)
+    /// Serve the HTTP API until SIGTERM or SIGINT (default)
     Serve,
-    /// Bring the database's schema up to date, and end
+    /// Create or update the tables in the database
     Migrate,
-    /// Check the configuration, print it, and end
+    /// Check the configuration and print it
     CheckConfig,
-    /// Ask the running service whether it is ready: 0 is yes
+    /// Check whether the running service is ready (exit code 0)
     Healthcheck,
 }
 
@@ -52,7 +52,7 @@ fn run(mode: Mode) -> anyhow::Result<()> {
     }
 }
 
-/// What every mode that works on the database begins with.
+/// Reads the configuration and starts logging.
 fn start() -> anyhow::Result<Config> {
     let config = Config::from_env(Strictness::WarnOfUnknown)?;
     logging::init(&config);

@@ -1,4 +1,4 @@
-//! Keeps the ledger in SQLite or PostgreSQL. The only module that knows diesel.
+//! Stores the ledger in SQLite or PostgreSQL. Only this module uses diesel.
 
 mod connection;
 mod deployments;
@@ -19,29 +19,29 @@ pub use connection::DatabaseUrl;
 pub use deployments::Created;
 pub use migrations::migrate;
 
-/// Why the ledger didn't do what was asked.
+/// The reason why an operation on the ledger failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such deployment.
+    /// The deployment doesn't exist.
     #[error("there is no deployment {0}")]
     NotFound(Uuid),
-    /// The deployment's rules forbid it.
+    /// The rules for deployments forbid the change.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Somebody else kept changing the same deployment.
-    #[error("the deployment is being changed by somebody else")]
+    /// Other requests kept changing the same deployment.
+    #[error("other requests are changing the deployment at the same time; try again")]
     Contended,
-    /// The idempotency key stands for another request.
-    #[error("the Idempotency-Key was used with another request")]
+    /// The idempotency key belongs to a different request.
+    #[error("the Idempotency-Key was already used for a different request; use a new key")]
     KeyReused,
-    /// The database doesn't answer, or not now.
+    /// The database can't serve the request at the moment.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// The schema lacks migrations.
-    #[error("the database's schema lacks migrations: {0}")]
+    /// The schema of the database lacks migrations.
+    #[error("the database lacks the migrations {0}; run `waybill migrate`")]
     Outdated(String),
-    /// A defect in this program or in what the database holds.
-    #[error("the database holds or was asked something wrong: {0}")]
+    /// A defect in this program or in the data in the database.
+    #[error("invalid data or an invalid statement: {0}")]
     Internal(String),
 }
 
@@ -50,8 +50,8 @@ impl From<diesel::result::Error> for Error {
         use diesel::result::DatabaseErrorKind as Kind;
         use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
         match error {
-            // What has no kind of its own is about the server's state, not about our statement: shutting down, locked,
-            // read-only, disk full, statement time-out, schema not there yet.
+            // Errors of kind `Unknown` concern the state of the server and not the statement: it shuts down, it is locked
+            // or read-only, its disk is full, the statement timed out, or the schema doesn't exist yet.
             DatabaseError(
                 Kind::Unknown
                 | Kind::ClosedConnection
@@ -65,7 +65,7 @@ impl From<diesel::result::Error> for Error {
     }
 }
 
-/// The ledger's database.
+/// The database of the ledger.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool<Manager>,
@@ -73,19 +73,19 @@ pub struct Store {
     timeout: Duration,
 }
 
-/// How the connection pool is used.
+/// The state of the connection pool.
 #[derive(Debug, Clone, Copy)]
 pub struct PoolState {
-    /// Connections that serve a request.
+    /// The number of connections that serve a request.
     pub busy: u32,
-    /// Connections that wait for one.
+    /// The number of connections that are unused.
     pub idle: u32,
-    /// The most there can be.
+    /// The maximum number of connections.
     pub max: u32,
 }
 
 impl Store {
-    /// A store on the database at `url`. Connects when first needed, so the database may come up later.
+    /// A store on the database at `url`. It connects in the background, so the database may start later.
     pub fn new(url: DatabaseUrl, size: u32, timeout: Duration) -> Self {
         let pool = Pool::builder()
             .max_size(size)
@@ -100,12 +100,12 @@ impl Store {
         }
     }
 
-    /// Whether the database answers, and has every migration this program knows.
+    /// Checks that the database answers and has every migration that this program knows.
     pub async fn check(&self) -> Result<(), Error> {
         self.run(migrations::check).await
     }
 
-    /// How the connection pool is used right now.
+    /// The current state of the connection pool.
     pub fn pool_state(&self) -> PoolState {
         let state = self.pool.state();
         PoolState {
@@ -115,8 +115,8 @@ impl Store {
         }
     }
 
-    /// Runs `work` with a connection, on a thread that may block. Waiting for a connection happens here, as a task, so
-    /// that there are never more blocked threads than connections.
+    /// Runs `work` with a connection on a thread that may block. The task waits for a connection before it takes a thread,
+    /// so there are never more blocked threads than connections.
     async fn run<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -124,11 +124,11 @@ impl Store {
     {
         let permit = tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned())
             .await
-            .map_err(|_| Error::Unavailable("all connections are busy".to_owned()))?
+            .map_err(|_| Error::Unavailable("all connections are in use".to_owned()))?
             .map_err(|error| Error::Internal(error.to_string()))?;
         let pool = self.pool.clone();
         tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the request: the connection stays busy when the client has gone.
+            // The thread holds the permit, because the connection remains in use if the client disconnects.
             let _permit = permit;
             work(
                 &mut *pool
@@ -141,12 +141,12 @@ impl Store {
     }
 }
 
-/// Failed attempts to connect: r2d2 retries, so each is only worth a warning.
+/// Logs a failed attempt to connect as a warning, because r2d2 retries.
 #[derive(Debug)]
 struct LogErrors;
 
 impl<E: std::error::Error> r2d2::HandleError<E> for LogErrors {
     fn handle_error(&self, error: E) {
-        tracing::warn!(%error, "database connection failed");
+        tracing::warn!(%error, "failed to connect to the database");
     }
 }

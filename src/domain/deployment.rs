@@ -3,117 +3,118 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Actor, Commit, ImageDigest, Name, Status, Version};
+use super::{Actor, Commit, ImageDigest, InitialStatus, Name, Status, Version};
 
-/// One version of one application put into one environment.
+/// The deployment of one version of an application to one environment.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub struct Deployment {
-    /// UUIDv7, so a later deployment has a greater one.
+    /// The identifier of the deployment, a UUIDv7. Later deployments have greater identifiers.
     pub id: Uuid,
-    /// What is deployed.
+    /// The application that is deployed.
     pub application: Name,
-    /// Where.
+    /// The environment that receives the application.
     pub environment: Name,
-    /// In which version.
+    /// The version that is deployed.
     pub version: Version,
-    /// The commit the image was built from.
+    /// The Git commit that the image was built from.
     pub commit: Commit,
-    /// The image.
+    /// The digest of the container image.
     pub image_digest: ImageDigest,
-    /// Where it stands.
+    /// The current status of the deployment.
     pub status: Status,
-    /// Who or what deploys.
+    /// The person or program that deploys.
     pub actor: Actor,
-    /// When it was recorded.
+    /// The time at which the deployment was recorded.
     pub started_at: DateTime<Utc>,
-    /// When its roll-out first came to an end, good or bad.
+    /// The time at which the roll-out first ended, with or without success. It is `null` until then.
+    #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
 }
 
 /// A deployment to record.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of `Deployment`")]
 pub struct NewDeployment {
+    /// The application that is deployed.
     pub application: Name,
+    /// The environment that receives the application.
     pub environment: Name,
+    /// The version that is deployed.
     pub version: Version,
+    /// The Git commit that the image was built from.
     pub commit: Commit,
+    /// The digest of the container image.
     pub image_digest: ImageDigest,
-    /// `pending` or `progressing`.
-    #[serde(default = "pending")]
-    pub status: Status,
+    /// The status to begin with. The default is `pending`.
+    #[serde(default)]
+    #[schema(default = "pending")]
+    pub status: InitialStatus,
+    /// The person or program that deploys.
     pub actor: Actor,
 }
 
-/// What to change of a deployment; what is absent stays.
+/// A change to a deployment. Fields that are absent keep their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Change {
-    /// The next status.
-    #[serde(deserialize_with = "present")]
+    /// The new status. It must be able to follow the current one.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub status: Option<Status>,
-    /// A correction, until the roll-out has ended.
-    #[serde(deserialize_with = "present")]
+    /// The corrected version. Corrections are possible until the roll-out ends.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub version: Option<Version>,
-    /// A correction, until the roll-out has ended.
-    #[serde(deserialize_with = "present")]
+    /// The corrected commit. Corrections are possible until the roll-out ends.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub commit: Option<Commit>,
-    /// A correction, until the roll-out has ended.
-    #[serde(deserialize_with = "present")]
+    /// The corrected image digest. Corrections are possible until the roll-out ends.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub image_digest: Option<ImageDigest>,
-    /// A correction, until the roll-out has ended.
-    #[serde(deserialize_with = "present")]
+    /// The corrected actor. Corrections are possible until the roll-out ends.
+    #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub actor: Option<Actor>,
 }
 
-/// Why a deployment can't be recorded or changed as asked.
+/// The reason why a deployment can't be changed as requested.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Deployments don't begin in that status.
-    #[error("a deployment begins as pending or progressing, not as {0}")]
-    Beginning(Status),
-    /// That status doesn't follow.
+    /// The requested status can't follow the current one.
     #[error("a deployment that is {from} cannot become {to}; it can become {}", list(from.next()))]
     Transition {
-        /// Where it stands.
+        /// The current status.
         from: Status,
-        /// What was asked.
+        /// The requested status.
         to: Status,
     },
-    /// The record is history.
+    /// The roll-out has ended, so the record can no longer be corrected.
     #[error(
-        "the roll-out has ended, so what was deployed can no longer be corrected; record a new deployment"
+        "the roll-out has ended, so the record can no longer be corrected; record a new deployment"
     )]
     Ended,
 }
 
 impl Deployment {
-    /// Records that a deployment begins now.
-    pub fn begin(new: NewDeployment) -> Result<Self, Refusal> {
-        if !matches!(new.status, Status::Pending | Status::Progressing) {
-            return Err(Refusal::Beginning(new.status));
-        }
-        Ok(Self {
+    /// A deployment that begins now.
+    pub fn begin(new: NewDeployment) -> Self {
+        Self {
             id: Uuid::now_v7(),
             application: new.application,
             environment: new.environment,
             version: new.version,
             commit: new.commit,
             image_digest: new.image_digest,
-            status: new.status,
+            status: new.status.into(),
             actor: new.actor,
             started_at: now(),
             finished_at: None,
-        })
+        }
     }
 
-    /// The deployment after `change`. What already is as asked needs no permission, so a change can be repeated.
+    /// The deployment after `change`. A change that has already been made is accepted, so a client can repeat a request.
     pub fn changed(self, change: Change) -> Result<Self, Refusal> {
         let before = self.clone();
         let status = change.status.unwrap_or(self.status);
@@ -135,7 +136,7 @@ impl Deployment {
         }
         let finished_at = before
             .finished_at
-            // A clock may be set back, but nothing ends before it began.
+            // The clock may have been set back, but a deployment can't end before it began.
             .or_else(|| status.ends_rollout().then(|| now().max(before.started_at)));
         Ok(Self {
             status,
@@ -145,16 +146,12 @@ impl Deployment {
     }
 }
 
-/// To the millisecond: what every database keeps.
+/// The current time, truncated to milliseconds, which both databases can store.
 fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
 }
 
-fn pending() -> Status {
-    Status::Pending
-}
-
-/// A value that may be absent but not `null`: nothing here can be taken away.
+/// Reads a field that may be absent but not `null`, because no field of a deployment can be removed.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -187,7 +184,7 @@ mod tests {
             "image_digest": format!("sha256:{}", "a1".repeat(32)),
             "actor": "bot",
         });
-        Deployment::begin(serde_json::from_value(new).unwrap()).unwrap()
+        Deployment::begin(serde_json::from_value(new).unwrap())
     }
 
     fn becoming(status: Status) -> Change {
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_once() {
+    fn keeps_the_time_of_its_first_end() {
         let healthy = deployment().changed(becoming(Status::Progressing)).unwrap();
         assert_eq!(healthy.finished_at, None);
         let healthy = healthy.changed(becoming(Status::Healthy)).unwrap();
@@ -228,14 +225,14 @@ mod tests {
     #[test]
     fn never_ends_before_it_began() {
         let mut deployment = deployment().changed(becoming(Status::Progressing)).unwrap();
-        // As when the clock was set back since.
+        // This simulates a clock that was set back.
         deployment.started_at += chrono::TimeDelta::hours(1);
         let healthy = deployment.changed(becoming(Status::Healthy)).unwrap();
         assert_eq!(healthy.finished_at, Some(healthy.started_at));
     }
 
     #[test]
-    fn skips_no_step() {
+    fn rejects_a_status_that_cannot_follow() {
         let refusal = deployment().changed(becoming(Status::Healthy)).unwrap_err();
         assert_eq!(
             refusal,
@@ -253,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn can_be_corrected_until_it_has_ended() {
+    fn can_be_corrected_until_the_rollout_ends() {
         let failed = deployment()
             .changed(version("v2"))
             .unwrap()
@@ -264,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_names_only_what_it_has() {
+    fn a_change_accepts_only_known_fields_with_values() {
         let parse = serde_json::from_value::<Change>;
         assert_eq!(parse(json!({})).unwrap(), Change::default());
         assert!(parse(json!({ "status": null })).is_err());

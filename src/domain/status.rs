@@ -3,26 +3,26 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Where a deployment stands.
+/// The status of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Announced; nothing has changed in the environment yet.
+    /// The deployment is announced. The environment has not changed yet.
     Pending,
-    /// The environment is changing to it.
+    /// The environment is being changed.
     Progressing,
-    /// It runs as it should.
+    /// The deployed version works.
     Healthy,
-    /// It runs, but not as it should; it may recover.
+    /// The deployed version runs with faults and may recover.
     Degraded,
-    /// It will not come to run.
+    /// The roll-out failed.
     Failed,
-    /// Something else was put in its place because of it.
+    /// Another version replaced this one because of its faults.
     RolledBack,
 }
 
 impl Status {
-    /// All of them.
+    /// All statuses, in the order of their declaration.
     pub const ALL: [Self; 6] = [
         Self::Pending,
         Self::Progressing,
@@ -32,7 +32,7 @@ impl Status {
         Self::RolledBack,
     ];
 
-    /// The name in the API and in the database.
+    /// The name of the status in the API and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -44,7 +44,7 @@ impl Status {
         }
     }
 
-    /// The statuses that may follow this one.
+    /// The statuses that can follow this one.
     pub fn next(self) -> &'static [Self] {
         match self {
             Self::Pending => &[Self::Progressing, Self::Failed],
@@ -66,7 +66,7 @@ impl Status {
         }
     }
 
-    /// Whether the roll-out has come to its end, good or bad.
+    /// Whether this status ends the roll-out, with or without success.
     pub fn ends_rollout(self) -> bool {
         matches!(self, Self::Healthy | Self::Failed | Self::RolledBack)
     }
@@ -78,9 +78,48 @@ impl fmt::Display for Status {
     }
 }
 
+/// The status of a deployment when it is recorded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialStatus {
+    /// The deployment is announced. The environment has not changed yet.
+    #[default]
+    Pending,
+    /// The environment is being changed.
+    Progressing,
+}
+
+impl From<InitialStatus> for Status {
+    fn from(status: InitialStatus) -> Self {
+        match status {
+            InitialStatus::Pending => Self::Pending,
+            InitialStatus::Progressing => Self::Progressing,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde::de::DeserializeOwned;
+    use utoipa::PartialSchema;
+
     use super::*;
+
+    /// Checks that `T` accepts exactly the statuses that its schema lists.
+    fn assert_schema_matches<T: DeserializeOwned + PartialSchema>() {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let listed = schema["enum"].as_array().unwrap();
+        for name in Status::ALL.map(Status::as_str) {
+            let accepted = serde_json::from_value::<T>(name.into()).is_ok();
+            assert_eq!(accepted, listed.contains(&name.into()), "{schema}: {name}");
+        }
+    }
+
+    #[test]
+    fn each_type_accepts_what_its_schema_allows() {
+        assert_schema_matches::<Status>();
+        assert_schema_matches::<InitialStatus>();
+    }
 
     #[test]
     fn names_are_the_same_in_the_api_and_in_the_database() {
@@ -90,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_back_to_pending_and_nothing_follows_a_rollback() {
+    fn no_status_precedes_pending_or_follows_a_rollback() {
         assert!(
             Status::ALL
                 .iter()

@@ -1,12 +1,13 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Why a text is not a value of the type asked for.
+/// The reason why a text is not a valid value. It names what was expected.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {0}")]
 pub struct Invalid(pub(super) &'static str);
 
-/// A text that is checked once, where it enters.
+/// Declares a text type that is validated when it is constructed. The schema must accept the same texts as `$valid`; a
+/// test compares them.
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident: $expected:literal, $valid:expr, $schema:meta) => {
         $(#[$doc])*
@@ -33,8 +34,8 @@ macro_rules! text {
 }
 
 text! {
-    /// The name of an application or an environment.
-    Name: "a DNS label: at most 63 of a-z, 0-9 and '-', neither starting nor ending with '-'",
+    /// The name of an application or an environment, which is a DNS label.
+    Name: "a DNS label: 1 to 63 characters from a-z, 0-9 and '-' that neither start nor end with '-'",
     |text| {
         (1..=63).contains(&text.len())
             && text.bytes().all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-'))
@@ -45,8 +46,8 @@ text! {
 }
 
 text! {
-    /// A version: a release's name or an image tag.
-    Version: "at most 128 of A-Z, a-z, 0-9, '.', '_', '+' and '-', starting with a letter or a digit",
+    /// A version, such as the name of a release or an image tag.
+    Version: "1 to 128 characters from A-Z, a-z, 0-9, '.', '_', '+' and '-' that start with a letter or a digit",
     |text| {
         (1..=128).contains(&text.len())
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -56,15 +57,15 @@ text! {
 }
 
 text! {
-    /// A Git commit.
-    Commit: "a commit: 40 of 0-9 and a-f",
+    /// The full SHA-1 identifier of a Git commit.
+    Commit: "a commit: 40 characters from 0-9 and a-f",
     |text| lower_hex(text, 40),
     schema(pattern = "^[0-9a-f]{40}$", example = "1d7b4e0a3c5f60718293a4b5c6d7e8f901234567")
 }
 
 text! {
-    /// The digest of a container image.
-    ImageDigest: "an image digest: sha256: and 64 of 0-9 and a-f",
+    /// The SHA-256 digest of a container image.
+    ImageDigest: "an image digest: sha256: and 64 characters from 0-9 and a-f",
     |text| text.strip_prefix("sha256:").is_some_and(|hex| lower_hex(hex, 64)),
     schema(
         pattern = "^sha256:[0-9a-f]{64}$",
@@ -73,19 +74,25 @@ text! {
 }
 
 text! {
-    /// Who or what deploys.
-    Actor: "1 to 128 characters, no control characters, no space at either end",
+    /// The name of a person or program that deploys.
+    Actor: "1 to 128 characters without control characters and without white space at either end",
     |text| {
         (1..=128).contains(&text.chars().count()) && text.trim() == text && !text.contains(char::is_control)
     },
-    schema(min_length = 1, max_length = 128, example = "delivery-bot")
+    // The first class excludes control characters and Unicode white space, the second only control characters.
+    schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]([^\u0000-\u001f\u007f-\u009f]*[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000])?$",
+        example = "delivery-bot"
+    )
 }
 
 text! {
-    /// What makes a repeated request recognisable.
+    /// A key that the client chooses for a request, so that the service recognizes a repetition.
     IdempotencyKey: "1 to 255 visible ASCII characters",
     |text| (1..=255).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic()),
-    schema(min_length = 1, max_length = 255, example = "4f5b1c1e-run-17")
+    schema(min_length = 1, max_length = 255, pattern = "^[!-~]{1,255}$", example = "4f5b1c1e-run-17")
 }
 
 fn lower_hex(text: &str, length: usize) -> bool {
@@ -94,6 +101,9 @@ fn lower_hex(text: &str, length: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use regex::Regex;
+    use utoipa::PartialSchema;
+
     use super::*;
 
     fn accepts<T: TryFrom<String>>(text: &str) -> bool {
@@ -154,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_actor_is_one_line() {
+    fn an_actor_is_one_line_without_outer_space() {
         assert!(
             ["github-actions[bot]", "Jane Doe", "日本", &"é".repeat(128)]
                 .iter()
@@ -163,5 +173,58 @@ mod tests {
         for text in ["", " a", "a\nb", "a\0", &"a".repeat(129)] {
             assert!(!accepts::<Actor>(text), "{text:?}");
         }
+    }
+
+    /// Checks that `T` accepts exactly the texts that its schema allows. Each character is tried in three positions, which
+    /// covers every class in the patterns, and each length around the limits.
+    fn assert_schema_matches<T: TryFrom<String> + PartialSchema>(valid: &str) {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let pattern = Regex::new(schema["pattern"].as_str().unwrap()).unwrap();
+        let limit = |name: &str| schema[name].as_u64().map(|length| length as usize);
+        let (min, max) = (limit("minLength").unwrap_or(0), limit("maxLength"));
+        let allowed = |text: &str| {
+            let length = text.chars().count();
+            pattern.is_match(text) && length >= min && max.is_none_or(|max| length <= max)
+        };
+        let check = |text: &str| {
+            let (accepted, allowed) = (accepts::<T>(text), allowed(text));
+            assert_eq!(accepted, allowed, "{schema}: {text:?}");
+        };
+
+        assert!(accepts::<T>(valid), "{valid:?}");
+        assert!(
+            accepts::<T>(schema["example"].as_str().unwrap()),
+            "{schema}"
+        );
+        check("");
+        for length in 1..=300 {
+            check(&"a".repeat(length));
+            check(&"é".repeat(length));
+        }
+        let start = valid.chars().next().unwrap().len_utf8();
+        let end = valid.len() - valid.chars().next_back().unwrap().len_utf8();
+        for character in (0..=0x3100)
+            .chain(0xfe00..=0x1_0010)
+            .filter_map(char::from_u32)
+        {
+            check(&character.to_string());
+            check(&format!("{character}{}", &valid[start..]));
+            check(&format!("{}{character}", &valid[..end]));
+            check(&format!(
+                "{}{character}{}",
+                &valid[..end - 1],
+                &valid[end..]
+            ));
+        }
+    }
+
+    #[test]
+    fn each_type_accepts_what_its_schema_allows() {
+        assert_schema_matches::<Name>("way-bill");
+        assert_schema_matches::<Version>("v1.4.0");
+        assert_schema_matches::<Commit>(&"0f".repeat(20));
+        assert_schema_matches::<ImageDigest>(&format!("sha256:{}", "a1".repeat(32)));
+        assert_schema_matches::<Actor>("Jane Doe");
+        assert_schema_matches::<IdempotencyKey>("run-17");
     }
 }

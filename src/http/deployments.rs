@@ -1,4 +1,4 @@
-//! `/api/v1/deployments`
+//! The routes under `/api/v1/deployments`.
 
 use std::sync::Arc;
 
@@ -13,15 +13,23 @@ use super::extract::{IdempotencyKey, Json, Path, Query};
 use super::problem::Problem;
 use crate::domain::{self, Change, Deployment, NewDeployment, Page};
 
-/// List deployments, the newest first.
+/// List deployments, newest first.
+///
+/// All filters must match. To read the next page, send the `next_cursor` of this one as `cursor`.
 #[utoipa::path(
     get,
     path = "/api/v1/deployments",
+    operation_id = "listDeployments",
     tag = "deployments",
     params(domain::Query),
     responses(
-        (status = OK, body = Page),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = OK, body = Page, description = "A page of deployments."),
+        (
+            status = "default",
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The request failed. The problem explains why.",
+        ),
     ),
 )]
 pub(super) async fn list(
@@ -31,26 +39,40 @@ pub(super) async fn list(
     Ok(axum::Json(api.store.list(query).await?))
 }
 
-/// Record that a deployment begins.
+/// Record a new deployment.
+///
+/// With an `Idempotency-Key` a client can safely repeat the request after a time-out or a lost connection.
 #[utoipa::path(
     post,
     path = "/api/v1/deployments",
+    operation_id = "createDeployment",
     tag = "deployments",
     params((
-        "Idempotency-Key" = Option<domain::IdempotencyKey>, Header,
-        description = "Makes repeating the request safe, for a day: it is done once, and answered the same again",
+        "Idempotency-Key" = inline(Option<domain::IdempotencyKey>), Header, nullable = false,
+        description = "A key that identifies the request. Requests with the same key within 24 hours record the \
+                       deployment only once and receive the same response.",
     )),
-    request_body = NewDeployment,
+    request_body(content = NewDeployment, description = "The deployment to record."),
     responses(
         (
             status = CREATED,
             body = Deployment,
+            description = "The deployment was recorded.",
             headers(
-                ("location" = String, description = "The deployment's path"),
-                ("idempotency-replayed" = bool, description = "There, and `true`, when an earlier request did it"),
+                ("location" = String, description = "The path of the deployment."),
+                (
+                    "idempotency-replayed" = bool,
+                    description = "The value is `true` if an earlier request with the same key recorded the deployment. \
+                                   Otherwise the header is absent."
+                ),
             ),
         ),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (
+            status = "default",
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The request failed. The problem explains why.",
+        ),
     ),
 )]
 pub(super) async fn create(
@@ -74,15 +96,21 @@ pub(super) async fn create(
     ))
 }
 
-/// Read one deployment.
+/// Read a deployment.
 #[utoipa::path(
     get,
     path = "/api/v1/deployments/{id}",
+    operation_id = "readDeployment",
     tag = "deployments",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The identifier of the deployment.")),
     responses(
-        (status = OK, body = Deployment),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = OK, body = Deployment, description = "The deployment."),
+        (
+            status = "default",
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The request failed. The problem explains why.",
+        ),
     ),
 )]
 pub(super) async fn read(
@@ -92,16 +120,28 @@ pub(super) async fn read(
     Ok(axum::Json(api.store.read(id).await?))
 }
 
-/// Change a deployment's status, or correct what was recorded of it.
+/// Change the status of a deployment or correct its record.
+///
+/// Fields that are absent from the body keep their values. The status must be able to follow the current one. The other
+/// fields can be corrected until the roll-out ends.
 #[utoipa::path(
     patch,
     path = "/api/v1/deployments/{id}",
+    operation_id = "updateDeployment",
     tag = "deployments",
-    params(("id" = Uuid, Path)),
-    request_body(content((Change = "application/json"), (Change = "application/merge-patch+json"))),
+    params(("id" = Uuid, Path, description = "The identifier of the deployment.")),
+    request_body(
+        content((Change = "application/json"), (Change = "application/merge-patch+json")),
+        description = "The fields to change.",
+    ),
     responses(
-        (status = OK, body = Deployment),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = OK, body = Deployment, description = "The deployment after the change."),
+        (
+            status = "default",
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The request failed. The problem explains why.",
+        ),
     ),
 )]
 pub(super) async fn update(
@@ -112,15 +152,21 @@ pub(super) async fn update(
     Ok(axum::Json(api.store.update(id, change).await?))
 }
 
-/// Remove a deployment from the ledger.
+/// Delete a deployment from the ledger.
 #[utoipa::path(
     delete,
     path = "/api/v1/deployments/{id}",
+    operation_id = "deleteDeployment",
     tag = "deployments",
-    params(("id" = Uuid, Path)),
+    params(("id" = Uuid, Path, description = "The identifier of the deployment.")),
     responses(
-        (status = NO_CONTENT),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = NO_CONTENT, description = "The deployment was deleted."),
+        (
+            status = "default",
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The request failed. The problem explains why.",
+        ),
     ),
 )]
 pub(super) async fn delete(

@@ -1,4 +1,4 @@
-//! axum's extractors, with problems as their rejections.
+//! The extractors of axum with [Problem] as their rejection.
 
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::http::StatusCode;
@@ -19,7 +19,7 @@ pub(super) struct Path<T>(pub(super) T);
 #[from_request(via(axum::extract::Query), rejection(Problem))]
 pub(super) struct Query<T>(pub(super) T);
 
-/// The `Idempotency-Key` header, if there is one.
+/// The optional `Idempotency-Key` header.
 pub(super) struct IdempotencyKey(pub(super) Option<domain::IdempotencyKey>);
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
@@ -29,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
         let Some(value) = parts.headers.get("idempotency-key") else {
             return Ok(Self(None));
         };
-        // What isn't ASCII becomes something that isn't a key either.
+        // Invalid UTF-8 becomes U+FFFD, which isn't valid in a key.
         let key = String::from_utf8_lossy(value.as_bytes())
             .into_owned()
             .try_into();

@@ -1,4 +1,4 @@
-//! `/metrics`, and what is counted.
+//! The metrics of the service and the route `/metrics`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -39,7 +39,7 @@ struct PoolLabels {
     state: &'static str,
 }
 
-/// The service's metrics.
+/// The metrics of the service.
 pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
@@ -54,7 +54,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("waybill");
         registry.register(
             "build",
-            "What the service was built from",
+            "The source that the service was built from",
             Info::new([
                 ("version", build::VERSION),
                 ("commit", build::COMMIT),
@@ -64,20 +64,20 @@ impl Metrics {
 
         let http = registry.sub_registry_with_prefix("http");
         let requests = Family::default();
-        http.register("requests", "Requests answered", requests.clone());
-        // From 1 ms to 8 s.
+        http.register("requests", "Number of answered requests", requests.clone());
+        // The buckets range from 1 ms to 8 s.
         let buckets: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let duration = Family::new_with_constructor(buckets);
         http.register_with_unit(
             "request_duration",
-            "Time to answer a request",
+            "Time from receiving a request to answering it",
             Unit::Seconds,
             duration.clone(),
         );
         let in_flight = Gauge::default();
         http.register(
             "requests_in_flight",
-            "Requests being answered",
+            "Number of requests in progress",
             in_flight.clone(),
         );
 
@@ -85,13 +85,13 @@ impl Metrics {
         let connections = Family::default();
         database.register(
             "connections",
-            "Connections of the pool, by what they do",
+            "Number of database connections by state",
             connections.clone(),
         );
         let max_connections = Gauge::default();
         database.register(
             "connections_max",
-            "Most connections that the pool may have",
+            "Maximum number of database connections",
             max_connections.clone(),
         );
 
@@ -105,7 +105,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request as being answered until the result is dropped, also when the client goes away in between.
+    /// Counts a request as in progress until the result is dropped. This also happens if the client disconnects.
     pub(super) fn request_begins(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -155,19 +155,30 @@ impl Drop for InFlight {
     }
 }
 
-/// The service's metrics, for Prometheus.
+/// Read the metrics of the service.
+///
+/// The format is OpenMetrics text, which Prometheus reads.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "platform",
-    responses((status = OK, body = String, content_type = "application/openmetrics-text")),
+    operation_id = "readMetrics",
+    responses(
+        (status = OK, body = String, content_type = "application/openmetrics-text", description = "The metrics."),
+        (
+            status = INTERNAL_SERVER_ERROR,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The metrics could not be written.",
+        ),
+    ),
 )]
 pub(super) async fn scrape(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, Problem> {
     let text = api
         .metrics
         .encode(api.store.pool_state())
         .map_err(|error| {
-            tracing::error!(%error, "cannot write the metrics");
+            tracing::error!(%error, "failed to write the metrics");
             Problem::internal()
         })?;
     Ok((

@@ -1,4 +1,4 @@
-//! What happens around every request.
+//! Middleware that handles every request.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::problem::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The route of what matches none: a label must not take whatever value a client thinks of.
+/// The route label of a request that matches no route. Labels must not take arbitrary values from clients.
 const NO_ROUTE: &str = "<none>";
 
-/// Gives the request an id, logs it, counts it.
+/// Assigns an ID to the request, logs it and counts it.
 pub(super) async fn observe(
     State(api): State<Arc<Api>>,
     mut request: Request,
@@ -48,7 +48,7 @@ pub(super) async fn observe(
     api.metrics.request_ends(method, route, status, duration);
     let milliseconds = duration.as_micros() as f64 / 1000.0;
     span.in_scope(|| {
-        // What the platform asks every few seconds would drown the rest.
+        // Probes and scrapes arrive every few seconds, so they are logged only when they fail.
         if route.starts_with("/api") || status >= 400 {
             tracing::info!(status, route, milliseconds, "answered");
         } else {
@@ -58,7 +58,7 @@ pub(super) async fn observe(
     response
 }
 
-/// Ends a request that takes too long.
+/// Aborts a request that takes longer than the limit.
 pub(super) async fn limit_time(
     State(api): State<Arc<Api>>,
     request: Request,
@@ -89,19 +89,19 @@ pub(super) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
     Problem::internal().into_response()
 }
 
-/// The client's id if it is fit for a log, else a new one.
+/// The ID that the client sent, or a new one if that ID is not safe to log.
 fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
-    let fit = |id: &&HeaderValue| {
+    let is_safe = |id: &&HeaderValue| {
         (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    match given.filter(fit) {
+    match given.filter(is_safe) {
         Some(id) => id.clone(),
         None => HeaderValue::try_from(Uuid::now_v7().to_string())
             .unwrap_or(HeaderValue::from_static("none")),
     }
 }
 
-/// The method as a label.
+/// The method as a label. Methods that HTTP doesn't define become `other`.
 fn known(method: &Method) -> &'static str {
     const KNOWN: [Method; 7] = [
         Method::GET,
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_id_that_could_forge_a_log_line_is_replaced() {
+    fn replaces_a_request_id_that_could_forge_a_log_line() {
         let given = |id: &'static str| request_id(Some(&HeaderValue::from_static(id)));
         assert_eq!(given("4f5b-1c1e"), "4f5b-1c1e");
         assert_ne!(given("a b"), "a b");
@@ -134,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn an_invented_method_is_no_label() {
+    fn labels_an_unknown_method_as_other() {
         assert_eq!(known(&Method::PATCH), "PATCH");
         assert_eq!(known(&Method::from_bytes(b"BREW").unwrap()), "other");
     }
 
     #[test]
-    fn a_panic_is_answered_without_its_message() {
+    fn answers_a_panic_without_its_message() {
         let response = answer_panic(Box::new("secret"));
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(

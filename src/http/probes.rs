@@ -1,4 +1,4 @@
-//! What the platform asks: `/health`, `/ready`, `/version`.
+//! The routes for probes and operators: `/health`, `/ready` and `/version`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,30 +13,55 @@ use super::Api;
 use super::problem::Problem;
 use crate::build;
 
-/// How the service is.
+/// The result of `/health`.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Condition {
-    /// In one word.
+pub(super) struct Health {
+    /// The status of the process, which is always `ok`.
+    #[schema(pattern = "^ok$", example = "ok")]
     status: &'static str,
 }
 
-/// Whether the process works. Says nothing about the database: restarting the service wouldn't mend that.
-#[utoipa::path(get, path = "/health", tag = "platform", responses((status = OK, body = Condition)))]
-pub(super) async fn health() -> Json<Condition> {
-    Json(Condition { status: "ok" })
+/// Check whether the process works.
+///
+/// The result doesn't depend on the database, because restarting the service wouldn't repair the database.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "readHealth",
+    tag = "platform",
+    responses((status = OK, body = Health, description = "The process works.")),
+)]
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "ok" })
 }
 
-/// Whether requests should be sent here.
+/// The result of `/ready` if the service is ready.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    /// The readiness of the service, which is always `ready`. A service that isn't ready answers with a problem.
+    #[schema(pattern = "^ready$", example = "ready")]
+    status: &'static str,
+}
+
+/// Check whether the service can handle requests.
+///
+/// The service is ready if its database answers and has every migration, and if it isn't shutting down.
 #[utoipa::path(
     get,
     path = "/ready",
+    operation_id = "readReadiness",
     tag = "platform",
     responses(
-        (status = OK, body = Condition),
-        (status = SERVICE_UNAVAILABLE, body = Problem, content_type = "application/problem+json"),
+        (status = OK, body = Readiness, description = "The service is ready."),
+        (
+            status = SERVICE_UNAVAILABLE,
+            body = Problem,
+            content_type = "application/problem+json",
+            description = "The service is not ready. The problem explains why.",
+        ),
     ),
 )]
-pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Condition>, Problem> {
+pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Readiness>, Problem> {
     let not_ready = |reason: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason);
     if api.stopping.load(Ordering::Relaxed) {
         return Err(not_ready("the service is stopping".to_owned()));
@@ -45,24 +70,33 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Condition>
         .check()
         .await
         .map_err(|error| not_ready(error.to_string()))?;
-    Ok(Json(Condition { status: "ready" }))
+    Ok(Json(Readiness { status: "ready" }))
 }
 
-/// What the service was built from.
+/// The source that the service was built from.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Version {
-    /// The release of the service.
+pub(super) struct BuildInfo {
+    /// The version of the service.
+    #[schema(example = "0.1.0")]
     version: &'static str,
-    /// The commit, or `unknown`.
+    /// The Git commit, or `unknown`.
+    #[schema(example = "1d7b4e0a3c5f60718293a4b5c6d7e8f901234567")]
     commit: &'static str,
-    /// The commit's time, or `unknown`.
+    /// The time of the commit, or `unknown`.
+    #[schema(example = "2026-11-24T09:30:00Z")]
     built_at: &'static str,
 }
 
-/// What the service was built from.
-#[utoipa::path(get, path = "/version", tag = "platform", responses((status = OK, body = Version)))]
-pub(super) async fn version() -> Json<Version> {
-    Json(Version {
+/// Read which source the service was built from.
+#[utoipa::path(
+    get,
+    path = "/version",
+    operation_id = "readVersion",
+    tag = "platform",
+    responses((status = OK, body = BuildInfo, description = "The version, commit and time of the source.")),
+)]
+pub(super) async fn version() -> Json<BuildInfo> {
+    Json(BuildInfo {
         version: build::VERSION,
         commit: build::COMMIT,
         built_at: build::BUILT_AT,

@@ -8,19 +8,19 @@ use utoipa::ToSchema;
 
 use crate::store::Error;
 
-/// Seconds until a request may succeed that couldn't be served now.
+/// The number of seconds after which a client should repeat a request that failed temporarily.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
-/// An error as RFC 9457 has it. Its type is the default one, `about:blank`: the status says what kind it is.
+/// An error in the format of RFC 9457. Its type is the default one, `about:blank`, so the status identifies the problem.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// The status in words.
+    /// The reason phrase of the HTTP status.
     #[schema(example = "Not Found")]
     title: &'static str,
-    /// The response's status.
-    #[schema(example = 404)]
+    /// The HTTP status of the response.
+    #[schema(example = 404, minimum = 400, maximum = 599)]
     status: u16,
-    /// What happened, to what, and what to do.
+    /// An explanation of what went wrong.
     detail: String,
 }
 
@@ -33,11 +33,11 @@ impl Problem {
         }
     }
 
-    /// What the client isn't told more about; whoever makes one logs the cause.
+    /// An internal error. The client doesn't learn the cause, so the caller must log it.
     pub(super) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "a defect of the service; its log says more under this x-request-id",
+            "internal error; the log of the service has the details for this x-request-id",
         )
     }
 }
@@ -62,15 +62,13 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
-            Error::Refused(crate::domain::Refusal::Beginning(_)) | Error::KeyReused => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Refused(_) | Error::Contended => StatusCode::CONFLICT,
             Error::Unavailable(_) | Error::Outdated(_) => {
-                tracing::warn!(%error, "database unavailable");
+                tracing::warn!(%error, "database is unavailable");
                 return Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the database is not available; try again later",
+                    "the database is unavailable; try again later",
                 );
             }
             Error::Internal(_) => {

@@ -8,13 +8,13 @@ use diesel::r2d2::{Error, R2D2Connection};
 use diesel::{Connection, ConnectionResult, PgConnection, QueryResult, SqliteConnection};
 use serde::{Deserialize, Serialize};
 
-/// Which database, and where.
+/// The kind and location of the database.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum DatabaseUrl {
-    /// A file, created when it isn't there.
+    /// An SQLite file, which is created if it doesn't exist.
     Sqlite(PathBuf),
-    /// A server, by libpq's URL.
+    /// A connection URL for libpq.
     Postgres(String),
 }
 
@@ -23,8 +23,10 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         match url.split_once("://") {
-            // In memory, every connection would have a database of its own.
-            Some(("sqlite", ":memory:")) => Err("a database in memory can't be shared; use a file"),
+            // Each connection would have its own database in memory.
+            Some(("sqlite", ":memory:")) => {
+                Err("connections can't share a database in memory; use a file")
+            }
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
             _ => Err("expected sqlite://PATH or postgres://USER:PASSWORD@HOST/NAME"),
@@ -46,7 +48,7 @@ impl From<DatabaseUrl> for String {
     }
 }
 
-/// Without the password.
+/// Writes the URL without its password.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,14 +58,14 @@ impl fmt::Display for DatabaseUrl {
     }
 }
 
-/// Without the password.
+/// Writes the URL without its password.
 impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-/// The URL with its password, be it in the authority or a parameter, as `***`.
+/// Replaces the password in the authority or in a parameter with `***`.
 fn without_password(url: &str) -> String {
     let (rest, parameters) = url.split_once('?').unwrap_or((url, ""));
     let authority = rest.rsplit_once('@').and_then(|(login, place)| {
@@ -95,7 +97,8 @@ pub(crate) enum Database {
     Sqlite(SqliteConnection),
 }
 
-/// Makes connections for the pool. diesel's own manager would try each kind of database in turn and hide why none worked.
+/// Opens connections for the pool. The manager of diesel would try one kind of database after the other and hide the
+/// reason of a failure.
 pub(crate) struct Manager {
     url: DatabaseUrl,
     timeout: Duration,
@@ -118,8 +121,8 @@ impl Manager {
                 Ok(Database::Sqlite(connection))
             }
             DatabaseUrl::Postgres(url) => {
-                // Before libpq does: otherwise OpenSSL tidies up when the process exits, under the pool's threads,
-                // which are never waited for.
+                // This must precede libpq's own initialization. Otherwise OpenSSL frees its state when the process exits,
+                // while threads of the pool may still use it.
                 openssl_sys::init();
                 let mut connection =
                     PgConnection::establish(&with_network_timeouts(url, self.timeout))?;
@@ -151,8 +154,8 @@ impl r2d2::ManageConnection for Manager {
     }
 }
 
-/// Of connections that switch a new file to the write-ahead log at once, SQLite refuses some without waiting, because they
-/// could wait for each other (<https://sqlite.org/c3ref/busy_handler.html>). When one has, the others have nothing to switch.
+/// Switches the file to the write-ahead log. If several connections do this at the same time on a new file, SQLite rejects
+/// some of them without waiting to avoid a deadlock (<https://sqlite.org/c3ref/busy_handler.html>), so they retry.
 fn use_write_ahead_log(connection: &mut SqliteConnection, timeout: Duration) -> QueryResult<()> {
     let started = Instant::now();
     loop {
@@ -165,13 +168,13 @@ fn use_write_ahead_log(connection: &mut SqliteConnection, timeout: Duration) -> 
     }
 }
 
-/// diesel has no kind for SQLITE_BUSY, only SQLite's words.
+/// Whether SQLite reported SQLITE_BUSY. diesel has no error kind for it and provides only the message.
 fn is_locked(error: &diesel::result::Error) -> bool {
     use diesel::result::Error::DatabaseError;
     matches!(error, DatabaseError(_, info) if info.message() == "database is locked")
 }
 
-/// By default libpq waits for a server that has vanished for as long as TCP does: a quarter of an hour.
+/// Adds time-outs to the URL. Without them libpq waits about 15 minutes for a server that has disappeared.
 fn with_network_timeouts(url: &str, timeout: Duration) -> String {
     let mut url = url.to_owned();
     for (parameter, value) in [
@@ -198,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_decides() {
+    fn the_scheme_selects_the_database() {
         assert_eq!(
             parse("sqlite://waybill.db"),
             DatabaseUrl::Sqlite("waybill.db".into())
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_can_be_opened_by_many_at_once() {
+    fn many_connections_can_open_a_new_file_at_once() {
         for _ in 0..50 {
             let folder = tempfile::tempdir().unwrap();
             let url = DatabaseUrl::Sqlite(folder.path().join("waybill.db"));
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_not_shown() {
+    fn hides_passwords() {
         for (url, shown) in [
             ("postgres://u:p@ss@db/ledger", "postgres://u:***@db/ledger"),
             (
@@ -259,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_url_says_about_timeouts_stays() {
+    fn keeps_timeouts_of_the_url() {
         let timeout = Duration::from_millis(1500);
         assert_eq!(
             with_network_timeouts("postgres://db/ledger", timeout),

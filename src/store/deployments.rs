@@ -10,23 +10,23 @@ use crate::domain::{
     Change, Deployment, IdempotencyKey, Invalid, NewDeployment, Page, Query, Status,
 };
 
-/// How long an Idempotency-Key is remembered.
+/// The time for which an Idempotency-Key is stored.
 const KEYS_LAST: TimeDelta = TimeDelta::days(1);
 
-/// How often a change is tried again when somebody else has changed the same deployment in between.
+/// The number of attempts to change a deployment that other requests change at the same time.
 const ATTEMPTS: usize = 5;
 
-/// What came of recording a deployment.
+/// The result of recording a deployment.
 #[derive(Debug)]
 pub struct Created {
-    /// As it was when it was recorded.
+    /// The deployment as it was recorded.
     pub deployment: Deployment,
-    /// Recorded by an earlier request with the same Idempotency-Key.
+    /// Whether an earlier request with the same Idempotency-Key recorded it.
     pub replayed: bool,
 }
 
 impl Store {
-    /// Records a deployment; with a `key`, once, however often it is asked.
+    /// Records a deployment. Requests with the same `key` record it only once.
     pub async fn create(
         &self,
         new: NewDeployment,
@@ -35,23 +35,23 @@ impl Store {
         self.run(move |connection| match key {
             Some(key) => create_once(connection, &new, key),
             None => Ok(Created {
-                deployment: insert(connection, Deployment::begin(new)?)?,
+                deployment: insert(connection, Deployment::begin(new))?,
                 replayed: false,
             }),
         })
         .await
     }
 
-    /// One deployment.
+    /// Reads one deployment.
     pub async fn read(&self, id: Uuid) -> Result<Deployment, Error> {
         self.run(move |connection| find(connection, id)).await
     }
 
-    /// The deployments that match, the newest first.
+    /// Lists the deployments that match, newest first.
     pub async fn list(&self, query: Query) -> Result<Page, Error> {
         self.run(move |connection| {
             let limit = query.limit.get() as usize;
-            // One more than asked tells whether there is a next page.
+            // One additional row shows whether there is a next page.
             let mut select = deployments::table
                 .order(deployments::id.desc())
                 .limit(limit as i64 + 1)
@@ -93,7 +93,7 @@ impl Store {
         .await
     }
 
-    /// Changes a deployment, as its rules allow.
+    /// Changes a deployment if its rules allow it.
     pub async fn update(&self, id: Uuid, change: Change) -> Result<Deployment, Error> {
         self.run(move |connection| {
             for _ in 0..ATTEMPTS {
@@ -108,7 +108,7 @@ impl Store {
         .await
     }
 
-    /// Removes a deployment.
+    /// Deletes a deployment.
     pub async fn delete(&self, id: Uuid) -> Result<(), Error> {
         self.run(move |connection| {
             match diesel::delete(deployments::table.find(id.to_string())).execute(connection)? {
@@ -135,8 +135,8 @@ fn insert(connection: &mut Database, deployment: Deployment) -> Result<Deploymen
     Ok(deployment)
 }
 
-/// Writes `after`, unless the deployment is no longer as `before`. This way needs no lock that only one of the databases
-/// has.
+/// Writes `after` if the deployment still equals `before`, and returns whether it did. This works without a lock, because
+/// the two databases have no kind of lock in common.
 fn replace(
     connection: &mut Database,
     before: Deployment,
@@ -164,14 +164,14 @@ fn create_once(
     let key = String::from(key);
     let request = json(new)?;
     let created = connection.transaction(|connection| {
-        // First a statement that writes, so that SQLite waits for its lock here: one that has read before it writes
-        // fails at once when another writer came in between.
+        // The first statement must write, so that SQLite waits for its write lock here. A transaction that reads before
+        // it writes fails immediately if another one wrote in the meantime.
         let expired = idempotency_keys::created_at.lt((Utc::now() - KEYS_LAST).naive_utc());
         diesel::delete(idempotency_keys::table.filter(expired)).execute(connection)?;
         if let Some(created) = replay(connection, &key, &request)? {
             return Ok(created);
         }
-        let deployment = insert(connection, Deployment::begin(new.clone())?)?;
+        let deployment = insert(connection, Deployment::begin(new.clone()))?;
         let answer = (
             idempotency_keys::key.eq(&key),
             idempotency_keys::request.eq(&request),
@@ -193,14 +193,14 @@ fn create_once(
         }
     });
     match created {
-        // PostgreSQL let the same request in twice, and the other one has ended first.
+        // Two requests with the same key ran at the same time on PostgreSQL, and the other one committed first.
         Err(Failure::Overtaken) => replay(connection, &key, &request)?.ok_or(Error::Contended),
         Err(Failure::Other(error)) => Err(error),
         Ok(created) => Ok(created),
     }
 }
 
-/// Why a transaction was rolled back.
+/// The reason why a transaction was rolled back.
 enum Failure {
     Overtaken,
     Other(Error),
@@ -212,7 +212,7 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-/// What was answered to the same request under this key before.
+/// The stored response to an earlier request with the same key.
 fn replay(connection: &mut Database, key: &str, request: &str) -> Result<Option<Created>, Error> {
     let found: Option<(String, String)> = idempotency_keys::table
         .find(key)
@@ -237,7 +237,7 @@ fn json(value: &impl serde::Serialize) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Internal(error.to_string()))
 }
 
-/// A deployment as both databases keep it.
+/// A deployment as both databases store it.
 #[derive(Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = deployments, treat_none_as_null = true)]
 struct Row {
@@ -270,14 +270,14 @@ impl From<Deployment> for Row {
     }
 }
 
-/// Fails on what another program has written, never on what this one has.
+/// Fails if another program wrote an invalid row.
 impl TryFrom<Row> for Deployment {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
         let id = row.id.clone();
         let invalid = |field: &str, reason: String| {
-            Error::Internal(format!("deployment {id}, {field}: {reason}"))
+            Error::Internal(format!("deployment {id} has an invalid {field}: {reason}"))
         };
         let text = |field: &'static str| {
             let invalid = &invalid;

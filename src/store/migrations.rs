@@ -12,15 +12,15 @@ use super::{Error, schema};
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Any number, as long as everybody who migrates takes the same.
+/// The key of the lock during migrations. It is arbitrary, but all versions must use the same.
 const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c00;
 
-/// Applies the migrations that are missing, and returns their names. Of several callers at once, one does it and the
-/// others wait for it.
+/// Applies the migrations that the database lacks and returns their names. If several processes do this at the same time,
+/// one applies them while the others wait.
 pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<String>> {
     let mut connection = Manager::new(url.clone(), timeout)
         .establish()
-        .with_context(|| format!("cannot open the database {url} (WAYBILL_DATABASE_URL)"))?;
+        .with_context(|| format!("cannot open the database {url}; check WAYBILL_DATABASE_URL"))?;
     let applied = match &mut connection {
         Database::Sqlite(connection) => connection.immediate_transaction(|connection| {
             let applied = connection
@@ -29,9 +29,9 @@ pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<Strin
             Ok::<_, anyhow::Error>(applied.iter().map(ToString::to_string).collect())
         }),
         Database::Postgres(connection) => {
-            // Another one's migrations, and our own, may take longer than a request's statement.
+            // Migrations may take longer than the statements of a request.
             sql_query("SET statement_timeout = 0").execute(connection)?;
-            // Given back when the connection ends.
+            // The lock is released when the connection closes.
             sql_query(format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).execute(connection)?;
             let applied = connection
                 .run_pending_migrations(POSTGRES)
@@ -42,8 +42,8 @@ pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<Strin
     applied.with_context(|| format!("cannot migrate the database {url}"))
 }
 
-/// Whether the schema has every migration that this program knows. It may have more: an older program must run beside a
-/// newer one.
+/// Checks that the database has every migration that this program knows. It may have more, because an older version of the
+/// program runs alongside a newer one during a roll-out.
 pub(super) fn check(connection: &mut Database) -> Result<(), Error> {
     use schema::__diesel_schema_migrations::dsl;
 
@@ -51,7 +51,7 @@ pub(super) fn check(connection: &mut Database) -> Result<(), Error> {
         Database::Sqlite(_) => versions::<diesel::sqlite::Sqlite>(&SQLITE)?,
         Database::Postgres(_) => versions::<diesel::pg::Pg>(&POSTGRES)?,
     };
-    // Not with diesel's harness, which would create the table.
+    // The harness of diesel would create the table if it doesn't exist.
     let applied: HashSet<String> = dsl::__diesel_schema_migrations
         .select(dsl::version)
         .load(connection)?

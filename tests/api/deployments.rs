@@ -1,4 +1,4 @@
-//! `/api/v1/deployments`
+//! The routes under `/api/v1/deployments`.
 
 use std::thread;
 
@@ -11,13 +11,13 @@ use crate::support::{Waybill, deployment, deployment_with};
 const PATH: &str = "/api/v1/deployments";
 
 #[rstest]
-fn what_is_recorded_can_be_read(#[values(Sqlite, Postgres)] kind: Kind) {
+fn a_recorded_deployment_can_be_read(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let answer = waybill.post(PATH, &deployment());
     let recorded = answer.json(201);
     let id = recorded["id"].as_str().unwrap();
     assert_eq!(answer.headers["location"], format!("{PATH}/{id}"));
-    assert_eq!(id.as_bytes()[14], b'7', "{id} is no UUIDv7");
+    assert_eq!(id.as_bytes()[14], b'7', "{id} is not a UUIDv7");
     assert!(recorded["started_at"].as_str().unwrap().ends_with('Z'));
     let expected = deployment_with(json!({
         "id": id, "status": "pending", "started_at": recorded["started_at"], "finished_at": null,
@@ -35,13 +35,13 @@ fn what_is_recorded_can_be_read(#[values(Sqlite, Postgres)] kind: Kind) {
 #[case(json!({ "commit": "1d7b4e0" }), "commit: expected a commit")]
 #[case(json!({ "application": "Shop" }), "application: expected a DNS label")]
 #[case(json!({ "environment": "a".repeat(64) }), "environment: expected a DNS label")]
-#[case(json!({ "version": "" }), "version: expected at most 128")]
+#[case(json!({ "version": "" }), "version: expected 1 to 128")]
 #[case(json!({ "actor": "a\u{0}b" }), "actor: expected 1 to 128 characters")]
 #[case(json!({ "actor": 7 }), "actor: invalid type: integer `7`")]
 #[case(json!({ "status": "fine" }), "status: unknown variant `fine`")]
-#[case(json!({ "status": "healthy" }), "a deployment begins as pending or progressing, not as healthy")]
+#[case(json!({ "status": "healthy" }), "status: unknown variant `healthy`, expected `pending` or `progressing`")]
 #[case(json!({ "started_at": "2026-01-01T00:00:00Z" }), "unknown field `started_at`")]
-fn a_wrong_field_is_refused(
+fn rejects_an_invalid_field(
     #[values(Sqlite, Postgres)] kind: Kind,
     #[case] field: Value,
     #[case] detail: &str,
@@ -53,7 +53,7 @@ fn a_wrong_field_is_refused(
     assert_eq!(waybill.get(PATH).json(200)["items"], json!([]));
 }
 
-fn record_under(waybill: &Waybill, key: &str, deployment: &Value) -> crate::support::Answer {
+fn record_with_key(waybill: &Waybill, key: &str, deployment: &Value) -> crate::support::Answer {
     let headers = [
         ("content-type", "application/json"),
         ("idempotency-key", key),
@@ -62,27 +62,30 @@ fn record_under(waybill: &Waybill, key: &str, deployment: &Value) -> crate::supp
 }
 
 #[rstest]
-fn under_a_key_a_deployment_is_recorded_once(#[values(Sqlite, Postgres)] kind: Kind) {
+fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
-    let first = record_under(&waybill, "run-17", &deployment());
+    let first = record_with_key(&waybill, "run-17", &deployment());
     let path = first.headers["location"].to_str().unwrap();
-    // What has become of it in between doesn't change the answer.
+    // A later change doesn't affect the repeated response.
     waybill
         .patch(path, &json!({ "status": "progressing" }))
         .json(200);
-    let second = record_under(&waybill, "run-17", &deployment());
+    let second = record_with_key(&waybill, "run-17", &deployment());
     assert_eq!(second.json(201), first.json(201));
     assert_eq!(second.headers["idempotency-replayed"], "true");
     assert!(!first.headers.contains_key("idempotency-replayed"));
 
-    record_under(
+    record_with_key(
         &waybill,
         "run-17",
         &deployment_with(json!({ "version": "v2" })),
     )
-    .assert_problem(422, "the Idempotency-Key was used with another request");
+    .assert_problem(
+        422,
+        "the Idempotency-Key was already used for a different request",
+    );
     assert_ne!(
-        record_under(&waybill, "run-18", &deployment()).json(201)["id"],
+        record_with_key(&waybill, "run-18", &deployment()).json(201)["id"],
         first.json(201)["id"]
     );
     assert_eq!(
@@ -95,10 +98,10 @@ fn under_a_key_a_deployment_is_recorded_once(#[values(Sqlite, Postgres)] kind: K
 }
 
 #[rstest]
-fn under_a_key_simultaneous_requests_are_one(#[values(Sqlite, Postgres)] kind: Kind) {
+fn records_simultaneous_requests_with_one_key_once(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let ids: Vec<_> = thread::scope(|scope| {
-        let request = || record_under(&waybill, "run-17", &deployment()).json(201)["id"].clone();
+        let request = || record_with_key(&waybill, "run-17", &deployment()).json(201)["id"].clone();
         let requests: Vec<_> = (0..8).map(|_| scope.spawn(request)).collect();
         requests
             .into_iter()
@@ -116,15 +119,15 @@ fn under_a_key_simultaneous_requests_are_one(#[values(Sqlite, Postgres)] kind: K
 }
 
 #[rstest]
-fn a_refused_request_does_not_use_up_its_key(#[values(Sqlite, Postgres)] kind: Kind) {
+fn a_rejected_request_does_not_use_up_its_key(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
-    let refused = deployment_with(json!({ "status": "healthy" }));
-    record_under(&waybill, "run-17", &refused).assert_problem(422, "begins as");
-    record_under(&waybill, "run-17", &deployment()).json(201);
+    let rejected = deployment_with(json!({ "status": "healthy" }));
+    record_with_key(&waybill, "run-17", &rejected).assert_problem(422, "unknown variant");
+    record_with_key(&waybill, "run-17", &deployment()).json(201);
 }
 
 #[rstest]
-fn a_list_is_filtered(#[values(Sqlite, Postgres)] kind: Kind) {
+fn filters_a_list(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let other = json!({
         "application": "blog",
@@ -150,7 +153,7 @@ fn a_list_is_filtered(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn a_list_is_read_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
+fn lists_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let mut recorded: Vec<_> = (0..5).map(|_| waybill.record(&deployment())).collect();
     recorded.reverse();
@@ -171,7 +174,7 @@ fn a_list_is_read_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
             break;
         };
         query = format!("?limit=2&cursor={cursor}");
-        // Neither a new deployment nor the loss of the one the cursor names moves the pages to come.
+        // The remaining pages stay the same when a deployment is added or the cursor's own deployment is deleted.
         waybill.record(&deployment());
         waybill.delete(&format!("{PATH}/{cursor}"));
     }
@@ -188,7 +191,7 @@ fn a_list_is_read_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
 #[case("application=Shop", "application: expected a DNS label")]
 #[case("app=shop", "unknown field `app`")]
 #[case("limit=1&limit=2", "duplicate field `limit`")]
-fn a_wrong_query_is_refused(
+fn rejects_an_invalid_query(
     #[values(Sqlite, Postgres)] kind: Kind,
     #[case] query: &str,
     #[case] detail: &str,
@@ -199,7 +202,7 @@ fn a_wrong_query_is_refused(
 }
 
 #[rstest]
-fn a_deployment_takes_its_course(#[values(Sqlite, Postgres)] kind: Kind) {
+fn changes_a_deployment_until_it_ends(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let path = waybill.record(&deployment());
     let progressing = waybill
@@ -215,7 +218,7 @@ fn a_deployment_takes_its_course(#[values(Sqlite, Postgres)] kind: Kind) {
         .json(200);
     assert!(healthy["finished_at"].as_str() >= healthy["started_at"].as_str());
     assert_eq!(waybill.get(&path).json(200), healthy);
-    // Once more changes nothing.
+    // Repeating the change has no effect.
     assert_eq!(
         waybill
             .patch(&path, &json!({ "status": "healthy" }))
@@ -237,7 +240,7 @@ fn a_deployment_takes_its_course(#[values(Sqlite, Postgres)] kind: Kind) {
 #[case(json!({ "application": "blog" }), "unknown field `application`")]
 #[case(json!({ "version": null }), "version: invalid type: null")]
 #[case(json!({ "commit": "HEAD" }), "commit: expected a commit")]
-fn a_wrong_change_is_refused(
+fn rejects_an_invalid_change(
     #[values(Sqlite, Postgres)] kind: Kind,
     #[case] change: Value,
     #[case] detail: &str,
@@ -248,7 +251,7 @@ fn a_wrong_change_is_refused(
 }
 
 #[rstest]
-fn a_merge_patch_is_a_change(#[values(Sqlite, Postgres)] kind: Kind) {
+fn accepts_a_merge_patch(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let path = waybill.record(&deployment());
     let headers = [("content-type", "application/merge-patch+json")];
@@ -261,7 +264,7 @@ fn a_merge_patch_is_a_change(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn of_two_contradicting_changes_one_wins(#[values(Sqlite, Postgres)] kind: Kind) {
+fn one_of_two_conflicting_changes_succeeds(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     for _ in 0..10 {
         let path = waybill.record(&deployment_with(json!({ "status": "progressing" })));
@@ -278,7 +281,7 @@ fn of_two_contradicting_changes_one_wins(#[values(Sqlite, Postgres)] kind: Kind)
 }
 
 #[rstest]
-fn what_is_deleted_is_gone(#[values(Sqlite, Postgres)] kind: Kind) {
+fn a_deleted_deployment_cannot_be_found(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let path = waybill.record(&deployment());
     let answer = waybill.delete(&path);
@@ -293,7 +296,7 @@ fn what_is_deleted_is_gone(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn an_id_that_is_none_is_refused(#[values(Sqlite, Postgres)] kind: Kind) {
+fn rejects_an_invalid_id(#[values(Sqlite, Postgres)] kind: Kind) {
     kind.serve()
         .get(&format!("{PATH}/17"))
         .assert_problem(400, "UUID parsing failed");

@@ -1,12 +1,12 @@
-//! Black-box tests: they start the program and speak HTTP to it, on SQLite and on PostgreSQL.
+//! Black-box tests. They start the program and send HTTP requests to it, on SQLite and on PostgreSQL.
 //!
-//! A file is named after the path, or the mode of the program, that it tests.
+//! Each file is named after the path or the subcommand that it tests.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "that is how tests report"
+    reason = "tests report failures by panicking"
 )]
 
 mod deployments;

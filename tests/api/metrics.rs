@@ -1,4 +1,4 @@
-//! `/metrics`, and the logs that go with it
+//! `/metrics` and the logs of requests.
 
 use rstest::rstest;
 
@@ -6,7 +6,7 @@ use crate::support::Kind::{self, Postgres, Sqlite};
 use crate::support::deployment;
 
 #[rstest]
-fn requests_are_counted_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
+fn counts_requests_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve_with(&[("WAYBILL_DATABASE_POOL_SIZE", "3")]);
     let path = waybill.record(&deployment());
     for path in [
@@ -43,7 +43,7 @@ fn requests_are_counted_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
     }
     let duration = r#"waybill_http_request_duration_seconds_count{method="GET",route="/api/v1/deployments/{id}"}"#;
     assert_eq!(waybill.metric(duration), Some(3.0));
-    // The scrape itself.
+    // The only request in progress is the scrape.
     assert_eq!(waybill.metric("waybill_http_requests_in_flight"), Some(1.0));
     assert_eq!(
         waybill.metric("waybill_database_connections_max"),
@@ -53,7 +53,7 @@ fn requests_are_counted_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn the_format_is_openmetrics(#[values(Sqlite, Postgres)] kind: Kind) {
+fn uses_the_openmetrics_format(#[values(Sqlite, Postgres)] kind: Kind) {
     let answer = kind.serve().get("/metrics");
     assert_eq!(
         answer.headers["content-type"],
@@ -68,7 +68,7 @@ fn the_format_is_openmetrics(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn a_request_is_logged_under_its_id(#[values(Sqlite, Postgres)] kind: Kind) {
+fn logs_a_request_with_its_id(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let answer = waybill.send(
         "GET",
@@ -83,9 +83,9 @@ fn a_request_is_logged_under_its_id(#[values(Sqlite, Postgres)] kind: Kind) {
         r#""status":200"#,
         "milliseconds",
     ]);
-    let made = waybill.get("/api/v1/deployments").headers["x-request-id"]
+    let generated = waybill.get("/api/v1/deployments").headers["x-request-id"]
         .to_str()
         .unwrap()
         .to_owned();
-    waybill.wait_for_log(&["answered", &made]);
+    waybill.wait_for_log(&["answered", &generated]);
 }

@@ -1,4 +1,4 @@
-//! `waybill check-config`, `migrate`, `healthcheck`, and what stops `serve` from starting
+//! `waybill check-config`, `migrate` and `healthcheck`, and the errors that keep `serve` from starting.
 
 use std::process::{Output, Stdio};
 
@@ -21,7 +21,7 @@ fn run(mode: &str, settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn check_config_prints_what_holds() {
+fn check_config_prints_the_settings() {
     let (code, out, _) = run(
         "check-config",
         &[(
@@ -38,7 +38,7 @@ fn check_config_prints_what_holds() {
 }
 
 #[test]
-fn check_config_refuses_what_it_does_not_know() {
+fn check_config_rejects_unknown_variables() {
     let (code, _, err) = run("check-config", &[("WAYBILL_DATABSE_URL", "sqlite://a.db")]);
     assert_eq!(code, Some(1));
     assert!(
@@ -48,7 +48,7 @@ fn check_config_refuses_what_it_does_not_know() {
 }
 
 #[test]
-fn serve_warns_of_what_it_does_not_know() {
+fn serve_warns_about_unknown_variables() {
     let waybill = Sqlite.serve_with(&[("WAYBILL_FUTURE", "1")]);
     waybill.wait_for_log(&["WARN", "WAYBILL_FUTURE"]);
 }
@@ -59,19 +59,19 @@ fn serve_warns_of_what_it_does_not_know() {
 #[case("WAYBILL_DATABASE_POOL_SIZE", "0")]
 #[case("WAYBILL_LOG_LEVEL", "loud")]
 #[case("WAYBILL_SHUTDOWN_DELAY_MS", "5s")]
-fn a_wrong_value_stops_every_mode(
+fn every_mode_rejects_an_invalid_value(
     #[values("serve", "migrate", "check-config", "healthcheck")] mode: &str,
     #[case] variable: &str,
     #[case] value: &str,
 ) {
     let (code, _, err) = run(mode, &[(variable, value)]);
     assert_eq!(code, Some(1));
-    assert!(err.starts_with("waybill: wrong configuration:"), "{err}");
+    assert!(err.starts_with("waybill: invalid configuration:"), "{err}");
     assert!(err.contains(&format!("{variable}: ")), "{err}");
 }
 
 #[test]
-fn serve_says_which_address_is_taken() {
+fn serve_names_an_address_that_is_in_use() {
     let waybill = Sqlite.serve();
     let address = waybill.address.to_string();
     let database = Sqlite.empty();
@@ -84,7 +84,9 @@ fn serve_says_which_address_is_taken() {
     );
     assert_eq!(code, Some(1));
     assert!(
-        err.contains(&format!("cannot listen on {address} (WAYBILL_HTTP_ADDR)")),
+        err.contains(&format!(
+            "cannot listen on {address}; set WAYBILL_HTTP_ADDR"
+        )),
         "{err}"
     );
 }
@@ -93,7 +95,7 @@ fn serve_says_which_address_is_taken() {
 #[case("serve", "sqlite:///nowhere/waybill.db")]
 #[case("migrate", "sqlite:///nowhere/waybill.db")]
 #[case("migrate", "postgres://waybill:hunter2@127.0.0.1:1/waybill")]
-fn a_database_that_cannot_be_opened_is_named(#[case] mode: &str, #[case] url: &str) {
+fn names_a_database_that_cannot_be_opened(#[case] mode: &str, #[case] url: &str) {
     let (code, _, err) = run(
         mode,
         &[
@@ -110,14 +112,14 @@ fn a_database_that_cannot_be_opened_is_named(#[case] mode: &str, #[case] url: &s
 }
 
 #[test]
-fn an_unknown_mode_is_an_error() {
+fn rejects_an_unknown_mode() {
     let (code, _, err) = run("sail", &[]);
     assert_eq!(code, Some(2));
     assert!(err.contains("sail"), "{err}");
 }
 
 #[rstest]
-fn simultaneous_migrations_are_one(#[values(Sqlite, Postgres)] kind: Kind) {
+fn simultaneous_migrations_run_once(#[values(Sqlite, Postgres)] kind: Kind) {
     let database = kind.empty();
     let settings = [
         ("WAYBILL_DATABASE_URL", database.url.as_str()),
@@ -147,14 +149,14 @@ fn simultaneous_migrations_are_one(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[test]
-fn healthcheck_asks_the_running_service() {
+fn healthcheck_checks_the_running_service() {
     let waybill = Sqlite.serve();
     let address = waybill.address.to_string();
     assert_eq!(
         run("healthcheck", &[("WAYBILL_HTTP_ADDR", &address)]).0,
         Some(0)
     );
-    // As in a container, where the service listens on every address.
+    // In a container the service listens on all addresses.
     let everywhere = format!("0.0.0.0:{}", waybill.address.port());
     assert_eq!(
         run("healthcheck", &[("WAYBILL_HTTP_ADDR", &everywhere)]).0,
@@ -170,7 +172,7 @@ fn healthcheck_asks_the_running_service() {
 }
 
 #[test]
-fn healthcheck_tells_a_service_that_is_not_ready() {
+fn healthcheck_fails_if_the_service_is_not_ready() {
     let waybill = Waybill::start(Postgres.empty(), &[]);
     let (code, _, err) = run(
         "healthcheck",

@@ -1,4 +1,4 @@
-//! `/openapi.json`
+//! `/openapi.json`.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use rstest::rstest;
 use serde_json::Value;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
+use crate::support::deployment;
 
 #[rstest]
 fn describes_every_route(#[values(Sqlite, Postgres)] kind: Kind) {
@@ -42,7 +43,7 @@ fn describes_every_route(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn refers_only_to_what_it_holds(#[values(Sqlite, Postgres)] kind: Kind) {
+fn all_references_resolve(#[values(Sqlite, Postgres)] kind: Kind) {
     let description = kind.serve().get("/openapi.json").json(200);
     let mut references = Vec::new();
     collect_references(&description, &mut references);
@@ -65,5 +66,110 @@ fn collect_references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
             .iter()
             .for_each(|value| collect_references(value, found)),
         _ => {}
+    }
+}
+
+/// Each operation, parameter, response, schema and field has a description that is a full sentence.
+#[test]
+fn describes_everything_in_sentences() {
+    let document = Sqlite.serve().get("/openapi.json").json(200);
+    let mut lacking = Vec::new();
+    let mut check = |place: String, item: &Value, field: &str| {
+        if !item[field].as_str().is_some_and(|text| text.ends_with('.')) {
+            lacking.push(format!("{place}: {}", item[field]));
+        }
+    };
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            check(place.clone(), operation, "summary");
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                check(
+                    format!("{place} {}", parameter["name"]),
+                    parameter,
+                    "description",
+                );
+            }
+            if operation["requestBody"].is_object() {
+                check(
+                    format!("{place} body"),
+                    &operation["requestBody"],
+                    "description",
+                );
+            }
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                check(format!("{place} {status}"), response, "description");
+                for (name, header) in response["headers"].as_object().into_iter().flatten() {
+                    check(format!("{place} {status} {name}"), header, "description");
+                }
+            }
+        }
+    }
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        check(name.clone(), schema, "description");
+        for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+            check(format!("{name}.{field}"), property, "description");
+        }
+    }
+    assert!(lacking.is_empty(), "{lacking:#?}");
+}
+
+/// A generated client sends and receives the types that the document names, so they must match the actual values.
+#[rstest]
+fn responses_have_the_described_fields(#[values(Sqlite, Postgres)] kind: Kind) {
+    let waybill = kind.serve();
+    let document = waybill.get("/openapi.json").json(200);
+    let path = waybill.record(&deployment());
+    for (path, schema) in [
+        (path.as_str(), "Deployment"),
+        ("/api/v1/deployments", "Page"),
+        ("/health", "Health"),
+        ("/ready", "Readiness"),
+        ("/version", "BuildInfo"),
+    ] {
+        assert_matches(&document, schema, &waybill.get(path).json(200));
+    }
+    assert_matches(&document, "Problem", &waybill.get("/nowhere").json(404));
+}
+
+/// Checks that an object has exactly the fields of a schema and that each field has the type of its schema.
+fn assert_matches(document: &Value, schema: &str, object: &Value) {
+    let schema_of = |name: &str| &document["components"]["schemas"][name];
+    let properties = schema_of(schema)["properties"].as_object().unwrap();
+    let required: BTreeSet<_> = schema_of(schema)["required"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let fields: BTreeSet<_> = object
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(fields, required, "{schema}");
+    for (field, value) in object.as_object().unwrap() {
+        let property = &properties[field];
+        let resolved = match property["$ref"].as_str() {
+            Some(reference) => schema_of(reference.rsplit('/').next().unwrap()),
+            None => property,
+        };
+        let actual = match value {
+            Value::Null => "null",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+            Value::Bool(_) => "boolean",
+        };
+        let types = match &resolved["type"] {
+            Value::Array(types) => types.clone(),
+            single => vec![single.clone()],
+        };
+        assert!(
+            types.contains(&actual.into()),
+            "{schema}.{field}: {value} is not {types:?}"
+        );
     }
 }

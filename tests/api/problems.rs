@@ -1,4 +1,4 @@
-//! Whatever goes wrong is answered as a problem, wherever it does.
+//! Every failed request receives a problem, whichever part of the service rejects it.
 
 use rstest::rstest;
 
@@ -17,7 +17,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 #[case("POST", PATH, &[("content-type", "text/plain")], "{}", 415, "Content-Type: application/json")]
 #[case("POST", PATH, &[], "{}", 415, "Content-Type: application/json")]
 #[case("POST", PATH, &[JSON, ("idempotency-key", "")], "{}", 400, "Idempotency-Key: expected 1 to 255")]
-fn a_wrong_request(
+fn an_invalid_request(
     #[values(Sqlite, Postgres)] kind: Kind,
     #[case] method: &str,
     #[case] path: &str,
@@ -36,7 +36,7 @@ fn a_wrong_request(
 #[case("DELETE", "/health", "GET,HEAD")]
 #[case("POST", "/openapi.json", "GET,HEAD")]
 #[case("BREW", PATH, "GET,HEAD,POST")]
-fn a_wrong_method(
+fn an_unsupported_method(
     #[values(Sqlite, Postgres)] kind: Kind,
     #[case] method: &str,
     #[case] path: &str,
@@ -48,7 +48,7 @@ fn a_wrong_method(
 }
 
 #[rstest]
-fn too_large_a_body(#[values(Sqlite, Postgres)] kind: Kind) {
+fn a_body_that_is_too_large(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve_with(&[("WAYBILL_REQUEST_BODY_LIMIT_BYTES", "1000")]);
     waybill.record(&deployment());
     let body = format!("{}{}", " ".repeat(1000), deployment());
@@ -58,7 +58,7 @@ fn too_large_a_body(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn too_slow_a_request(#[values(Sqlite, Postgres)] kind: Kind) {
+fn a_request_that_takes_too_long(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve_with(&[("WAYBILL_REQUEST_TIMEOUT_MS", "100")]);
     let (stream, _) = waybill.begin_request();
     let answer = read_all(stream);
@@ -74,7 +74,7 @@ fn too_slow_a_request(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[rstest]
-fn a_database_that_is_locked(#[values(Sqlite, Postgres)] kind: Kind) {
+fn a_locked_database(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "100")]);
     let mut other = waybill.database.connect();
     let lock = match kind {
@@ -84,17 +84,17 @@ fn a_database_that_is_locked(#[values(Sqlite, Postgres)] kind: Kind) {
     other.batch_execute(lock).unwrap();
     waybill
         .post(PATH, &deployment())
-        .assert_problem(503, "the database is not available");
+        .assert_problem(503, "the database is unavailable; try again later");
     other.batch_execute("ROLLBACK").unwrap();
     waybill.record(&deployment());
 }
 
 #[test]
-fn a_database_that_goes_away_and_comes_back() {
+fn a_database_that_disappears_and_returns() {
     let waybill = Postgres.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
     waybill.record(&deployment());
     let database = waybill.database.url.rsplit('/').next().unwrap();
-    // One after the other: in one transaction, the pool could connect again before the first is in force.
+    // These are two transactions. In a single one the pool could reconnect before the first statement takes effect.
     Server::get().execute(&format!(
         "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
     ));
@@ -103,11 +103,11 @@ fn a_database_that_goes_away_and_comes_back() {
     ));
     waybill
         .get(PATH)
-        .assert_problem(503, "the database is not available");
+        .assert_problem(503, "the database is unavailable; try again later");
     waybill
         .get("/ready")
         .assert_problem(503, "the database is unavailable");
-    // A restart wouldn't help, so the process is well.
+    // A restart wouldn't help, so the process reports that it works.
     waybill.get("/health").json(200);
     Server::get().execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"));
     wait_until("the service to be ready again", || {
@@ -123,7 +123,7 @@ fn a_database_that_goes_away_and_comes_back() {
 }
 
 #[rstest]
-fn a_record_that_cannot_be_understood(#[values(Sqlite, Postgres)] kind: Kind) {
+fn an_invalid_row_in_the_database(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let path = waybill.record(&deployment());
     waybill
@@ -132,7 +132,7 @@ fn a_record_that_cannot_be_understood(#[values(Sqlite, Postgres)] kind: Kind) {
         .batch_execute("UPDATE deployments SET status = 'lost'")
         .unwrap();
     let answer = waybill.get(&path);
-    answer.assert_problem(500, "a defect of the service");
+    answer.assert_problem(500, "internal error; the log of the service");
     assert!(!answer.text.contains("lost"), "{}", answer.text);
     waybill.wait_for_log(&[
         "ERROR",

@@ -1,4 +1,4 @@
-//! `/health` and `/ready`
+//! `/health` and `/ready`.
 
 use rstest::rstest;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::support::Kind::{self, Postgres, Sqlite};
 use crate::support::{Waybill, command, deployment};
 
 #[rstest]
-fn a_service_is_ready_when_it_listens(#[values(Sqlite, Postgres)] kind: Kind) {
+fn the_service_is_ready_when_it_listens(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     assert_eq!(
         waybill.get("/ready").json(200),
@@ -17,14 +17,14 @@ fn a_service_is_ready_when_it_listens(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[test]
-fn on_postgresql_it_waits_for_the_schema() {
+fn waits_for_the_schema_on_postgresql() {
     let waybill = Waybill::start(Postgres.empty(), &[]);
     waybill
         .get("/ready")
         .assert_problem(503, "the database is unavailable");
     waybill
         .get("/api/v1/deployments")
-        .assert_problem(503, "the database is not available");
+        .assert_problem(503, "the database is unavailable; try again later");
     waybill.get("/health").json(200);
     assert!(
         command(
@@ -39,7 +39,7 @@ fn on_postgresql_it_waits_for_the_schema() {
 }
 
 #[test]
-fn a_schema_that_lacks_a_migration_is_not_ready() {
+fn is_not_ready_if_a_migration_is_missing() {
     let waybill = Postgres.serve();
     waybill
         .database
@@ -48,11 +48,11 @@ fn a_schema_that_lacks_a_migration_is_not_ready() {
         .unwrap();
     waybill
         .get("/ready")
-        .assert_problem(503, "the database's schema lacks migrations: 2026");
+        .assert_problem(503, "the database lacks the migrations 2026");
 }
 
 #[rstest]
-fn a_newer_schema_is_as_good(#[values(Sqlite, Postgres)] kind: Kind) {
+fn accepts_a_newer_schema(#[values(Sqlite, Postgres)] kind: Kind) {
     let waybill = kind.serve();
     let newer = "ALTER TABLE deployments ADD COLUMN region TEXT;
                  INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')";
@@ -67,7 +67,7 @@ fn a_newer_schema_is_as_good(#[values(Sqlite, Postgres)] kind: Kind) {
 }
 
 #[test]
-fn without_a_server_it_starts_and_is_not_ready() {
+fn starts_without_a_server_and_is_not_ready() {
     let mut database = Postgres.empty();
     database.url = "postgres://waybill@127.0.0.1:1/waybill".to_owned();
     let waybill = Waybill::start(database, &[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);

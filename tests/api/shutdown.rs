@@ -1,4 +1,4 @@
-//! What SIGTERM does
+//! The shutdown after SIGTERM.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -10,10 +10,10 @@ use crate::support::Kind::{self, Postgres, Sqlite};
 use crate::support::{read_all, wait_until};
 
 #[rstest]
-fn a_request_under_way_is_answered_first(#[values(Sqlite, Postgres)] kind: Kind) {
+fn answers_requests_in_progress_first(#[values(Sqlite, Postgres)] kind: Kind) {
     let mut waybill = kind.serve();
     let (mut stream, rest) = waybill.begin_request();
-    wait_until("the request to be under way", || {
+    wait_until("the request to be in progress", || {
         waybill.metric("waybill_http_requests_in_flight") == Some(2.0)
     });
     waybill.terminate();
@@ -27,7 +27,7 @@ fn a_request_under_way_is_answered_first(#[values(Sqlite, Postgres)] kind: Kind)
 }
 
 #[rstest]
-fn it_serves_on_for_a_while_but_is_not_ready(#[values(Sqlite, Postgres)] kind: Kind) {
+fn serves_requests_during_the_delay_but_is_not_ready(#[values(Sqlite, Postgres)] kind: Kind) {
     let mut waybill = kind.serve_with(&[("WAYBILL_SHUTDOWN_DELAY_MS", "1000")]);
     waybill.terminate();
     wait_until("the service not to be ready", || {
@@ -41,15 +41,15 @@ fn it_serves_on_for_a_while_but_is_not_ready(#[values(Sqlite, Postgres)] kind: K
 }
 
 #[rstest]
-fn a_request_that_does_not_end_is_given_up(#[values(Sqlite, Postgres)] kind: Kind) {
+fn aborts_requests_that_do_not_finish(#[values(Sqlite, Postgres)] kind: Kind) {
     let mut waybill = kind.serve_with(&[("WAYBILL_SHUTDOWN_TIMEOUT_MS", "100")]);
     let (_stream, _) = waybill.begin_request();
-    wait_until("the request to be under way", || {
+    wait_until("the request to be in progress", || {
         waybill.metric("waybill_http_requests_in_flight") == Some(2.0)
     });
     let began = Instant::now();
     waybill.terminate();
     assert_eq!(waybill.wait().code(), Some(0));
     assert!(began.elapsed().as_secs() < 5);
-    waybill.wait_for_log(&["WARN", "gave up on requests"]);
+    waybill.wait_for_log(&["WARN", "aborted requests"]);
 }

@@ -1,4 +1,4 @@
-//! TLS between the service and PostgreSQL
+//! TLS between the service and PostgreSQL.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +16,7 @@ use openssl::x509::{X509, X509Name};
 use crate::support::Kind::Postgres;
 use crate::support::{Server, Waybill};
 
-/// Writes a self-signed certificate for 127.0.0.1, and its key, where a PostgreSQL server looks for them.
+/// Writes a self-signed certificate for 127.0.0.1 and its key to the data directory of a PostgreSQL server.
 pub(crate) fn write_certificate(data: &Path) {
     let key = EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap();
     let key = PKey::from_ec_key(key).unwrap();
@@ -69,7 +69,7 @@ struct Encrypted {
 }
 
 #[test]
-fn the_connection_is_encrypted_when_asked() {
+fn encrypts_the_connection_if_required() {
     let waybill = serve_with_tls("?sslmode=require");
     waybill.get("/ready").json(200);
     let connections: Vec<Encrypted> = sql_query(
@@ -83,7 +83,7 @@ fn the_connection_is_encrypted_when_asked() {
 }
 
 #[test]
-fn the_servers_certificate_is_verified_when_asked() {
+fn verifies_the_certificate_if_required() {
     let certificate = Server::get().certificate();
     let trusted = serve_with_tls(&format!(
         "?sslmode=verify-full&sslrootcert={}",

@@ -1,4 +1,4 @@
-//! `/version`
+//! `/version`.
 
 use rstest::rstest;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::Kind::{self, Postgres, Sqlite};
 
 #[rstest]
-fn says_what_it_was_built_from(#[values(Sqlite, Postgres)] kind: Kind) {
+fn reports_the_source_of_the_build(#[values(Sqlite, Postgres)] kind: Kind) {
     // The tests are compiled in the same environment as the program.
     let built_from = |variable: Option<&'static str>| {
         variable

@@ -1,4 +1,4 @@
-//! Starts the service and talks to it.
+//! Starts the service and sends requests to it.
 
 mod postgres;
 
@@ -17,7 +17,7 @@ use ureq::http::{HeaderMap, Request};
 
 pub(crate) use postgres::Server;
 
-/// How long anything may take before a test fails. Generous: only failing tests wait for it.
+/// The time after which a test fails. It is long, because only failing tests wait for it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The kinds of database that the service runs on.
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// A database of the test's own, with nothing in it.
+    /// A new empty database.
     pub(crate) fn empty(self) -> Database {
         match self {
             Kind::Sqlite => {
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// A database of the test's own, with the current schema.
+    /// A new database with the current schema.
     pub(crate) fn migrated(self) -> Database {
         match self {
             Kind::Sqlite => self.empty(),
@@ -57,25 +57,25 @@ impl Kind {
         }
     }
 
-    /// The service, on a database of its own.
+    /// Starts the service on a new database.
     pub(crate) fn serve(self) -> Waybill {
         self.serve_with(&[])
     }
 
-    /// The same, with settings.
+    /// Starts the service on a new database with additional settings.
     pub(crate) fn serve_with(self, settings: &[(&str, &str)]) -> Waybill {
         Waybill::start(self.migrated(), settings)
     }
 }
 
-/// A database of one test.
+/// The database of one test.
 pub(crate) struct Database {
     pub(crate) url: String,
     _dir: Option<TempDir>,
 }
 
 impl Database {
-    /// A connection beside the service's.
+    /// Opens another connection to the database.
     pub(crate) fn connect(&self) -> Box<dyn SimpleConnection> {
         match self.url.strip_prefix("sqlite://") {
             Some(path) => Box::new(SqliteConnection::establish(path).unwrap()),
@@ -84,8 +84,8 @@ impl Database {
     }
 }
 
-/// The program, without the settings of whoever runs the tests. It is cargo's, or the one that
-/// `WAYBILL_TEST_BINARY` names (`cargo pipeline image --test` takes it out of the image).
+/// The command that runs the program without settings from the environment. The program is the one that Cargo built, or the
+/// one in `WAYBILL_TEST_BINARY`. `cargo pipeline image --test` sets that variable to the program in the image.
 pub(crate) fn command(mode: &str, settings: &[(&str, &str)]) -> Command {
     let given = std::env::var_os("WAYBILL_TEST_BINARY");
     let mut command = Command::new(given.unwrap_or_else(|| env!("CARGO_BIN_EXE_waybill").into()));
@@ -108,7 +108,7 @@ pub(crate) struct Waybill {
 }
 
 impl Waybill {
-    /// Starts it on any free port.
+    /// Starts the service on a free port.
     pub(crate) fn start(database: Database, settings: &[(&str, &str)]) -> Self {
         let mut process = command("serve", &[])
             .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
@@ -175,7 +175,7 @@ impl Waybill {
         self.send("DELETE", path, &[], "")
     }
 
-    /// Any request.
+    /// Sends a request.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -209,14 +209,14 @@ impl Waybill {
         }
     }
 
-    /// Records a deployment, and returns its path.
+    /// Records a deployment and returns its path.
     pub(crate) fn record(&self, deployment: &Value) -> String {
         let answer = self.post("/api/v1/deployments", deployment);
         assert_eq!(answer.status, 201, "{}", answer.text);
         answer.headers["location"].to_str().unwrap().to_owned()
     }
 
-    /// Sends a request but for the last byte of its body, so that it is under way until that is sent.
+    /// Sends a request without the last byte of its body, so that it stays in progress. Returns the connection and that byte.
     pub(crate) fn begin_request(&self) -> (TcpStream, Vec<u8>) {
         use std::io::Write;
 
@@ -234,7 +234,7 @@ impl Waybill {
         (stream, body.as_bytes()[body.len() - 1..].to_vec())
     }
 
-    /// A value of the metrics, by its name with its labels.
+    /// The value of a metric with the given name and labels.
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         let metrics = self.get("/metrics").text;
         metrics
@@ -242,7 +242,7 @@ impl Waybill {
             .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 
-    /// Waits for a line of the log that holds all of `parts`.
+    /// Waits for a line of the log that contains all `parts`.
     pub(crate) fn wait_for_log(&self, parts: &[&str]) {
         wait_until(&format!("a log line with {parts:?}"), || {
             let log = self.log.lock().unwrap();
@@ -262,10 +262,10 @@ impl Waybill {
         );
     }
 
-    /// Waits for the end of the process.
+    /// Waits until the process ends.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
-        wait_until("the end of the process", || {
+        wait_until("the process to end", || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         });
@@ -274,7 +274,7 @@ impl Waybill {
 }
 
 impl Drop for Waybill {
-    /// Ends it gently, so that a coverage run gets its figures.
+    /// Ends the process with SIGTERM, so that it can write its coverage data.
     fn drop(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) {
             let _ = Command::new("kill")
@@ -299,13 +299,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The body, of a response with this status.
+    /// Checks the status and parses the body.
     pub(crate) fn json(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         serde_json::from_str(&self.text).unwrap()
     }
 
-    /// Checks that it is a problem with this status, which says `detail`.
+    /// Checks that the response is a problem with this status and a detail that contains `detail`.
     pub(crate) fn assert_problem(&self, status: u16, detail: &str) {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.headers["content-type"], "application/problem+json");
@@ -314,12 +314,15 @@ impl Answer {
         let problem = self.json(status);
         assert_eq!(problem["status"], status);
         assert!(problem["title"].is_string());
-        let said = problem["detail"].as_str().unwrap();
-        assert!(said.contains(detail), "{said:?} does not say {detail:?}");
+        let found = problem["detail"].as_str().unwrap();
+        assert!(
+            found.contains(detail),
+            "{found:?} does not contain {detail:?}"
+        );
     }
 }
 
-/// A deployment that can be recorded.
+/// A valid deployment.
 pub(crate) fn deployment() -> Value {
     json!({
         "application": "shop",
@@ -331,7 +334,7 @@ pub(crate) fn deployment() -> Value {
     })
 }
 
-/// The same but for some fields.
+/// A valid deployment with the given fields replaced.
 pub(crate) fn deployment_with(fields: Value) -> Value {
     let mut deployment = deployment();
     for (name, value) in fields.as_object().unwrap() {
@@ -340,11 +343,11 @@ pub(crate) fn deployment_with(fields: Value) -> Value {
     deployment
 }
 
-/// Waits until `condition` holds, and fails when it never does.
+/// Waits until `condition` is true. The test fails if that takes too long.
 pub(crate) fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     assert!(
         poll(DEADLINE, condition),
-        "waited {DEADLINE:?} in vain for {what}"
+        "waited {DEADLINE:?} without success for {what}"
     );
 }
 
@@ -359,7 +362,7 @@ fn poll(deadline: Duration, mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Reads all that a connection still has to say.
+/// Reads a connection to its end.
 pub(crate) fn read_all(mut stream: TcpStream) -> String {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the test run's own.
+//! A PostgreSQL server for the test run.
 
 use std::fs;
 use std::net::TcpListener;
@@ -15,17 +15,17 @@ use tempfile::TempDir;
 
 use super::{command, poll};
 
-/// Started by the first test that needs it, stopped when the test run ends, in whichever way.
+/// A PostgreSQL server. The first test that needs it starts it, and it stops when the test run ends for any reason.
 pub(crate) struct Server {
     pub(crate) port: u16,
     dir: PathBuf,
     next_database: AtomicUsize,
     migrated: OnceLock<String>,
-    /// Closed by the kernel when this process ends, which the server's guard waits for.
+    /// The standard input of the guard. The kernel closes it when this process ends.
     _guard: ChildStdin,
 }
 
-/// Runs the server until standard input ends, then stops it and removes its folder. `"$@"` is the server.
+/// A script that runs the server `"$@"` until standard input ends, then stops it and removes its directory.
 const GUARD: &str = r#"
 dir=$PWD
 "$@" >"$dir/log" 2>&1 &
@@ -69,7 +69,7 @@ impl Server {
             user.own(&data.join(file));
         }
 
-        // Free now; if somebody else takes it first, the server says so in its log.
+        // Another process may take the port before the server does. The log of the server then says so.
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -77,7 +77,7 @@ impl Server {
             .port();
         #[expect(
             clippy::zombie_processes,
-            reason = "the guard outlives the tests: it ends the server when they close its input"
+            reason = "the guard outlives the tests and stops the server when its input ends"
         )]
         let mut guard = user
             .command(Path::new("/bin/sh"), &dir)
@@ -97,7 +97,7 @@ impl Server {
                 "max_connections=200",
             ])
             .stdin(Stdio::piped())
-            // Not to be ended by the Ctrl-C that ends the tests: it has still to clean up.
+            // Ctrl-C must end the tests but not the guard, which cleans up afterwards.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -119,12 +119,12 @@ impl Server {
         server
     }
 
-    /// The address of a database.
+    /// The URL of a database.
     pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
-    /// The certificate that the server shows, in a file.
+    /// The file with the certificate of the server.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.dir.join("data/server.crt")
     }
@@ -137,7 +137,7 @@ impl Server {
             .unwrap();
     }
 
-    /// A new copy of the database `template`; its address.
+    /// Copies the database `template` and returns the URL of the copy.
     pub(crate) fn create_database(&self, template: &str) -> String {
         let name = format!(
             "test_{}",
@@ -164,11 +164,11 @@ impl Server {
     }
 }
 
-/// Where PostgreSQL's programs are: on the PATH, or where Debian puts them.
+/// The directory with the programs of PostgreSQL: the one on the PATH, or the one that Debian uses.
 fn programs() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).find(|dir| dir.join("initdb").exists());
-    let of_debian = || {
+    let in_debian = || {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
         let version = versions
             .flatten()
@@ -176,12 +176,12 @@ fn programs() -> PathBuf {
             .max()?;
         Some(PathBuf::from(format!("/usr/lib/postgresql/{version}/bin")))
     };
-    on_path
-        .or_else(of_debian)
-        .expect("these tests need a PostgreSQL server: `apt-get install postgresql`")
+    on_path.or_else(in_debian).expect(
+        "initdb was not found; install PostgreSQL, for example with `apt-get install postgresql`",
+    )
 }
 
-/// Whom the server runs as: it refuses to be root.
+/// The user that runs the server. PostgreSQL refuses to run as root.
 struct Unprivileged(Option<(u32, u32)>);
 
 impl Unprivileged {
@@ -195,11 +195,11 @@ impl Unprivileged {
             Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
         });
         Self(Some(user.expect(
-            "there is no user `postgres`: `apt-get install postgresql`",
+            "the user `postgres` does not exist; install PostgreSQL with `apt-get install postgresql`",
         )))
     }
 
-    /// A folder for it. Root's own temporary folder may be where nobody else gets to.
+    /// Creates a directory that the user owns. Other users may have no access to the temporary directory of root.
     fn folder(&self) -> PathBuf {
         let dir = if self.0.is_some() {
             TempDir::new_in("/tmp")
