@@ -1,19 +1,19 @@
-# The fallback builder, for where there is no Nix: one static binary on an empty image.
+# Builds the image without Nix: one static binary on an empty base image.
 #   buildah bud --build-arg WAYBILL_COMMIT=… --build-arg WAYBILL_BUILT_AT=… .
-# `cargo pipeline image` does it with the commit's values, so that a rebuild gives the same bytes.
+# `cargo pipeline image` passes the values of the commit, so that a rebuild produces the same bytes.
 ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
 
 FROM ${RUST_IMAGE} AS build
 ARG TARGET=x86_64-unknown-linux-musl
-# Nothing happens where these are there already, so that it also builds without a network.
+# A base image that already contains these tools needs no network.
 RUN command -v musl-gcc || { apt-get update && apt-get install --yes --no-install-recommends musl-tools; }
-# Lists the crates in the binary itself, where scanners find them.
+# cargo-auditable embeds the list of crates in the binary, where scanners find it.
 ARG AUDITABLE=0.7.7
 RUN command -v cargo-auditable || cargo install --locked --root /usr/local --version "$AUDITABLE" cargo-auditable
 RUN [ -d "$(rustc --print target-libdir --target "$TARGET")" ] || rustup target add "$TARGET"
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
-# The other packages of the workspace are not built, but Cargo wants to see them.
+# Cargo requires the manifests of all packages in the workspace, although it builds only one of them.
 COPY crates/devkit/Cargo.toml crates/devkit/
 COPY crates/pipeline/Cargo.toml crates/pipeline/
 COPY crates/lab/Cargo.toml crates/lab/
@@ -23,19 +23,19 @@ COPY src src
 COPY migrations migrations
 ARG WAYBILL_COMMIT=unknown
 ARG WAYBILL_BUILT_AT=unknown
-# Paths of the builder are of no use in the binary, and would differ between builders. OpenSSL notes when it was built;
-# as it may be built once for many commits, the time is none of theirs.
+# Remapped paths are the same for every builder. OpenSSL embeds its build time, which SOURCE_DATE_EPOCH fixes: OpenSSL
+# may be built once for several commits, so the time of a commit would not be reproducible.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo=cargo" \
     SOURCE_DATE_EPOCH=1 WAYBILL_COMMIT="$WAYBILL_COMMIT" WAYBILL_BUILT_AT="$WAYBILL_BUILT_AT" \
-    cargo auditable build --release --locked --package waybill --target "$TARGET" \
+    cargo auditable build --release --locked --package waybill --features postgres --target "$TARGET" \
     && install -D "target/$TARGET/release/waybill" /image/waybill \
     && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt
 
 FROM scratch
 COPY --from=build /image /
-# A number, so that Kubernetes can see that it is not root.
+# Kubernetes can verify a numeric user to be other than root.
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/waybill"]

@@ -1,7 +1,7 @@
-# The service, for this system and as a static binary, and what Rust's own tools say about the workspace.
+# The service as a binary for this system and as a static binary, and the checks of the Rust workspace.
 #
-# SQLite, libpq and OpenSSL are built from the sources in their crates, so Cargo.lock alone decides their versions, here
-# as in the Dockerfile; perl configures OpenSSL.
+# SQLite, libpq and OpenSSL are built from the sources in their crates, so Cargo.lock determines their versions here as
+# in the Dockerfile. OpenSSL is configured with perl.
 {
   crane,
   pkgs,
@@ -10,7 +10,7 @@
 }: let
   inherit (pkgs) lib;
 
-  # Dependencies are built by themselves, so that they are built again only when Cargo.lock changes.
+  # Dependencies are a separate derivation, so they are rebuilt only when Cargo.lock changes.
   build = pkgs: scope: settings: let
     craneLib = crane.mkLib pkgs;
     common =
@@ -31,12 +31,12 @@
 
   package = builder:
     builder.craneLib.buildPackage (builder.args {
-      # `/version` answers with these.
+      # `/version` returns these values.
       WAYBILL_COMMIT = source.commit;
       WAYBILL_BUILT_AT = source.builtAt;
-      # With a list of the crates in the binary, for scanners.
+      # cargo-auditable embeds the list of crates in the binary, where scanners find it.
       cargoBuildCommand = "cargo auditable build --profile release";
-      doCheck = false; # the tests are a check of their own
+      doCheck = false; # the tests are a separate check
       doInstallCheck = true;
       installCheckPhase = "$out/bin/waybill check-config";
       meta = {
@@ -46,9 +46,9 @@
       };
     });
 
-  service = build pkgs "--package waybill" {};
-  workspace = build pkgs "--workspace" {};
-  musl = build pkgs.pkgsStatic "--package waybill" {
+  service = build pkgs "--package waybill --features postgres" {};
+  workspace = build pkgs "--workspace --features waybill/postgres" {};
+  musl = build pkgs.pkgsStatic "--package waybill --features postgres" {
     CARGO_BUILD_RUSTFLAGS = "-C target-feature=+crt-static";
   };
 in {
@@ -71,7 +71,7 @@ in {
       inherit (source) version;
       src = source.rust;
     };
-    # On SQLite, and on a PostgreSQL server that the tests start.
+    # The tests run on SQLite and on a PostgreSQL server that they start.
     tests = service.craneLib.cargoTest (service.args {
       nativeBuildInputs = [pkgs.curl pkgs.perl pkgs.postgresql];
     });

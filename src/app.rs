@@ -38,7 +38,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     // An SQLite file has a single user, so it is safe to migrate here. A PostgreSQL database can have several, so it is
     // migrated by `waybill migrate` before any replica starts.
-    if let DatabaseUrl::Sqlite(_) = config.database_url {
+    if matches!(config.database_url, DatabaseUrl::Sqlite(_)) {
         migrate(&config)?;
     }
     let listener = TcpListener::bind(config.http_addr).await.with_context(|| {

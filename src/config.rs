@@ -49,7 +49,8 @@ pub struct Config {
     /// The maximum size of a request body, in bytes.
     #[serde(deserialize_with = "in_range::<1, 0x1000_0000, _, _>")]
     pub request_body_limit_bytes: u32,
-    /// The time to serve requests after SIGTERM while not ready, in milliseconds. It gives load balancers time to notice.
+    /// The time to serve requests after SIGTERM while not ready, in milliseconds. It gives load balancers time to
+    /// notice.
     #[serde(
         deserialize_with = "milliseconds::<0, _>",
         serialize_with = "as_milliseconds"

@@ -3,6 +3,9 @@
 //! [http] and [store] both depend on [domain], which depends on neither. Only [store] uses diesel, and only [http] uses
 //! axum. [app] connects them.
 
+#[cfg(not(any(debug_assertions, feature = "postgres")))]
+compile_error!("a release must support PostgreSQL; build it with `--features postgres`");
+
 pub mod app;
 pub mod build;
 pub mod config;

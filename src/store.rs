@@ -3,7 +3,10 @@
 mod connection;
 mod deployments;
 mod migrations;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod schema;
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +53,8 @@ impl From<diesel::result::Error> for Error {
         use diesel::result::DatabaseErrorKind as Kind;
         use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
         match error {
-            // Errors of kind `Unknown` concern the state of the server and not the statement: it shuts down, it is locked
-            // or read-only, its disk is full, the statement timed out, or the schema doesn't exist yet.
+            // Errors of kind `Unknown` concern the state of the server and not the statement: it shuts down, it is
+            // locked or read-only, its disk is full, the statement timed out, or the schema doesn't exist yet.
             DatabaseError(
                 Kind::Unknown
                 | Kind::ClosedConnection
@@ -115,8 +118,8 @@ impl Store {
         }
     }
 
-    /// Runs `work` with a connection on a thread that may block. The task waits for a connection before it takes a thread,
-    /// so there are never more blocked threads than connections.
+    /// Runs `work` with a connection on a thread that may block. The task waits for a connection before it takes a
+    /// thread, so there are never more blocked threads than connections.
     async fn run<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -114,7 +114,8 @@ impl Deployment {
         }
     }
 
-    /// The deployment after `change`. A change that has already been made is accepted, so a client can repeat a request.
+    /// The deployment after `change`. A change that has already been made is accepted, so a client can repeat a
+    /// request.
     pub fn changed(self, change: Change) -> Result<Self, Refusal> {
         let before = self.clone();
         let status = change.status.unwrap_or(self.status);

@@ -175,8 +175,8 @@ mod tests {
         }
     }
 
-    /// Checks that `T` accepts exactly the texts that its schema allows. Each character is tried in three positions, which
-    /// covers every class in the patterns, and each length around the limits.
+    /// Checks that `T` accepts exactly the texts that its schema allows. Each character is tried in three positions,
+    /// which covers every class in the patterns, and each length around the limits.
     fn assert_schema_matches<T: TryFrom<String> + PartialSchema>(valid: &str) {
         let schema = serde_json::to_value(T::schema()).unwrap();
         let pattern = Regex::new(schema["pattern"].as_str().unwrap()).unwrap();

@@ -11,7 +11,8 @@ use crate::store::Error;
 /// The number of seconds after which a client should repeat a request that failed temporarily.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
-/// An error in the format of RFC 9457. Its type is the default one, `about:blank`, so the status identifies the problem.
+/// An error in the format of RFC 9457. Its type is the default one, `about:blank`, so the status identifies the
+/// problem.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Problem {
     /// The reason phrase of the HTTP status.

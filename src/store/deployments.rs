@@ -135,8 +135,8 @@ fn insert(connection: &mut Database, deployment: Deployment) -> Result<Deploymen
     Ok(deployment)
 }
 
-/// Writes `after` if the deployment still equals `before`, and returns whether it did. This works without a lock, because
-/// the two databases have no kind of lock in common.
+/// Writes `after` if the deployment still equals `before`, and returns whether it did. This works without a lock,
+/// because the two databases have no kind of lock in common.
 fn replace(
     connection: &mut Database,
     before: Deployment,

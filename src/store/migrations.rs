@@ -3,20 +3,21 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use diesel::prelude::*;
-use diesel::sql_query;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::connection::{Database, DatabaseUrl, Manager};
 use super::{Error, schema};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+#[cfg(feature = "postgres")]
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// The key of the lock during migrations. It is arbitrary, but all versions must use the same.
+#[cfg(feature = "postgres")]
 const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c00;
 
-/// Applies the migrations that the database lacks and returns their names. If several processes do this at the same time,
-/// one applies them while the others wait.
+/// Applies the migrations that the database lacks and returns their names. If several processes do this at the same
+/// time, one applies them while the others wait.
 pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<String>> {
     let mut connection = Manager::new(url.clone(), timeout)
         .establish()
@@ -28,11 +29,13 @@ pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<Strin
                 .map_err(|error| anyhow!(error))?;
             Ok::<_, anyhow::Error>(applied.iter().map(ToString::to_string).collect())
         }),
+        #[cfg(feature = "postgres")]
         Database::Postgres(connection) => {
             // Migrations may take longer than the statements of a request.
-            sql_query("SET statement_timeout = 0").execute(connection)?;
+            diesel::sql_query("SET statement_timeout = 0").execute(connection)?;
             // The lock is released when the connection closes.
-            sql_query(format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).execute(connection)?;
+            diesel::sql_query(format!("SELECT pg_advisory_lock({ADVISORY_LOCK})"))
+                .execute(connection)?;
             let applied = connection
                 .run_pending_migrations(POSTGRES)
                 .map_err(|error| anyhow!(error))?;
@@ -42,13 +45,14 @@ pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<Strin
     applied.with_context(|| format!("cannot migrate the database {url}"))
 }
 
-/// Checks that the database has every migration that this program knows. It may have more, because an older version of the
-/// program runs alongside a newer one during a roll-out.
+/// Checks that the database has every migration that this program knows. It may have more, because an older version of
+/// the program runs alongside a newer one during a roll-out.
 pub(super) fn check(connection: &mut Database) -> Result<(), Error> {
     use schema::__diesel_schema_migrations::dsl;
 
     let known: Vec<String> = match connection {
         Database::Sqlite(_) => versions::<diesel::sqlite::Sqlite>(&SQLITE)?,
+        #[cfg(feature = "postgres")]
         Database::Postgres(_) => versions::<diesel::pg::Pg>(&POSTGRES)?,
     };
     // The harness of diesel would create the table if it doesn't exist.

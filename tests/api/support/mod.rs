@@ -84,8 +84,8 @@ impl Database {
     }
 }
 
-/// The command that runs the program without settings from the environment. The program is the one that Cargo built, or the
-/// one in `WAYBILL_TEST_BINARY`. `cargo pipeline image --test` sets that variable to the program in the image.
+/// The command that runs the program without settings from the environment. The program is the one that Cargo built, or
+/// the one in `WAYBILL_TEST_BINARY`. `cargo pipeline image --test` sets that variable to the program in the image.
 pub(crate) fn command(mode: &str, settings: &[(&str, &str)]) -> Command {
     let given = std::env::var_os("WAYBILL_TEST_BINARY");
     let mut command = Command::new(given.unwrap_or_else(|| env!("CARGO_BIN_EXE_waybill").into()));
@@ -216,7 +216,8 @@ impl Waybill {
         answer.headers["location"].to_str().unwrap().to_owned()
     }
 
-    /// Sends a request without the last byte of its body, so that it stays in progress. Returns the connection and that byte.
+    /// Sends a request without the last byte of its body, so that it stays in progress. Returns the connection and that
+    /// byte.
     pub(crate) fn begin_request(&self) -> (TcpStream, Vec<u8>) {
         use std::io::Write;
 
