@@ -1,5 +1,5 @@
 {
-  description = "A delivery pipeline that ships itself and keeps the waybill";
+  description = "A deployment ledger and the delivery pipeline that deploys it";
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
@@ -17,7 +17,8 @@
 
     source = import ./nix/source.nix {inherit lib self;};
 
-    # Everything there is on one system; laziness makes what it lacks cost nothing.
+    # All outputs for one system. Nix evaluates lazily, so an output that the system lacks causes no error until it is
+    # used.
     project = lib.genAttrs every (system: let
       pkgs = nixpkgs.legacyPackages.${system};
       use = file: import file ({inherit crane nixpkgs pkgs self source;} // project.${system});

@@ -1,4 +1,4 @@
-# The two Helm charts of this repository, packed.
+# The packages of the two Helm charts in this repository.
 {
   pkgs,
   source,
@@ -10,8 +10,8 @@
       mv ./*.tgz $out
     '';
 in {
-  # The service.
+  # The chart of the service.
   waybill = pack "waybill" "/charts/waybill";
-  # What Argo CD deploys: the root Application, and an Application and a project for each environment.
+  # The chart of Argo CD's objects: the root Application, and an Application and a project for each environment.
   argocd = pack "argocd" "/argocd";
 }

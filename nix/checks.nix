@@ -1,4 +1,4 @@
-# `nix flake check`, besides what Rust's own tools say. The tests with VMs need KVM.
+# The checks of `nix flake check`. The tests with VMs need KVM.
 {
   charts,
   image,
@@ -31,7 +31,7 @@ in
       helm lint --strict argocd
     '';
 
-    # actionlint takes the folder with `.git` for the project.
+    # actionlint identifies the project by its `.git` directory.
     workflows = check "workflows" [pkgs.actionlint pkgs.shellcheck] ''
       mkdir -p .git
       actionlint
@@ -39,7 +39,7 @@ in
 
     nix = check "nix" [pkgs.deadnix pkgs.statix] ''
       deadnix --fail --no-lambda-pattern-names .
-      # Not the stand-ins: they are written as lists of names, not as code.
+      # The stubs in nix/tests are lists of names rather than code, so statix doesn't check them.
       for place in flake.nix nix/*.nix nixos-vm; do statix check "$place"; done
     '';
 

@@ -1,4 +1,4 @@
-# `nix fmt`: the whole tree, or the files it is given.
+# The formatter of `nix fmt`. It formats the whole tree or the given files.
 {pkgs, ...}:
 pkgs.writeShellApplication {
   name = "format";

@@ -1,7 +1,8 @@
-# The OCI image without a Dockerfile: the same two files, in the same places, with the same configuration as the
-# fallback's (a test compares them). It has no store paths, as the binary needs none.
+# The OCI image, built without a Dockerfile. It has the same files and the same configuration as the image of the
+# Dockerfile; a test compares them. It contains no store paths, because the static binary needs none.
 #
-# The result is a script that writes the image as a tar: `$(nix build --no-link --print-out-paths .#image) | docker load`.
+# The result is a script that writes the image as a tar archive. To load it:
+#   $(nix build --no-link --print-out-paths .#image) | docker load
 {
   pkgs,
   rust,

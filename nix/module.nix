@@ -1,5 +1,5 @@
-# `services.waybill`: the service under systemd, without a container. What is wrong with its settings is said when the
-# system is built, not when the service starts.
+# `services.waybill`, a NixOS module that runs the service under systemd without a container. Invalid settings fail the
+# build of the system, not the start of the service.
 self: {
   config,
   lib,
@@ -16,7 +16,7 @@ in {
     package = lib.mkOption {
       type = lib.types.package;
       default = self.packages.${pkgs.stdenv.hostPlatform.system}.default;
-      defaultText = lib.literalExpression "the flake's own";
+      defaultText = lib.literalExpression "the package of this flake";
       description = "The package to run.";
     };
 
@@ -25,8 +25,8 @@ in {
       default = {};
       example = {WAYBILL_LOG_LEVEL = "debug";};
       description = ''
-        Environment variables of the service, as docs/service.md lists them. They end up in the store, where everybody
-        can read them: a database's password belongs into `environmentFile`.
+        Environment variables of the service. docs/service.md lists them. Every user of the machine can read these
+        values in the Nix store, so put the password of a database into `environmentFile` instead.
       '';
     };
 
@@ -34,15 +34,15 @@ in {
       type = lib.types.nullOr lib.types.path;
       default = null;
       example = "/run/secrets/waybill";
-      description = "A file of more such variables, read when the service starts. It is not checked before.";
+      description = "A file with additional variables. The build of the system does not check it.";
     };
 
     database.createLocally = lib.mkOption {
       type = lib.types.bool;
       default = false;
       description = ''
-        Keep the ledger in a PostgreSQL server on this machine, reached by its socket without a password, instead of in
-        an SQLite file in /var/lib/waybill.
+        Store the ledger in a PostgreSQL server on this machine instead of an SQLite file in /var/lib/waybill. The
+        service connects through a Unix socket without a password.
       '';
     };
   };
@@ -84,7 +84,7 @@ in {
         Restart = "on-failure";
         RestartSec = 2;
 
-        User = "waybill"; # PostgreSQL knows who asks by this name
+        User = "waybill"; # PostgreSQL authenticates the service by this name.
         DynamicUser = true;
         StateDirectory = "waybill";
         StateDirectoryMode = "0700";

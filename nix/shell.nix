@@ -1,5 +1,5 @@
-# `nix develop`: every program that the pipeline, the workflows and the lab call, by its name on PATH. A test compares
-# this list with theirs.
+# The shell of `nix develop`. It provides every program that the pipeline, the workflows and the lab call; a test
+# compares the lists.
 {
   crane,
   pkgs,
@@ -8,45 +8,45 @@
   inherit (pkgs) lib;
   inherit (pkgs.stdenv.hostPlatform) isLinux;
 
-  # A tool of the lab as the lab's own build of it lies there: `bin`, and beside it the files that the programs need at
-  # run time, in `share`. Both are of one version, whichever nixpkgs has.
+  # A tool in the layout that the lab uses for tools that it builds: programs in `bin`, and the files that they need at
+  # run time in `share`. Both have the version in nixpkgs.
   withFiles = name: package: files:
     pkgs.linkFarm "lab-${name}" {
       bin = "${package}/bin";
       share = files;
     };
 
-  # The lab puts these into images that have no Nix store, so nothing may be linked at run time.
+  # The lab copies these programs into images without a Nix store, so they must be linked statically.
   static = package:
     package.overrideAttrs (old: {
       env = old.env // {CGO_ENABLED = "0";};
-      doCheck = false; # nixpkgs has checked it already
+      doCheck = false; # nixpkgs already ran the tests
     });
 
   everywhere = {
-    # `cargo pipeline lint` and `test`
+    # For `cargo pipeline lint` and `cargo pipeline test`
     inherit (pkgs) actionlint hadolint kubeconform shellcheck zizmor git perl;
     helm = pkgs.kubernetes-helm;
     make = pkgs.gnumake;
     initdb = pkgs.postgresql;
-    # What else is looked for in the code, its dependencies and the image
+    # For the checks of the code, its dependencies and the image
     inherit (pkgs) cargo-auditable cargo-deny cargo-machete cosign gitleaks trivy;
-    # Nix
+    # For Nix files
     inherit (pkgs) alejandra deadnix statix;
-    # By hand
+    # For interactive use
     inherit (pkgs) curl kubectl rust-analyzer skopeo;
-    # For what the lab has to build
+    # For tools that the lab builds
     inherit (pkgs) go;
   };
 
   kubernetes = withFiles "kubernetes" pkgs.kubernetes pkgs.kubernetes.src;
 
   onLinux = {
-    # `cargo pipeline image`
+    # For `cargo pipeline image`
     inherit (pkgs) buildah;
-    # Coverage: nixpkgs has the profiler only here
+    # For coverage. nixpkgs provides the profiler only on Linux.
     inherit (pkgs) cargo-llvm-cov;
-    # `cargo lab`
+    # For `cargo lab`
     inherit (pkgs) containerd debootstrap etcd runc tini;
     argocd = withFiles "argocd" (static pkgs.argocd) pkgs.argocd.src;
     coredns = static pkgs.coredns;
@@ -69,16 +69,16 @@
 
   programs = everywhere // lib.optionalAttrs isLinux onLinux;
 
-  # What the shell doesn't bring, and why.
-  elsewhere.jscpd = "nixpkgs doesn't have it: `cargo pipeline tools quality` installs it, as it does without Nix";
+  # Programs that the shell doesn't provide, with the reason.
+  elsewhere.jscpd = "it is not in nixpkgs; `cargo pipeline tools quality` installs it";
 in
-  # With cargo, clippy, rustc, rustfmt and a C compiler.
+  # The shell of crane adds cargo, clippy, rustc, rustfmt and a C compiler.
   (crane.mkLib pkgs).devShell ({
       packages = lib.unique (lib.attrValues programs);
       passthru = {inherit elsewhere programs;};
     }
     // lib.optionalAttrs isLinux {
-      # cargo-llvm-cov takes rustup's unless it is told.
+      # Without these, cargo-llvm-cov uses the programs of rustup.
       LLVM_COV = "${pkgs.rustc.llvmPackages.llvm}/bin/llvm-cov";
       LLVM_PROFDATA = "${pkgs.rustc.llvmPackages.llvm}/bin/llvm-profdata";
     })

@@ -1,4 +1,4 @@
-# What is built: the commit, its time, and the files that go into the Rust build.
+# The commit, its time and the files of the Rust build.
 {
   lib,
   self,
@@ -7,7 +7,7 @@
   cargo = lib.importTOML (root + "/Cargo.toml");
   inherit (lib) fileset;
 
-  # YYYYMMDDhhmmss, as the flake knows it, to RFC 3339.
+  # Converts a date of the flake, YYYYMMDDhhmmss, to RFC 3339.
   rfc3339 = date: let
     part = start: length: builtins.substring start length date;
   in "${part 0 4}-${part 4 2}-${part 6 2}T${part 8 2}:${part 10 2}:${part 12 2}Z";
@@ -18,16 +18,16 @@ in {
   inherit (cargo.workspace.package) version license;
   toolchain = (lib.importTOML (root + "/rust-toolchain.toml")).toolchain.channel;
 
-  # With uncommitted changes there is no commit that they could be traced to.
+  # A checkout with uncommitted changes has no commit.
   commit = self.rev or "unknown";
   tag = "sha-${self.shortRev or "dirty"}";
-  # The commit's time, never the clock's: the same commit gives the same bytes.
+  # This is the time of the commit rather than of the build, so that a rebuild produces the same bytes.
   builtAt = rfc3339 self.lastModifiedDate;
 
   rust = fileset.toSource {
     inherit root;
-    # The members of the workspace have to be there, whichever is built; the service embeds its migrations, the lab
-    # its manifests, and a test reads the table of settings.
+    # Cargo requires all members of the workspace. The service embeds its migrations and the lab its manifests, and a
+    # test reads the table of settings in the documentation.
     fileset = fileset.unions (map (file: root + "/${file}") [
       ".cargo"
       "Cargo.lock"

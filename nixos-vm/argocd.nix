@@ -1,4 +1,4 @@
-# K3s with Argo CD in it, which then deploys what the chart in argocd/ says.
+# K3s with Argo CD, which deploys the chart in argocd/.
 {charts, ...}: {
   config,
   lib,
@@ -11,10 +11,10 @@ in {
 
   vm.entries."Argo CD" = {
     inherit port;
-    hint = "user admin, see argocd-password";
+    hint = "user admin, password from `argocd-password`";
   };
 
-  # Pods reach the API server, PostgreSQL and the Git repository on the machine.
+  # Pods connect to the API server, PostgreSQL and the Git repository on the machine.
   networking.firewall.trustedInterfaces = ["cni0" "flannel.1"];
 
   services.k3s = {
@@ -32,14 +32,14 @@ in {
         createNamespace = true;
         values = {
           fullnameOverride = "argocd";
-          # Nobody logs in but `admin`, nobody is notified, and there is no ApplicationSet.
+          # The VM has only the user `admin`, sends no notifications and uses no ApplicationSet.
           dex.enabled = false;
           notifications.enabled = false;
           applicationSet.replicas = 0;
           configs = {
-            # The forge can't reach the VM with a webhook.
+            # Webhooks of the forge can't reach the VM, so Argo CD polls.
             cm."timeout.reconciliation" = "60s";
-            # No TLS, as the port is the host's loopback.
+            # The port is only on the loopback interface of the host, so TLS is not needed.
             params."server.insecure" = true;
           };
           server.service = {
@@ -49,7 +49,7 @@ in {
         };
       };
 
-      # Tried again until Argo CD's own kinds are there.
+      # K3s retries this until the custom resources of Argo CD exist.
       waybill-bootstrap = {
         package = charts.argocd;
         targetNamespace = "argocd";

@@ -1,5 +1,5 @@
-# The VM of `nix run .#vm`: 2 CPUs, 4 GiB, K3s, Argo CD, PostgreSQL. `online` deploys the Git repository that
-# argocd/values.yaml names, `offline` one of its own.
+# The VM of `nix run .#vm`, with 2 CPUs, 4 GiB of memory, K3s, Argo CD and PostgreSQL. `online` deploys the Git
+# repository in argocd/values.yaml, and `offline` deploys a repository in the VM.
 {
   charts,
   image,
@@ -10,7 +10,7 @@
 }: let
   inherit (nixpkgs) lib;
 
-  # An environment joins by its values file. Each serves on the next port after Argo CD's.
+  # The VM has each environment that has a values file. Their ports follow the port of Argo CD.
   exists = name: builtins.pathExists (source.root + "/charts/waybill/values-${name}.yaml");
   environments =
     lib.imap1 (index: name: {

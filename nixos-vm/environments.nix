@@ -1,12 +1,13 @@
-# What each environment needs that isn't in git: its namespace, a way in, and a database with a password, which is made
-# at the first boot and is never in the store. Whether it uses that database is for its values file to say.
+# The objects that each environment needs but that are not in Git: a namespace, a NodePort Service, and a database with
+# a password. The password is generated at the first boot and is never in the Nix store. The values file of an
+# environment decides whether it uses the database.
 {environments, ...}: {
   config,
   lib,
   pkgs,
   ...
 }: let
-  # The machine, as pods see it: K3s's bridge on its first node.
+  # The address of the machine for pods: the bridge of K3s on its first node.
   host = "10.42.0.1";
   database = environment: "waybill-${environment.name}";
 in {
@@ -39,7 +40,7 @@ in {
         };
         spec = {
           type = "NodePort";
-          # The pods of the chart's release.
+          # The pods of the Helm release.
           selector = {
             "app.kubernetes.io/name" = "waybill";
             "app.kubernetes.io/instance" = "waybill";
@@ -59,7 +60,7 @@ in {
 
   services.postgresql = {
     enable = true;
-    enableTCPIP = true; # the firewall lets only pods in
+    enableTCPIP = true; # the firewall accepts connections only from pods
     authentication = "host sameuser all 10.42.0.0/16 scram-sha-256";
     ensureDatabases = map database environments;
     ensureUsers =
@@ -80,7 +81,7 @@ in {
     serviceConfig = {
       Type = "oneshot";
       RemainAfterExit = true;
-      # Until K3s has made the namespaces.
+      # The service fails until K3s has created the namespaces.
       Restart = "on-failure";
       RestartSec = 5;
       StateDirectory = "waybill-databases";
@@ -96,7 +97,7 @@ in {
           mv "$file.new" "$file"
         fi
         password=$(cat "$file")
-        # By standard input, as arguments are for everybody to see.
+        # Other users can see arguments, so the password is passed through standard input.
         echo "ALTER ROLE \"$name\" PASSWORD '$password'" |
           runuser --user postgres -- psql --quiet --set ON_ERROR_STOP=1 --dbname postgres
         printf 'postgres://%s:%s@${host}:5432/%s' "$name" "$password" "$name" |

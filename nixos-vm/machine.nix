@@ -1,4 +1,4 @@
-# The machine itself: its size, its ports on the host's loopback, and what it says to who logs in.
+# The machine: its size, its ports on the loopback interface of the host, and its login message.
 {
   config,
   lib,
@@ -20,7 +20,7 @@ in {
   virtualisation = {
     cores = 2;
     memorySize = 4096;
-    diskSize = 20480; # images are pulled to it
+    diskSize = 20480; # space for images
     graphics = false;
     forwardPorts =
       map (port: {
@@ -58,12 +58,12 @@ in {
     Waybill in a VM: K3s, Argo CD, PostgreSQL. From the machine that runs the VM:
 
     ${lib.concatStrings (lib.mapAttrsToList line config.vm.entries)}
-    Argo CD takes a few minutes to come up the first time, as its images are pulled. In here:
+    At the first boot Argo CD starts after a few minutes, because its images must be pulled. Commands in the VM:
 
-      kubectl get pods --all-namespaces    what has come up
-      kubectl get applications -n argocd   what Argo CD deploys
-      argocd-password                      the password of Argo CD's user `admin`
-      poweroff                             the end; Ctrl-a x ends it the hard way
+      kubectl get pods --all-namespaces    lists the pods
+      kubectl get applications -n argocd   lists the Applications of Argo CD
+      argocd-password                      prints the password of the Argo CD user `admin`
+      poweroff                             stops the VM; Ctrl-a x kills it
 
   '';
 }

@@ -1,5 +1,5 @@
-# Without GitHub: the machine serves this checkout as a Git repository, which takes pushes, and brings the service's
-# image along. What CI does elsewhere, the build of the image and its tag in the values files, Nix has done here.
+# The VM without GitHub. It serves this checkout as a Git repository that accepts pushes, and it contains the image of
+# the service. Nix builds the image and writes its tag to the values files, as CI does otherwise.
 {
   environments,
   image,
@@ -14,7 +14,7 @@
   port = 3000;
   user = "lighttpd";
   folder = "/var/lib/waybill-git";
-  # The tar is read by its name when K3s starts.
+  # K3s imports archives by their file name.
   imported = pkgs.runCommand "waybill-image.tar" {} "${image} > $out";
   others = map pkgs.dockerTools.pullImage (import ./images.nix);
 in {
@@ -24,7 +24,7 @@ in {
   vm.entries.git = {
     inherit port;
     path = "/git/waybill.git";
-    hint = "clone it, push to develop, and see dev follow within a minute";
+    hint = "clone it and push to develop; dev follows within a minute";
   };
 
   services.k3s.images = [config.services.k3s.package.airgap-images imported] ++ others;
@@ -34,7 +34,8 @@ in {
     inherit port;
     document-root = "/var/empty";
     enableModules = ["mod_alias" "mod_cgi" "mod_setenv"];
-    # As git-http-backend's manual has it. Only pods and the host's loopback come here, so anybody may push.
+    # This follows the manual of git-http-backend. Only pods and the loopback interface of the host can connect, so
+    # pushing needs no authentication.
     extraConfig = ''
       alias.url = ("/git" => "${pkgs.git}/libexec/git-core/git-http-backend")
       $HTTP["url"] =~ "^/git/" {

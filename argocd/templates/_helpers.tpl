@@ -1,4 +1,4 @@
-{{/* How a failed sync is tried again: soon, not forever, and with the newest commit, so that a fix needn't wait. */}}
+{{/* The retry policy of a failed sync. Retries use the newest commit, so that a fix takes effect immediately. */}}
 {{- define "argocd.retry" -}}
 retry:
   limit: 5

@@ -1,5 +1,5 @@
-# The whole offline VM: Argo CD deploys dev from the Git repository inside. Only where nixos-vm/images.nix lists Argo CD's
-# images, as tests have no network.
+# Tests the offline VM: Argo CD deploys dev from the Git repository in the VM. Tests have no network, so this one is
+# available only if nixos-vm/images.nix lists the images of Argo CD.
 {vms, ...}: {
   name = "waybill-argocd";
 
@@ -28,7 +28,7 @@
         )
         machine.wait_until_succeeds("curl --fail --silent http://127.0.0.1:30081/ready")
 
-    with subtest("each environment has a database of its own"):
+    with subtest("each environment has its own database"):
         machine.wait_for_unit("waybill-databases.service")
         machine.succeed("kubectl --namespace waybill-dev get secret waybill-database")
   '';

@@ -1,4 +1,4 @@
-# K3s runs our image with our chart, without a network. Argo CD needs images that only the network has: ./argocd.nix.
+# Tests the image and the chart on K3s without a network. ./argocd.nix tests Argo CD, whose images need a network.
 {
   charts,
   image,
@@ -15,7 +15,7 @@
       diskSize = 6144;
     };
 
-    # Pods reach the API server: without it no chart is installed and no volume made.
+    # Pods must reach the API server to install the chart and to create volumes.
     networking.firewall.trustedInterfaces = ["cni0" "flannel.1"];
 
     services.k3s = {
@@ -51,7 +51,7 @@
             timeout=600,
         )
 
-    with subtest("the service answers through its Service"):
+    with subtest("the service responds through its Service"):
         address = machine.succeed(
             "kubectl --namespace waybill-dev get service waybill --output 'jsonpath={.spec.clusterIP}'"
         )

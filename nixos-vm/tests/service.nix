@@ -1,4 +1,4 @@
-# The NixOS module on each kind of database: what is recorded is still there after a restart.
+# Tests the NixOS module on each database: deployments persist after a restart.
 {
   database,
   self,
@@ -39,7 +39,7 @@
         )
         t.assertEqual(created["status"], "pending")
 
-    with subtest("it outlives the process"):
+    with subtest("the deployment persists after a restart"):
         machine.systemctl("restart waybill.service")
         machine.wait_until_succeeds("curl --fail --silent http://127.0.0.1:8080/ready")
         found = json.loads(

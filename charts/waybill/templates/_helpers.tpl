@@ -1,22 +1,22 @@
-{{/* Name of the application, for labels. */}}
+{{/* The name of the application in labels. */}}
 {{- define "waybill.name" -}}
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name of every object: the release's, with the application's in it. */}}
+{{/* The name of all objects. It consists of the names of the release and of the application. */}}
 {{- define "waybill.fullname" -}}
 {{- $name := include "waybill.name" . }}
 {{- $default := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) }}
 {{- .Values.fullnameOverride | default $default | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* What selects the pods: never changes in the life of a release, so no version in it. */}}
+{{/* The labels that select the pods. They contain no version, because a selector can't be changed. */}}
 {{- define "waybill.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "waybill.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Labels of every object; pods get only the selector's, or each new chart version would restart them. */}}
+{{/* The labels of all objects except pods. In pods, the chart version would cause a restart with each new chart. */}}
 {{- define "waybill.labels" -}}
 {{ include "waybill.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -24,7 +24,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* repository:tag@digest, or repository:tag where no digest is set. */}}
+{{/* The image: repository:tag@digest, or repository:tag without a digest. */}}
 {{- define "waybill.image" -}}
 {{- with .Values.image }}
 {{- .repository }}:{{ .tag | default (printf "v%s" $.Chart.AppVersion) }}
@@ -32,12 +32,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* "true" where the service keeps an SQLite file, empty where it speaks to PostgreSQL. */}}
+{{/* "true" if the service uses SQLite, empty if it uses PostgreSQL. */}}
 {{- define "waybill.sqlite" -}}
 {{- if not .Values.database.existingSecret.name }}true{{ end }}
 {{- end }}
 
-{{/* Data of the ConfigMap: the settings, and what the chart itself decides. */}}
+{{/* The data of the ConfigMap: the values in `config` and the settings that the chart determines. */}}
 {{- define "waybill.config" -}}
 {{- $fixed := dict "WAYBILL_HTTP_ADDR" "0.0.0.0:8080" }}
 {{- if include "waybill.sqlite" . }}
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- merge $fixed .Values.config | toYaml }}
 {{- end }}
 
-{{/* What the service and its migration share: image, environment, security, resources, volumes. */}}
+{{/* The fields that the containers of the service and of the migration share. */}}
 {{- define "waybill.container" -}}
 image: {{ include "waybill.image" . | quote }}
 imagePullPolicy: IfNotPresent

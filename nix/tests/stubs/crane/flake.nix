@@ -1,5 +1,5 @@
-# Stands in for crane as nixpkgs' stub does for nixpkgs: the functions that this project uses, each with the arguments
-# that crane's own documentation lists for it, besides those of mkDerivation.
+# A stub of crane with the functions that this project uses. Each accepts the arguments that the documentation of crane
+# lists, in addition to those of mkDerivation.
 {
   outputs = _: {
     mkLib = pkgs: let

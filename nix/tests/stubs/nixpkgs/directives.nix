@@ -1,4 +1,4 @@
-# systemd.service(5), systemd.exec(5): what a unit of this project may say under [Service].
+# The directives of systemd.service(5) and systemd.exec(5) that this project may use under [Service].
 [
   "AmbientCapabilities"
   "CapabilityBoundingSet"

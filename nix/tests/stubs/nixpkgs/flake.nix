@@ -1,6 +1,5 @@
-# Stands in for nixpkgs where it can't be had: evaluates this flake's outputs, builds nothing. It is strict. A name that
-# isn't listed here, an argument that a function doesn't take, an option that isn't declared or a value of another type
-# is an error, so what is listed must be what nixos-26.05 has.
+# A stub of nixpkgs for machines without a network. It evaluates the outputs of this flake and builds nothing. It
+# rejects unknown names, arguments, options and values of the wrong type, so its lists must match nixos-26.05.
 {
   outputs = _: let
     lib = import ./lib.nix;

@@ -1,4 +1,4 @@
-# The part of nixpkgs' lib that this project uses.
+# The part of nixpkgs.lib that this project uses.
 let
   inherit (builtins) attrNames concatMap concatStringsSep elem filter isAttrs isString listToAttrs map mapAttrs removeAttrs;
 
@@ -12,7 +12,7 @@ let
 
   modules = import ./modules.nix;
 
-  # A set of files: the paths in it.
+  # A file set is represented by its paths.
   fileset = {
     unions = list:
       concatMap (

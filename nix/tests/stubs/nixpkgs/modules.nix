@@ -1,5 +1,5 @@
-# A small module system with the strictness of nixpkgs': every definition needs a declared option and a value of its
-# type. Not modelled: freeform modules, `apply`, ordering.
+# A small module system that is as strict as that of nixpkgs: every definition needs a declared option and a value of
+# its type. Freeform modules, `apply` and ordering are not implemented.
 let
   inherit (builtins) all any attrNames concatLists concatMap elem filter foldl' functionArgs genList head isAttrs isBool isFunction isInt isList isPath isString length listToAttrs map mapAttrs match removeAttrs toJSON typeOf;
 
@@ -25,7 +25,7 @@ let
     inherit priority content;
   };
 
-  # Properties around a set become properties around its values, so that its names are known without evaluating them.
+  # Pushes properties of a set down to its values, so that its names are known without evaluating the properties.
   push = definition:
     if is "merge" definition
     then concatMap push definition.contents
@@ -47,7 +47,7 @@ let
     then discharge definition.priority definition.content
     else [{inherit priority definition;}];
 
-  # The definitions that count: those of the strongest priority.
+  # The effective definitions, which have the highest priority.
   effective = definitions: let
     all = concatMap (discharge 100) definitions;
     strongest =
@@ -122,7 +122,7 @@ let
         concatMap load (set.imports or [])
         ++ [
           {
-            # A file that several modules import counts once.
+            # A file that several modules import is evaluated once.
             key =
               if isPath module || isString module
               then toString module

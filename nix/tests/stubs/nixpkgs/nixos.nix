@@ -1,4 +1,4 @@
-# NixOS: the options of ./options.nix, and a system that is everything they were set to.
+# A stub of NixOS. It has the options of ./options.nix, and the system consists of their values.
 {
   lib,
   packages,
@@ -14,7 +14,7 @@
     };
 
   system = {modules}: let
-    # Which system it is for decides which packages it is made of, so it is read before.
+    # The system determines the packages, so it is read first.
     stated = lib.filter (module: module ? nixpkgs.hostPlatform) (lib.filter builtins.isAttrs modules);
   in
     if stated == []
@@ -23,7 +23,7 @@
 in {
   nixosSystem = system;
 
-  # A node of a test has the options of a VM, and packages that no module may change.
+  # A test node has the options of a VM, and modules can't change its packages.
   testNode = platform: module: let
     node = eval platform [module ./modules/virtualisation/qemu-vm.nix];
   in

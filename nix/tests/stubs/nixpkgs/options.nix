@@ -1,4 +1,4 @@
-# The options of NixOS that this project sets, with the types they have in nixos-26.05.
+# The NixOS options that this project sets, with their types in nixos-26.05.
 {
   config,
   lib,
@@ -130,7 +130,7 @@ in {
       preStart = option types.lines "";
       restartTriggers = list types.raw;
       unitConfig = set types.raw;
-      # systemd takes any word and ignores what it doesn't know; here it has to be listed.
+      # systemd ignores unknown directives; here they are errors.
       serviceConfig = lib.genAttrs (import ./directives.nix) (_: maybe directive);
     };
   };

@@ -1,4 +1,4 @@
-# The part of nixpkgs that this project uses, by the names that nixos-26.05 has.
+# The packages of nixos-26.05 that this project uses.
 {
   lib,
   nixos,
@@ -11,7 +11,7 @@
     isDarwin = ! isLinux;
   };
 
-  # A derivation that nobody builds, with its arguments in it, so that they are evaluated to the last.
+  # A derivation that is never built. It contains its arguments, so that all of them are evaluated.
   make = {
     name,
     meta ? {},
@@ -25,7 +25,7 @@
     }
     // {inherit meta arguments;}
     // passthru;
-  # A Go program: it can be built in another way.
+  # A Go program, whose attributes can be overridden.
   goPackage = name: attributes:
     package name (attributes
       // {
@@ -201,7 +201,7 @@
               });
       };
 
-      # Outputs and sources that are used by themselves.
+      # Outputs and sources that are used separately.
       argocd = goPackage "argocd" {src = package "argocd-source" {};};
       coredns = goPackage "coredns" {};
       gitea = package "gitea" {data = package "gitea-data" {};};

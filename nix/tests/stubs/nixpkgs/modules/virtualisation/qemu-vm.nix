@@ -1,4 +1,4 @@
-# As nixos/modules/virtualisation/qemu-vm.nix declares them.
+# The options that nixos/modules/virtualisation/qemu-vm.nix declares.
 {
   config,
   lib,
