@@ -1,7 +1,7 @@
 //! Git, by its command line: it brings credentials, hooks, signing and every transport.
 
-use crate::forge;
-use crate::process::{capture, cmd, read, read_bytes};
+use crate::project::{capture, cmd, read, read_bytes};
+use crate::workflow;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -160,8 +160,9 @@ impl Git {
     fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String> {
         let mut command = self.command(&["commit-tree", "-m", message, tree]);
         command.args(parents.iter().flat_map(|parent| ["-p", parent]));
-        let name = forge::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
-        let email = forge::var("DELIVERY_BOT_EMAIL")
+        let name =
+            workflow::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
+        let email = workflow::var("DELIVERY_BOT_EMAIL")
             .unwrap_or_else(|| "waybill-delivery@users.noreply.github.com".to_owned());
         for role in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{role}_NAME"), &name);

@@ -4,40 +4,25 @@
 
 mod api;
 mod auth;
-mod builder;
+mod build;
+mod check;
 mod checks;
-mod clippy;
-mod comment;
-mod coverage;
-mod deploy;
-mod environment;
-mod forge;
+mod deliver;
 mod git;
-mod house;
-mod image;
-mod lint;
-mod notify;
-mod plan;
-mod process;
-mod promote;
+mod project;
 mod protect;
-mod publish;
-mod quality;
-mod reference;
-mod registry;
-mod release;
-mod scan;
-mod security;
-mod signature;
-mod tags;
-mod test;
-mod thresholds;
+mod report;
 mod tools;
 mod trivy;
+mod workflow;
 mod yaml;
 
 use anyhow::Result;
+use build::{image, scan};
+use checks::{coverage, lint, quality, security, test};
 use clap::{Parser, Subcommand};
+use deliver::{deploy, plan, promote, publish, release, sign, tags};
+use report::{comment, notify};
 use std::process::ExitCode;
 
 /// The delivery pipeline, one step at a time.
@@ -77,9 +62,9 @@ enum Step {
     /// Write the release of a version tag on the forge
     Release(release::Release),
     /// Sign a published image, and attest where it comes from
-    Sign(signature::Sign),
+    Sign(sign::Sign),
     /// Verify an image's signature and provenance
-    Verify(signature::Verify),
+    Verify(sign::Verify),
     /// Write an image's tag and digest back to an environment's values
     Deploy(deploy::Deploy),
     /// Propose to an environment the image that the one before it runs
@@ -122,7 +107,7 @@ fn main() -> ExitCode {
 /// Prints the whole chain of causes; in a workflow also as an annotation on the run.
 fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
-    forge::annotate_error(&format!("{error:#}"));
+    workflow::annotate_error(&format!("{error:#}"));
     ExitCode::FAILURE
 }
 

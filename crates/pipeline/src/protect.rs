@@ -9,7 +9,7 @@ mod rules;
 
 use crate::Outcome;
 use crate::api::{Api, Kind};
-use crate::process::root;
+use crate::project::root;
 use anyhow::{Context, Result, bail, ensure};
 use rules::Rules;
 use serde_json::{Map, Value};

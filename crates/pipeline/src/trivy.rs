@@ -1,6 +1,6 @@
 //! Trivy's findings: as SARIF for the forge, and as a table of what is severe.
 
-use crate::process::run;
+use crate::project::run;
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;

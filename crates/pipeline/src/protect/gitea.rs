@@ -3,7 +3,7 @@
 use super::rules::{Branch, Check, Rules, Tags};
 use super::{Difference, Request, fields};
 use crate::api::Api;
-use crate::forge;
+use crate::workflow;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ const BOT: &str = "DELIVERY_BOT_USER";
 
 pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
     let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {
-        true => Some(forge::require(BOT)?),
+        true => Some(workflow::require(BOT)?),
         false => None,
     };
     let repository = api.get("")?.with_context(|| api.nothing_there())?;

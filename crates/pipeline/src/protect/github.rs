@@ -6,7 +6,7 @@
 use super::rules::{Environment, Rules};
 use super::{Difference, Request, fields};
 use crate::api::Api;
-use crate::forge;
+use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ const ACTIONS: u64 = 15368;
 
 pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
     let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {
-        true => Some(app(&forge::require(BOT)?)?),
+        true => Some(app(&workflow::require(BOT)?)?),
         false => None,
     };
     let repository = api.get("")?.with_context(|| api.nothing_there())?;

@@ -1,6 +1,6 @@
 //! Dependencies that no source file names, by cargo-machete.
 
-use crate::process::{capture, line};
+use crate::project::{capture, line};
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
 use std::path::Path;

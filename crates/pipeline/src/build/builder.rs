@@ -1,9 +1,9 @@
 //! What builds the image: the Dockerfile, by buildah or docker, or the flake. Either gives an OCI layout, and from one
 //! commit always the same.
 
-use crate::forge;
-use crate::image::{Folder, Source};
-use crate::process::{cmd, find, read, run};
+use crate::build::image::{Folder, Source};
+use crate::project::{cmd, find, read, run};
+use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use std::path::Path;
@@ -110,7 +110,7 @@ fn inputs(command: &mut Command, root: &Path, source: &Source) -> Result<()> {
     for (key, value) in own {
         command.arg(format!("--build-arg={key}={value}"));
     }
-    for extra in forge::var("IMAGE_BUILD_ARGS")
+    for extra in workflow::var("IMAGE_BUILD_ARGS")
         .unwrap_or_default()
         .split_whitespace()
     {

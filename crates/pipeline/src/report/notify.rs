@@ -5,9 +5,9 @@
 
 use crate::Outcome;
 use crate::api::{self, Api};
-use crate::forge::{self, Event, require, short, var};
 use crate::git::Git;
-use crate::process::root;
+use crate::project::root;
+use crate::workflow::{self, Event, require, short, var};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hmac::{Hmac, KeyInit, Mac};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -112,7 +112,7 @@ impl Notify {
         ensure!(!self.strict || problems.is_empty(), problems.join("; "));
         for problem in problems {
             eprintln!("warning: {problem}");
-            forge::annotate_warning(&problem);
+            workflow::annotate_warning(&problem);
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Run {
                 "GITHUB_RUN_ATTEMPT",
                 var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned()),
             )?,
-            url: format!("{}/actions/runs/{id}", forge::require_repository_url()?),
+            url: format!("{}/actions/runs/{id}", workflow::require_repository_url()?),
             id,
             actor: require("GITHUB_ACTOR")?,
         })

@@ -2,14 +2,14 @@
 
 use crate::Outcome;
 use crate::api::{Api, Kind};
-use crate::environment::Env;
-use crate::forge::Event;
+use crate::deliver::environment::Env;
+use crate::deliver::publish;
+use crate::deliver::registry::Registry;
+use crate::deliver::sign as signature;
+use crate::deliver::tags;
 use crate::git::Git;
-use crate::process::root;
-use crate::publish;
-use crate::registry::Registry;
-use crate::signature;
-use crate::tags;
+use crate::project::root;
+use crate::workflow::Event;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

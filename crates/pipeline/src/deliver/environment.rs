@@ -1,8 +1,8 @@
 //! An environment: its branch, its values there, and how a commit says what they deploy.
 
-use crate::forge::{self, short};
+use crate::deliver::reference;
 use crate::git::Git;
-use crate::reference;
+use crate::workflow::{self, short};
 use crate::yaml::{self, Node};
 use anyhow::{Context, Result};
 
@@ -135,7 +135,7 @@ impl Values {
             short(&source.sha),
             image.digest
         );
-        let url = forge::repository_url();
+        let url = workflow::repository_url();
         let trailers = [
             ("sha", Some(&source.sha)),
             ("author", Some(&source.author)),

@@ -1,6 +1,6 @@
 //! Code that stands in two places, by jscpd.
 
-use crate::process::{capture, line};
+use crate::project::{capture, line};
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -1,13 +1,13 @@
 //! The project's own security: what it depends on, what its history gives away, and how it is set up to run.
 
 use crate::Outcome;
-use crate::checks::{Check, Ran, Report};
-use crate::forge;
+use crate::check::{Check, Ran, Report};
+use crate::checks::lint::{CHART, variants};
 use crate::git::Git;
-use crate::lint::{CHART, variants};
-use crate::process::{capture, line, root, run};
+use crate::project::{capture, line, root, run};
 use crate::tools::{self, Step};
 use crate::trivy;
+use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ fn dependencies(root: &Path) -> Result<Ran> {
     if let Some(skipped) = tools::skipped("cargo-deny") {
         return Ok(skipped);
     }
-    let local = forge::var(ADVISORIES).map(|folder| LocalAdvisories::lay_out(root, &folder));
+    let local = workflow::var(ADVISORIES).map(|folder| LocalAdvisories::lay_out(root, &folder));
     let local = local.transpose()?;
     let deny = |args: &[&str]| -> Result<Command> {
         let mut deny = tool(root, "cargo-deny", &["--workspace", "--locked"])?;

@@ -6,13 +6,13 @@
 //! source hydrator uses; that is also how an older run notices that a newer one was faster.
 
 use crate::Outcome;
-use crate::environment::{Env, Image, SOURCE, Source, Values, with_image};
-use crate::forge::{self, short};
+use crate::deliver::environment::{Env, Image, SOURCE, Source, Values, with_image};
+use crate::deliver::reference;
+use crate::deliver::registry::Registry;
+use crate::deliver::sign as signature;
 use crate::git::Git;
-use crate::process::root;
-use crate::reference;
-use crate::registry::Registry;
-use crate::signature;
+use crate::project::root;
+use crate::workflow::{self, short};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -125,10 +125,10 @@ impl Deploy {
         };
         println!("{message}");
         if matches!(result, "superseded" | "held") {
-            forge::annotate_notice(&message);
+            workflow::annotate_notice(&message);
         }
-        forge::output("result", result)?;
-        forge::summary(&format!("**Deploy:** {message}"))?;
+        workflow::output("result", result)?;
+        workflow::summary(&format!("**Deploy:** {message}"))?;
         Ok(match result {
             "held" => ExitCode::from(HELD),
             _ => ExitCode::SUCCESS,
@@ -315,9 +315,9 @@ fn authorised(git: Git, url: &str) -> Result<Git> {
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Ok(git);
     }
-    match forge::var("DELIVERY_BOT_TOKEN") {
+    match workflow::var("DELIVERY_BOT_TOKEN") {
         Some(token) => Ok(git.with_token(url, &token)),
-        None if forge::in_workflow() => bail!(
+        None if workflow::in_workflow() => bail!(
             "DELIVERY_BOT_TOKEN is not set: give the repository the secret, or the variable BOT_APP_ID and its key (docs/pipeline.md)"
         ),
         None => Ok(git),
@@ -332,7 +332,7 @@ fn newer(git: &Git, here: &Git, tip: &str, path: &str, sha: &str) -> Result<Opti
     // A commit that this history doesn't know can't be compared: it came from somewhere else.
     let deployed = log
         .lines()
-        .find(|line| forge::is_commit(line))
+        .find(|line| workflow::is_commit(line))
         .and_then(|line| here.commit(line));
     match deployed {
         Some(deployed) if deployed != sha && here.contains(&deployed, sha)? => Ok(Some(deployed)),

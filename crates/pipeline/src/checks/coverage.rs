@@ -2,12 +2,12 @@
 //! are in, and without the tests that stand in the same file.
 
 use crate::Outcome;
-use crate::forge;
+use crate::checks::lint::tracked;
+use crate::checks::test::SERVICE_TESTS;
+use crate::checks::thresholds::{self, Thresholds};
 use crate::git::Git;
-use crate::lint::tracked;
-use crate::process::{cmd, find, read, root, run};
-use crate::test::SERVICE_TESTS;
-use crate::thresholds::{self, Thresholds};
+use crate::project::{cmd, find, read, root, run};
+use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +80,7 @@ impl Coverage {
             figures.worst(&figures.gated_files())
         );
         print!("\n{report}");
-        forge::summary(&format!("## Coverage\n\n{report}"))?;
+        workflow::summary(&format!("## Coverage\n\n{report}"))?;
         let file = root.join(FIGURES);
         std::fs::write(&file, figures.to_json().to_string())
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -143,7 +143,7 @@ fn measure(root: &Path) -> Result<()> {
 
 /// The folder that the measured programs are built in.
 fn target(root: &Path) -> Result<PathBuf> {
-    let target = forge::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
     let target = root.join(target).join("coverage-build");
     std::fs::create_dir_all(&target)
         .with_context(|| format!("cannot make {}", target.display()))?;
@@ -369,7 +369,7 @@ impl Figures {
 
     fn parse(value: &Value) -> Result<Self> {
         let commit = value["commit"].as_str().unwrap_or_default();
-        ensure!(forge::is_commit(commit), "`commit` is not a commit id");
+        ensure!(workflow::is_commit(commit), "`commit` is not a commit id");
         let files = value["files"].as_object().context("`files` is missing")?;
         let files = files.iter().map(|(file, lines)| {
             ensure!(is_plain(file), "`files` has a name that isn't a plain path");

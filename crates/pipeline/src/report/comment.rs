@@ -3,10 +3,10 @@
 
 use crate::Outcome;
 use crate::api::{Api, Kind};
-use crate::coverage::{FIGURES, Figures, PACKAGES, change, floor, markdown, percent};
-use crate::forge::{self, Event, is_commit, short};
-use crate::plan::payload;
-use crate::process::root;
+use crate::checks::coverage::{FIGURES, Figures, PACKAGES, change, floor, markdown, percent};
+use crate::deliver::plan::payload;
+use crate::project::root;
+use crate::workflow::{self, Event, is_commit, short};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -71,7 +71,7 @@ impl Comment {
         }
         let message = format!("the forge was not told the coverage: {error:#}");
         println!("{message}");
-        forge::annotate_notice(&message);
+        workflow::annotate_notice(&message);
         Ok(())
     }
 }
@@ -136,7 +136,7 @@ impl Pull {
 impl Told {
     fn tell(&self, event: &Event) -> Result<()> {
         ensure!(
-            TOKENS.iter().any(|name| forge::var(name).is_some()),
+            TOKENS.iter().any(|name| workflow::var(name).is_some()),
             "neither {} is set",
             TOKENS.join(" nor ")
         );
@@ -279,11 +279,11 @@ impl Told {
 
 /// Whose comments ours are.
 fn author(api: &Api) -> Result<String> {
-    if let Some(author) = forge::var("COMMENT_AUTHOR") {
+    if let Some(author) = workflow::var("COMMENT_AUTHOR") {
         return Ok(author);
     }
     ensure!(
-        forge::var(TOKENS[0]).is_none(),
+        workflow::var(TOKENS[0]).is_none(),
         "{} is set, so COMMENT_AUTHOR must name its account",
         TOKENS[0]
     );

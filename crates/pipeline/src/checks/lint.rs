@@ -1,13 +1,13 @@
 //! The static checks. All of them run, whatever the first one says.
 
 use crate::Outcome;
-use crate::checks::{Check, Ran, Report};
-use crate::clippy;
-use crate::forge;
+use crate::check::{Check, Ran, Report};
+use crate::checks::clippy;
+use crate::checks::policy;
 use crate::git::Git;
-use crate::house;
-use crate::process::{line, root, run};
+use crate::project::{line, root, run};
 use crate::tools::{self, Step};
+use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use std::io::Write;
 use std::path::Path;
@@ -114,11 +114,11 @@ fn dockerfile(root: &Path) -> Result<Ran> {
 
 /// ShellCheck for the scripts in git and for those inside our own actions; actionlint sees the workflows.
 fn scripts(root: &Path) -> Result<Ran> {
-    let files = house::scripts(root)?;
+    let files = policy::scripts(root)?;
     if !files.is_empty() {
         run(tool(root, "shellcheck", &[])?.args(&files))?;
     }
-    for (place, script) in house::action_scripts(root)? {
+    for (place, script) in policy::action_scripts(root)? {
         let mut command = tool(root, "shellcheck", &["--shell=bash", "-"])?;
         let mut child = command
             .stdin(Stdio::piped())
@@ -135,7 +135,7 @@ fn scripts(root: &Path) -> Result<Ran> {
 }
 
 fn house_rules(root: &Path) -> Result<Ran> {
-    let broken = house::broken_rules(root)?;
+    let broken = policy::broken_rules(root)?;
     for problem in &broken {
         eprintln!("{problem}");
     }
@@ -182,7 +182,7 @@ fn chart(root: &Path) -> Result<Ran> {
 }
 
 fn schemas(root: &Path) -> Result<Ran> {
-    let Some(location) = forge::var(SCHEMAS) else {
+    let Some(location) = workflow::var(SCHEMAS) else {
         return Ok(Ran::Skipped(format!(
             "{SCHEMAS} names no schemas: manifests were not validated"
         )));

@@ -6,15 +6,15 @@ mod duplication;
 mod functions;
 
 use crate::Outcome;
-use crate::checks::{Check, Ran};
-use crate::clippy;
-use crate::coverage::{self, Figures, Lines, Package};
-use crate::forge;
+use crate::check::{Check, Ran};
+use crate::checks::clippy;
+use crate::checks::coverage::{self, Figures, Lines, Package};
+use crate::checks::lint::tracked;
+use crate::checks::thresholds::{self, Thresholds};
 use crate::git::Git;
-use crate::lint::tracked;
-use crate::process::root;
-use crate::thresholds::{self, Thresholds};
+use crate::project::root;
 use crate::tools::{self, Step};
+use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use functions::Function;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn check(root: &Path) -> Result<Ran> {
         .collect();
     let report = format!("{}{}", table(&rows), places(&rows));
     print!("\n{report}");
-    forge::summary(&format!("## Quality\n\n{report}"))?;
+    workflow::summary(&format!("## Quality\n\n{report}"))?;
     let broken: Vec<&str> = broken(&rows).map(|row| row.gate.as_str()).collect();
     ensure!(
         broken.is_empty(),

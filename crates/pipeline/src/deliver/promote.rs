@@ -5,15 +5,15 @@
 
 use crate::Outcome;
 use crate::api::Api;
-use crate::deploy::{HELD, to_remote};
-use crate::environment::{Env, Image, Source, Values};
-use crate::forge::{self, short};
+use crate::deliver::deploy::{HELD, to_remote};
+use crate::deliver::environment::{Env, Image, Source, Values};
+use crate::deliver::registry::Registry;
+use crate::deliver::release;
+use crate::deliver::sign as signature;
+use crate::deliver::tags;
 use crate::git::Git;
-use crate::process::root;
-use crate::registry::Registry;
-use crate::release;
-use crate::signature;
-use crate::tags;
+use crate::project::root;
+use crate::workflow::{self, short};
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::FalseyValueParser;
 use serde_json::{Value, json};
@@ -297,7 +297,7 @@ impl Promote {
             }
         };
         let number = number(&pull)?;
-        forge::output("number", &number.to_string())?;
+        workflow::output("number", &number.to_string())?;
         said(
             result,
             &format!(
@@ -312,7 +312,7 @@ impl Promote {
 
     fn stays(pull: &Value, proposed: Option<&Image>, image: &Image) -> Outcome {
         let number = number(pull)?;
-        forge::output("number", &number.to_string())?;
+        workflow::output("number", &number.to_string())?;
         let proposed = proposed.map_or("no image", |image| image.tag.as_str());
         let mut message = format!("pull request {number} is open and proposes {proposed}");
         if proposed != image.tag {
@@ -335,8 +335,8 @@ fn number(pull: &Value) -> Result<i64> {
 fn said(result: &str, message: &str) -> Outcome {
     println!("{message}");
     if result != "proposed" {
-        forge::annotate_notice(message);
+        workflow::annotate_notice(message);
     }
-    forge::output("result", result)?;
-    forge::summary(&format!("**Promote:** {message}"))
+    workflow::output("result", result)?;
+    workflow::summary(&format!("**Promote:** {message}"))
 }

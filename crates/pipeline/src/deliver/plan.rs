@@ -3,9 +3,9 @@
 //! after: staging and main run the same bytes.
 
 use crate::Outcome;
-use crate::forge::{self, Event};
 use crate::git::Git;
-use crate::process::root;
+use crate::project::root;
+use crate::workflow::{self, Event};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -23,14 +23,14 @@ impl Plan {
         let Decision { code, reason } = &decision;
         let build = *code && builds(&event);
         println!("code={code} build={build}: {reason}");
-        forge::output("code", &code.to_string())?;
-        forge::output("build", &build.to_string())
+        workflow::output("code", &code.to_string())?;
+        workflow::output("build", &build.to_string())
     }
 }
 
 /// What the forge says about the event; nothing outside a workflow.
 pub(crate) fn payload() -> Result<Value> {
-    let Some(file) = forge::var("GITHUB_EVENT_PATH") else {
+    let Some(file) = workflow::var("GITHUB_EVENT_PATH") else {
         return Ok(Value::Null);
     };
     let text = std::fs::read_to_string(&file)
@@ -72,7 +72,7 @@ fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
         .split('\0')
         .filter(|file| !file.is_empty())
         .collect();
-    let since = forge::short(&base);
+    let since = workflow::short(&base);
     match files.iter().find(|file| !is_values(file)) {
         Some(file) => code(format!("{file} changed since {since}")),
         // People push an empty commit to ask for a run.
@@ -105,7 +105,7 @@ fn before(event: &Event, payload: &Value, git: &Git) -> Result<String> {
     let before = payload
         .get("before")
         .and_then(Value::as_str)
-        .filter(|before| forge::is_commit(before))
+        .filter(|before| workflow::is_commit(before))
         .context("the event doesn't say what the branch was before")?;
     anyhow::ensure!(before.bytes().any(|b| b != b'0'), "the branch is new");
     let before = git

@@ -2,10 +2,10 @@
 //! building it again gives the same digest.
 
 use crate::Outcome;
-use crate::builder::Builder;
-use crate::forge;
+use crate::build::builder::Builder;
 use crate::git::Git;
-use crate::process::{cmd, root, run};
+use crate::project::{cmd, root, run};
+use crate::workflow;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ impl Image {
     }
 
     fn builder(&self) -> Result<Builder> {
-        match (self.builder, forge::var("IMAGE_BUILDER")) {
+        match (self.builder, workflow::var("IMAGE_BUILDER")) {
             (Some(builder), _) => Ok(builder),
             (None, Some(name)) => named(&name).context("IMAGE_BUILDER names no builder"),
             (None, None) => Ok(Builder::Dockerfile),
@@ -112,8 +112,8 @@ fn make(root: &Path, folder: &Folder, builder: Builder) -> Outcome {
         "image {} of commit {}: {megabytes:.1} MB compressed",
         built.digest, source.commit
     );
-    forge::output("digest", &built.digest)?;
-    forge::summary(&format!(
+    workflow::output("digest", &built.digest)?;
+    workflow::summary(&format!(
         "**Image:** `{}`, {megabytes:.1} MB compressed",
         built.digest
     ))
@@ -142,7 +142,7 @@ fn reproduce(root: &Path, folder: &Folder) -> Outcome {
         first.digest
     );
     println!("built twice by {}: both are {second}", first.builder);
-    forge::summary(&format!("**Reproduced:** `{second}`"))
+    workflow::summary(&format!("**Reproduced:** `{second}`"))
 }
 
 /// The tests are compiled with what the image was built from, so `/version` must answer with it.
@@ -188,7 +188,7 @@ impl Source {
                 format,
                 "HEAD",
             ]);
-            crate::process::read(show.env("TZ", "UTC"))
+            crate::project::read(show.env("TZ", "UTC"))
         };
         if !git
             .read(&["status", "--porcelain", "--untracked-files=no"])?
@@ -205,7 +205,7 @@ impl Source {
 
     /// The OCI annotations that this crate vouches for; the Dockerfile adds the timeless ones.
     pub(crate) fn labels(&self) -> Vec<(String, String)> {
-        let source = forge::repository_url();
+        let source = workflow::repository_url();
         [
             ("title", Some("waybill")),
             ("version", Some(env!("CARGO_PKG_VERSION"))),

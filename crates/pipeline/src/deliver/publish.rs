@@ -2,16 +2,16 @@
 //! and pushed once; what comes after develop only adds tags to it.
 
 use crate::Outcome;
-use crate::environment::Env;
-use crate::forge::{self, Event};
+use crate::build::image::{Description, Folder};
+use crate::deliver::environment::Env;
+use crate::deliver::reference;
+use crate::deliver::registry::Registry;
+use crate::deliver::release;
+use crate::deliver::sign as signature;
+use crate::deliver::tags::tags;
 use crate::git::Git;
-use crate::image::{Description, Folder};
-use crate::process::{read, root, run};
-use crate::reference;
-use crate::registry::Registry;
-use crate::release;
-use crate::signature;
-use crate::tags::tags;
+use crate::project::{read, root, run};
+use crate::workflow::{self, Event};
 use anyhow::{Context, Result, ensure};
 
 /// Push the built image to the registry, or add tags to one that is there.
@@ -69,10 +69,10 @@ impl Publish {
             copy(&registry, &from, tag, &digest)?;
         }
         println!("digest {digest}");
-        forge::output("image", image)?;
-        forge::output("digest", &digest)?;
-        forge::output("tag", tag)?;
-        forge::summary(&format!("**Published:** `{image}:{tag}` as `{digest}`"))
+        workflow::output("image", image)?;
+        workflow::output("digest", &digest)?;
+        workflow::output("tag", tag)?;
+        workflow::summary(&format!("**Published:** `{image}:{tag}` as `{digest}`"))
     }
 }
 

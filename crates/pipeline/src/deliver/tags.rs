@@ -2,7 +2,7 @@
 //! is always pinned by digest.
 
 use crate::Outcome;
-use crate::forge::{Event, short};
+use crate::workflow::{Event, short};
 use anyhow::{Result, bail};
 
 /// Print the tags that an image of this event carries, one a line.

@@ -4,10 +4,10 @@
 //! log). Where there is no such authority, a key stands in: it proves that its holder signed, and nothing about when or how.
 
 use crate::Outcome;
-use crate::forge::{self, Event};
-use crate::process::{read, run};
-use crate::registry::Registry;
+use crate::deliver::registry::Registry;
+use crate::project::{read, run};
 use crate::tools;
+use crate::workflow::{self, Event};
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +34,7 @@ const BILL: &str = "cyclonedx";
 #[derive(clap::Args)]
 pub(crate) struct Sign {
     /// The digest of the image in the registry
-    #[arg(long, value_parser = crate::reference::parse_digest)]
+    #[arg(long, value_parser = crate::deliver::reference::parse_digest)]
     digest: String,
     /// A bill of materials (CycloneDX, JSON) to attest too
     #[arg(long, value_name = "FILE")]
@@ -47,7 +47,7 @@ pub(crate) struct Sign {
 #[derive(clap::Args)]
 pub(crate) struct Verify {
     /// The digest of the image in the registry
-    #[arg(long, value_parser = crate::reference::parse_digest)]
+    #[arg(long, value_parser = crate::deliver::reference::parse_digest)]
     digest: String,
     /// The commit that it must have been built from
     #[arg(long, value_name = "SHA")]
@@ -181,7 +181,7 @@ enum Signer {
 
 impl Signer {
     fn from_env() -> Result<Self> {
-        if forge::var(PRIVATE_KEY).is_some() {
+        if workflow::var(PRIVATE_KEY).is_some() {
             let none = |kind: &str| {
                 file(&json!({"mediaType": format!("application/vnd.dev.sigstore.{kind}")}))
             };
@@ -190,7 +190,7 @@ impl Signer {
                 authorities: none("trustedroot+json;version=0.1")?,
             });
         }
-        if forge::var("ACTIONS_ID_TOKEN_REQUEST_URL").is_none() {
+        if workflow::var("ACTIONS_ID_TOKEN_REQUEST_URL").is_none() {
             bail!(
                 "nothing to sign with: the job has neither the permission `id-token: write` nor the secret {PRIVATE_KEY}"
             );
@@ -215,13 +215,13 @@ impl Signer {
 
 /// What cosign is told to trust: one key, or one workflow on one branch.
 pub(crate) fn trust_arguments() -> Result<Vec<String>> {
-    if forge::var(PUBLIC_KEY).is_some() {
+    if workflow::var(PUBLIC_KEY).is_some() {
         return Ok(vec![
             format!("--key=env://{PUBLIC_KEY}"),
             "--insecure-ignore-tlog=true".to_owned(),
         ]);
     }
-    let repository = forge::require_repository_url()?;
+    let repository = workflow::require_repository_url()?;
     Ok(vec![
         format!("--certificate-identity={repository}/{WORKFLOW}@{BRANCH}"),
         format!("--certificate-oidc-issuer={ISSUER}"),
@@ -230,9 +230,9 @@ pub(crate) fn trust_arguments() -> Result<Vec<String>> {
 
 /// The predicate that says which run built the image from which commit.
 fn provenance(event: &Event) -> Result<Value> {
-    let repository = forge::require_repository_url()?;
-    let id = forge::var("GITHUB_RUN_ID").unwrap_or_default();
-    let attempt = forge::var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned());
+    let repository = workflow::require_repository_url()?;
+    let id = workflow::var("GITHUB_RUN_ID").unwrap_or_default();
+    let attempt = workflow::var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned());
     Ok(json!({
         "buildDefinition": {
             "buildType": "https://actions.github.io/buildtypes/workflow/v1",
@@ -265,7 +265,7 @@ fn commit(statement: &Value) -> Result<String> {
     let commit = sources[0]["digest"]["gitCommit"]
         .as_str()
         .context("no commit")?;
-    ensure!(forge::is_commit(commit), "`{commit}` is not a commit id");
+    ensure!(workflow::is_commit(commit), "`{commit}` is not a commit id");
     Ok(commit.to_owned())
 }
 

@@ -1,6 +1,6 @@
 //! What the compiler and clippy object to, as data.
 
-use crate::process::line;
+use crate::project::line;
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;

@@ -1,13 +1,13 @@
 //! What is in the built image, and whether any of it is known to be dangerous.
 
 use crate::Outcome;
-use crate::checks::Ran;
-use crate::forge;
-use crate::image::{Description, Folder};
-use crate::process::{root, run};
-use crate::security;
+use crate::build::image::{Description, Folder};
+use crate::check::Ran;
+use crate::checks::security;
+use crate::project::{root, run};
 use crate::tools::{self, Step};
 use crate::trivy;
+use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(crate) struct Scan {
 impl Scan {
     pub(crate) fn run(&self) -> Outcome {
         let root = root()?;
-        let vulnerabilities = match forge::var(DATABASE).as_deref() {
+        let vulnerabilities = match workflow::var(DATABASE).as_deref() {
             None => true,
             Some("none") => false,
             Some(other) => bail!("{DATABASE} is `{other}`; it can only be `none`, or not set"),

@@ -1,8 +1,8 @@
 //! The registry: what the image is called there, and how programs log in. Nothing else knows either.
 
 use crate::auth::basic;
-use crate::forge;
-use crate::process::cmd;
+use crate::project::cmd;
+use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,9 +19,9 @@ impl Registry {
     /// Under the name of the forge's repository. Logs in as REGISTRY_USERNAME with REGISTRY_TOKEN; without a token
     /// the person's own login counts, and in a workflow what everybody may read.
     pub(crate) fn from_env() -> Result<Self> {
-        let registry = forge::var("REGISTRY").unwrap_or_else(|| "ghcr.io".to_owned());
+        let registry = workflow::var("REGISTRY").unwrap_or_else(|| "ghcr.io".to_owned());
         // Registries allow no capitals; forges do.
-        let repository = forge::require("GITHUB_REPOSITORY")?.to_ascii_lowercase();
+        let repository = workflow::require("GITHUB_REPOSITORY")?.to_ascii_lowercase();
         Ok(Self {
             image: format!("{registry}/{repository}"),
             login: login(&registry)?,
@@ -31,7 +31,7 @@ impl Registry {
     /// Refuses to go on where a push would be without credentials.
     pub(crate) fn must_log_in(&self) -> Result<()> {
         ensure!(
-            self.login.is_some() || !forge::in_workflow(),
+            self.login.is_some() || !workflow::in_workflow(),
             "the variable REGISTRY_TOKEN is not set"
         );
         Ok(())
@@ -57,10 +57,10 @@ impl Registry {
 
 /// The credentials as a file that only this user can read: arguments could be read by others.
 fn login(registry: &str) -> Result<Option<TempDir>> {
-    let Some(token) = forge::var("REGISTRY_TOKEN") else {
+    let Some(token) = workflow::var("REGISTRY_TOKEN") else {
         return Ok(None);
     };
-    let user = forge::require("REGISTRY_USERNAME")?;
+    let user = workflow::require("REGISTRY_USERNAME")?;
     let auths = json!({"auths": {registry: {"auth": basic(&user, &token)}}});
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let file = std::fs::OpenOptions::new()

@@ -1,11 +1,11 @@
 //! All checks of the project, in the order in which they fail fastest.
 
 use crate::Outcome;
-use crate::checks::{Check, Ran, Report};
-use crate::lint;
-use crate::process::{cmd, root, run};
-use crate::quality;
-use crate::security;
+use crate::check::{Check, Ran, Report};
+use crate::checks::lint;
+use crate::checks::quality;
+use crate::checks::security;
+use crate::project::{cmd, root, run};
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
