@@ -13,7 +13,9 @@ const PAGE: usize = 50;
 /// The forges whose words differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
+    /// GitHub.
     GitHub,
+    /// Gitea or Forgejo.
     Gitea,
 }
 

@@ -1,36 +1,39 @@
-//! Running named checks one after the other, and saying at the end what ran, what didn't, and why.
+//! Named checks. They all run, and a table at the end shows the outcome of each.
 
 use anyhow::Result;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How a check ended that didn't fail.
-pub(crate) enum Ran {
-    Done,
-    /// It could not run, and that's allowed: an optional tool is missing, or there is nothing to check.
+/// The outcome of a check that did not fail.
+pub(crate) enum Outcome {
+    /// The check ran and found nothing wrong.
+    Passed,
+    /// The check did not run, for an allowed reason: an optional program is missing, or there is nothing to check.
     Skipped(String),
 }
 
-/// A check of the project in a folder.
+/// A check of the project.
 pub(crate) struct Check {
+    /// The name in the table.
     pub(crate) name: &'static str,
-    pub(crate) run: fn(&Path) -> Result<Ran>,
+    /// The check itself; it gets the root of the project.
+    pub(crate) run: fn(&Path) -> Result<Outcome>,
 }
 
-/// What became of the checks so far.
+/// The outcomes of the checks so far.
 #[derive(Default)]
-pub(crate) struct Report {
+pub(crate) struct Summary {
     rows: Vec<Row>,
 }
 
 struct Row {
     name: String,
-    result: Result<Ran>,
+    result: Result<Outcome>,
     time: Duration,
 }
 
-impl Report {
-    /// Runs a check and remembers how it ended; a failure doesn't stop the ones that follow.
+impl Summary {
+    /// Runs a check and records its outcome. After a failure, the next checks still run.
     pub(crate) fn run(&mut self, check: &Check, root: &Path) {
         println!("== {}", check.name);
         let start = Instant::now();
@@ -45,7 +48,7 @@ impl Report {
         });
     }
 
-    /// Adds something that failed before its check could begin.
+    /// Records a failure that happened before the checks began.
     pub(crate) fn fail(&mut self, name: &str, error: anyhow::Error) {
         eprintln!("error: {name}: {error:#}");
         self.rows.push(Row {
@@ -55,16 +58,18 @@ impl Report {
         });
     }
 
+    /// The number of checks that passed.
     pub(crate) fn passed(&self) -> usize {
-        let done = |row: &&Row| matches!(row.result, Ok(Ran::Done));
+        let done = |row: &&Row| matches!(row.result, Ok(Outcome::Passed));
         self.rows.iter().filter(done).count()
     }
 
+    /// The number of checks that failed.
     pub(crate) fn failed(&self) -> usize {
         self.rows.iter().filter(|row| row.result.is_err()).count()
     }
 
-    /// The table, one check a line.
+    /// The table, with a line for each check.
     pub(crate) fn table(&self) -> String {
         let width = self
             .rows
@@ -74,8 +79,8 @@ impl Report {
             .unwrap_or(0);
         let line = |row: &Row| {
             let (word, reason) = match &row.result {
-                Ok(Ran::Done) => ("passed", String::new()),
-                Ok(Ran::Skipped(reason)) => ("skipped", reason.clone()),
+                Ok(Outcome::Passed) => ("passed", String::new()),
+                Ok(Outcome::Skipped(reason)) => ("skipped", reason.clone()),
                 Err(error) => ("FAILED", first_line(&format!("{error:#}"))),
             };
             let seconds = row.time.as_secs_f64();
@@ -97,11 +102,11 @@ mod tests {
 
     #[test]
     fn every_check_runs_and_is_in_the_table() {
-        let mut report = Report::default();
+        let mut report = Summary::default();
         for check in [
             Check {
                 name: "good",
-                run: |_| Ok(Ran::Done),
+                run: |_| Ok(Outcome::Passed),
             },
             Check {
                 name: "bad",
@@ -109,7 +114,7 @@ mod tests {
             },
             Check {
                 name: "later",
-                run: |_| Ok(Ran::Skipped("not now".into())),
+                run: |_| Ok(Outcome::Skipped("not now".into())),
             },
         ] {
             report.run(&check, Path::new("."));

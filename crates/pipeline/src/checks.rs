@@ -7,4 +7,4 @@ mod policy;
 pub(crate) mod quality;
 pub(crate) mod security;
 pub(crate) mod test;
-mod thresholds;
+pub(crate) mod thresholds;

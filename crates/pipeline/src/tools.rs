@@ -1,7 +1,6 @@
 //! `cargo pipeline tools`: installs the programs that the other subcommands call.
 
-use crate::Outcome;
-use crate::check::Ran;
+use crate::check::Outcome;
 use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
@@ -32,7 +31,8 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let defaults = [Step::Lint, Step::Test];
         let steps = if self.steps.is_empty() {
             &defaults[..]
@@ -86,9 +86,9 @@ pub(crate) fn command(root: &Path, step: Step, program: &str, args: &[&str]) -> 
 }
 
 /// How a check ends whose program is missing and optional.
-pub(crate) fn skipped(program: &str) -> Option<Ran> {
+pub(crate) fn skipped(program: &str) -> Option<Outcome> {
     let skip = find(program).is_none() && is_optional(program);
-    skip.then(|| Ran::Skipped(format!("{program} is not installed")))
+    skip.then(|| Outcome::Skipped(format!("{program} is not installed")))
 }
 
 /// Whether a program may be missing.
@@ -101,7 +101,7 @@ pub(crate) fn is_optional(program: &str) -> bool {
 fn needed(steps: &[Step]) -> Vec<&'static Tool> {
     let mut needed = tools::needed(steps);
     needed.retain(|tool| {
-        tool.name != "kubeconform" || workflow::var(crate::checks::lint::SCHEMAS).is_some()
+        tool.name != "kubeconform" || workflow::var(crate::project::SCHEMAS).is_some()
     });
     needed
 }

@@ -1,51 +1,65 @@
-//! What builds the image: the Dockerfile, by buildah or docker, or the flake. Either gives an OCI layout, and from one
-//! commit always the same.
+//! The two builders of the image: the Dockerfile and the flake. Both write an OCI image layout.
 
-use crate::build::image::{Folder, Source};
-use crate::project::{cmd, find, read, run};
+use super::layout::ImageFolder;
+use super::revision::Revision;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use devkit::process::{Run, command, find};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A way to build the image.
+/// A builder of the image.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Builder {
-    /// The Dockerfile, by buildah, which needs no daemon, or else by docker's buildx
+    /// The Dockerfile, with buildah or, where that is missing, with docker buildx
     Dockerfile,
-    /// The flake's `image`
+    /// The output `image` of the flake
     Nix,
 }
 
+/// Whether a build may use what earlier builds of the project compiled.
+#[derive(Clone, Copy, PartialEq)]
+enum Cache {
+    Use,
+    Bypass,
+}
+
 impl Builder {
-    /// Builds the image into the folder's layout.
-    pub(crate) fn build(self, root: &Path, source: &Source, folder: &Folder) -> Result<()> {
+    /// Builds the image into the layout of the folder.
+    pub(crate) fn build(
+        self,
+        root: &Path,
+        revision: &Revision,
+        folder: &ImageFolder,
+    ) -> Result<()> {
         match self {
-            Self::Dockerfile => dockerfile(root, source, folder, false),
+            Self::Dockerfile => dockerfile(root, revision, folder, Cache::Use),
             Self::Nix => nix_image(root, folder),
         }
     }
 
-    /// The same, but what is compiled of this project is compiled anew.
-    pub(crate) fn rebuild(self, root: &Path, source: &Source, folder: &Folder) -> Result<()> {
+    /// As [`Builder::build`], but compiles the project again.
+    pub(crate) fn rebuild(
+        self,
+        root: &Path,
+        revision: &Revision,
+        folder: &ImageFolder,
+    ) -> Result<()> {
         match self {
-            Self::Dockerfile => dockerfile(root, source, folder, true),
+            Self::Dockerfile => dockerfile(root, revision, folder, Cache::Bypass),
             Self::Nix => {
                 nix_image(root, folder)?;
-                // Nix itself compares what it builds now with what it has, which is what the image above is made of.
-                run(&mut nix(
-                    root,
-                    &["--no-link", "--rebuild", "--keep-failed", ".#static"],
-                ))
+                // Nix compares the new binary with the one in its store, which the image above contains.
+                let rebuild = ["--no-link", "--rebuild", "--keep-failed", ".#static"];
+                Ok(nix(root, &rebuild).run()?)
             }
         }
     }
 
-    /// The labels that an image of this source must have. A flake sees nothing but the commit, so that Nix can't know
-    /// which forge it is built for.
-    pub(crate) fn labels(self, source: &Source) -> Vec<(String, String)> {
-        let mut labels = source.labels();
+    /// The labels that the image must have. A flake sees only the commit, so Nix cannot know the forge.
+    pub(crate) fn labels(self, revision: &Revision) -> Vec<(String, String)> {
+        let mut labels = revision.labels();
         if self == Self::Nix {
             labels.retain(|(name, _)| !name.ends_with(".source"));
         }
@@ -54,32 +68,30 @@ impl Builder {
 }
 
 fn nix(root: &Path, args: &[&str]) -> Command {
-    let mut nix = cmd(
-        "nix",
-        ["--extra-experimental-features", "nix-command flakes"],
-    );
+    let features = ["--extra-experimental-features", "nix-command flakes"];
+    let mut nix = command("nix", features);
     nix.args(["build", "--print-build-logs"])
         .args(args)
         .current_dir(root);
     nix
 }
 
-/// The flake's image is a script that writes it as a tar.
-fn nix_image(root: &Path, folder: &Folder) -> Result<()> {
-    let script =
-        read(nix(root, &["--no-link", "--print-out-paths", ".#image"]).stderr(Stdio::inherit()))?;
-    let mut stream = Command::new(&script);
-    let mut stream = stream
+/// The flake's output is a script that writes the image as a tar archive to its standard output.
+fn nix_image(root: &Path, folder: &ImageFolder) -> Result<()> {
+    let script = nix(root, &["--no-link", "--print-out-paths", ".#image"])
+        .stderr(Stdio::inherit())
+        .read()?;
+    let mut stream = Command::new(&script)
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {script}"))?;
-    let mut skopeo = cmd("skopeo", ["copy", "--quiet", "docker-archive:/dev/stdin"]);
+    let mut skopeo = command("skopeo", ["copy", "--quiet", "docker-archive:/dev/stdin"]);
     skopeo.arg(folder.reference());
     if let Some(tar) = stream.stdout.take() {
         skopeo.stdin(tar);
     }
-    let copied = run(&mut skopeo);
-    // It ends when nobody reads any more; what skopeo said says why.
+    let copied = skopeo.run();
+    // This closes the pipe. Without it, a script that skopeo no longer reads from would never end.
     drop(skopeo);
     let status = stream
         .wait()
@@ -89,95 +101,79 @@ fn nix_image(root: &Path, folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-fn dockerfile(root: &Path, source: &Source, folder: &Folder, afresh: bool) -> Result<()> {
+fn dockerfile(root: &Path, revision: &Revision, folder: &ImageFolder, cache: Cache) -> Result<()> {
     if find("buildah").is_some() {
-        buildah(root, source, folder, afresh)
+        buildah(root, revision, folder, cache)
     } else if find("docker").is_some() {
-        docker(root, source, folder, afresh)
+        docker(root, revision, folder, cache)
     } else {
         bail!(
-            "neither buildah nor docker is on PATH: `cargo pipeline tools image` installs buildah"
+            "neither buildah nor docker is on PATH: run `cargo pipeline tools image` to install buildah"
         )
     }
 }
 
-/// Adds what the Dockerfile is given, and where it is.
-fn inputs(command: &mut Command, root: &Path, source: &Source) -> Result<()> {
-    let own = [
-        ("WAYBILL_COMMIT", &source.commit),
-        ("WAYBILL_BUILT_AT", &source.created),
-    ];
-    for (key, value) in own {
-        command.arg(format!("--build-arg={key}={value}"));
-    }
-    for extra in workflow::var("IMAGE_BUILD_ARGS")
-        .unwrap_or_default()
-        .split_whitespace()
-    {
+/// Adds the build arguments, the labels and the build context.
+fn add_inputs(build: &mut Command, root: &Path, revision: &Revision) -> Result<()> {
+    build.arg(format!("--build-arg=WAYBILL_COMMIT={}", revision.commit));
+    build.arg(format!("--build-arg=WAYBILL_BUILT_AT={}", revision.created));
+    let extra = workflow::var("IMAGE_BUILD_ARGS").unwrap_or_default();
+    for argument in extra.split_whitespace() {
         ensure!(
-            extra.contains('='),
-            "IMAGE_BUILD_ARGS has `{extra}`, which is not KEY=VALUE"
+            argument.contains('='),
+            "IMAGE_BUILD_ARGS has `{argument}`, which is not KEY=VALUE"
         );
-        command.arg(format!("--build-arg={extra}"));
+        build.arg(format!("--build-arg={argument}"));
     }
-    for (name, value) in source.labels() {
-        command.arg(format!("--label={name}={value}"));
+    for (name, value) in revision.labels() {
+        build.arg(format!("--label={name}={value}"));
     }
-    command.arg(root);
+    build.arg(root);
     Ok(())
 }
 
-fn buildah(root: &Path, source: &Source, folder: &Folder, afresh: bool) -> Result<()> {
-    let name = format!("localhost/waybill:{}", source.commit);
-    let mut bud = cmd(
-        "buildah",
-        ["bud", "--layers", "--format=oci", "--identity-label=false"],
-    );
-    bud.args([
-        format!("--timestamp={}", source.epoch),
+fn buildah(root: &Path, revision: &Revision, folder: &ImageFolder, cache: Cache) -> Result<()> {
+    let name = format!("localhost/waybill:{}", revision.commit);
+    let words = ["bud", "--layers", "--format=oci", "--identity-label=false"];
+    let mut build = command("buildah", words);
+    build.args([
+        format!("--timestamp={}", revision.created.as_second()),
         format!("--tag={name}"),
     ]);
-    // Layers are one cache; what is mounted into a build is another, in the folder for temporary files.
-    let fresh = tempfile::tempdir().context("cannot make a temporary folder")?;
-    if afresh {
-        bud.arg("--no-cache").env("TMPDIR", fresh.path());
+    // `--no-cache` does not cover cache mounts: buildah keeps them in the folder for temporary files.
+    let temporary = tempfile::tempdir().context("cannot create a temporary folder")?;
+    if cache == Cache::Bypass {
+        build.arg("--no-cache").env("TMPDIR", temporary.path());
     }
-    inputs(&mut bud, root, source)?;
-    run(&mut bud)?;
-    run(&mut cmd(
-        "buildah",
-        ["push", "--quiet", &name, &folder.reference()],
-    ))
+    add_inputs(&mut build, root, revision)?;
+    build.run()?;
+    Ok(command("buildah", ["push", "--quiet", &name, &folder.reference()]).run()?)
 }
 
-fn docker(root: &Path, source: &Source, folder: &Folder, afresh: bool) -> Result<()> {
+fn docker(root: &Path, revision: &Revision, folder: &ImageFolder, cache: Cache) -> Result<()> {
     let layout = folder.layout();
     let output = format!(
         "--output=type=oci,tar=false,rewrite-timestamp=true,dest={}",
         layout.display()
     );
-    let mut build = cmd(
-        "docker",
-        [
-            "buildx",
-            "build",
-            "--provenance=false",
-            "--sbom=false",
-            &output,
-        ],
-    );
-    build.arg(format!("--build-arg=SOURCE_DATE_EPOCH={}", source.epoch));
-    if !afresh {
-        inputs(&mut build, root, source)?;
-        return run(&mut build);
+    let options = ["--provenance=false", "--sbom=false", &output];
+    let mut build = command("docker", ["buildx", "build"]);
+    build.args(options);
+    build.arg(format!(
+        "--build-arg=SOURCE_DATE_EPOCH={}",
+        revision.created.as_second()
+    ));
+    if cache == Cache::Use {
+        add_inputs(&mut build, root, revision)?;
+        return Ok(build.run()?);
     }
-    // A builder of its own begins without layers and cache mounts.
+    // A new builder has no layers and no cache mounts.
     let builder = format!("waybill-{}", std::process::id());
-    let buildx = |args: &[&str]| run(cmd("docker", ["buildx"]).args(args));
+    let buildx = |args: &[&str]| command("docker", ["buildx"]).args(args).run();
     build.arg(format!("--builder={builder}"));
-    inputs(&mut build, root, source)?;
+    add_inputs(&mut build, root, revision)?;
     buildx(&["create", "--driver=docker-container", "--name", &builder])?;
-    let built = run(&mut build);
+    let built = build.run();
     let removed = buildx(&["rm", &builder]);
-    built.and(removed)
+    Ok(built.and(removed)?)
 }

@@ -1,25 +1,26 @@
-//! What the compiler and clippy object to, as data.
+//! The warnings of the compiler and of clippy.
 
-use crate::project::line;
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use cargo_metadata::Message;
+use cargo_metadata::diagnostic::Diagnostic;
+use devkit::process::line;
 use std::path::Path;
 use std::process::Stdio;
 
-/// One thing that they object to.
+/// A warning or an error.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Finding {
-    /// `src/main.rs:7`
-    pub(crate) place: String,
-    pub(crate) message: String,
-    /// As a person would see it.
-    pub(crate) rendered: String,
+pub(super) struct Finding {
+    /// The file and the line: `src/main.rs:7`.
+    pub(super) place: String,
+    /// The text, with the name of the lint.
+    pub(super) message: String,
+    /// The text for a terminal.
+    pub(super) rendered: String,
 }
 
-/// Asks both about everything in the workspace. Cargo remembers the answer of this very command, so a second step that
-/// asks doesn't wait.
-pub(crate) fn findings(root: &Path, step: Step) -> Result<Vec<Finding>> {
+/// The findings in the whole workspace. Cargo caches the result of this exact command, so a second call is fast.
+pub(super) fn findings(root: &Path, step: Step) -> Result<Vec<Finding>> {
     let args = [
         "clippy",
         "--workspace",
@@ -29,14 +30,13 @@ pub(crate) fn findings(root: &Path, step: Step) -> Result<Vec<Finding>> {
     ];
     let mut cargo = tools::command(root, step, "cargo", &args)?;
     let output = cargo
-        .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start cargo")?;
-    let findings = parse(&String::from_utf8_lossy(&output.stdout))
+    let findings = parse(&output.stdout)
         .with_context(|| format!("cannot read what `{}` printed", line(&cargo)))?;
     if !output.status.success() {
-        // It stopped there, so this is not all.
+        // Cargo stopped at an error, so the list is not complete.
         findings
             .iter()
             .for_each(|found| eprint!("{}", found.rendered));
@@ -45,71 +45,87 @@ pub(crate) fn findings(root: &Path, step: Step) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// A line is a message. Code that is built more than once, as a library and as its test, is objected to each time.
-fn parse(lines: &str) -> Result<Vec<Finding>> {
+/// Parses cargo's messages, one per line. Code that is built twice, for a library and for its tests, repeats its
+/// findings; each counts once.
+fn parse(output: &[u8]) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for line in lines.lines() {
-        let line: Value = serde_json::from_str(line)?;
-        if line["reason"] != "compiler-message" {
-            continue;
+    for message in Message::parse_stream(output) {
+        match message? {
+            Message::CompilerMessage(compiler) => {
+                let found = finding(compiler.message);
+                findings.extend(found.filter(|found| !findings.contains(found)));
+            }
+            Message::TextLine(text) => bail!("this is not a message of cargo: {text}"),
+            _ => {}
         }
-        let found = finding(&line["message"]);
-        findings.extend(found.filter(|found| !findings.contains(found)));
     }
     Ok(findings)
 }
 
-/// What has neither place nor name is a summary of the others.
-fn finding(message: &Value) -> Option<Finding> {
-    let code = message["code"]["code"].as_str();
-    let spans = message["spans"].as_array()?;
-    let span = spans.iter().find(|span| span["is_primary"] == true);
-    if code.is_none() && span.is_none() {
+/// A diagnostic without a place and without a lint is a summary of others, and no finding.
+fn finding(diagnostic: Diagnostic) -> Option<Finding> {
+    let span = diagnostic.spans.into_iter().find(|span| span.is_primary);
+    if diagnostic.code.is_none() && span.is_none() {
         return None;
     }
-    let place = |span: &Value| {
-        Some(format!(
-            "{}:{}",
-            span["file_name"].as_str()?,
-            span["line_start"]
-        ))
+    let message = match diagnostic.code {
+        Some(code) => format!("{} ({})", diagnostic.message, code.code),
+        None => diagnostic.message,
     };
-    let text = message["message"].as_str()?;
+    let place = match span {
+        Some(span) => format!("{}:{}", span.file_name, span.line_start),
+        None => "Cargo.toml".to_owned(),
+    };
     Some(Finding {
-        place: span
-            .and_then(place)
-            .unwrap_or_else(|| "Cargo.toml".to_owned()),
-        message: code.map_or_else(|| text.to_owned(), |code| format!("{text} ({code})")),
-        rendered: message["rendered"].as_str()?.to_owned(),
+        place,
+        rendered: diagnostic
+            .rendered
+            .unwrap_or_else(|| format!("{message}\n")),
+        message,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn span(file: &str, line: u64, primary: bool) -> Value {
+        json!({
+            "file_name": file, "line_start": line, "line_end": line, "byte_start": 0, "byte_end": 1,
+            "column_start": 1, "column_end": 2, "is_primary": primary, "text": [],
+        })
+    }
 
     fn message(code: Value, spans: Value) -> String {
         let message = json!({
-            "message": "unused variable", "code": code, "level": "warning", "spans": spans, "rendered": "warning: …\n",
+            "message": "unused variable", "code": code, "level": "warning", "spans": spans, "children": [],
+            "rendered": "warning: …\n",
         });
-        json!({"reason": "compiler-message", "message": message}).to_string()
+        let target = json!({
+            "kind": ["lib"], "crate_types": ["lib"], "name": "a", "src_path": "/a/src/lib.rs", "edition": "2024",
+        });
+        json!({
+            "reason": "compiler-message", "package_id": "a 1.0.0", "manifest_path": "/a/Cargo.toml",
+            "target": target, "message": message,
+        })
+        .to_string()
     }
 
     #[test]
-    fn each_finding_counts_once_and_summaries_do_not() {
+    fn each_finding_counts_once_and_summaries_do_not_count() {
         let code = json!({"code": "unused_variables"});
-        let spans = json!([
-            {"file_name": "src/a.rs", "line_start": 1, "is_primary": false},
-            {"file_name": "src/b.rs", "line_start": 7, "is_primary": true},
-        ]);
-        let found = message(code, spans);
-        let artifact = json!({"reason": "compiler-artifact"}).to_string();
+        let found = message(
+            code,
+            json!([span("src/a.rs", 1, false), span("src/b.rs", 7, true)]),
+        );
+        let finished = json!({"reason": "build-finished", "success": true}).to_string();
         let summary = message(Value::Null, json!([]));
         let findings = parse(
-            &[&found, &artifact, &found, &summary]
+            [&found, &finished, &found, &summary]
                 .map(String::as_str)
-                .join("\n"),
+                .join("\n")
+                .as_bytes(),
         );
         let expected = Finding {
             place: "src/b.rs:7".into(),
@@ -120,13 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_may_lack_its_place_or_its_name() {
-        let unnamed = message(
-            Value::Null,
-            json!([{"file_name": "a.rs", "line_start": 1, "is_primary": true}]),
-        );
-        let nowhere = message(json!({"code": "some_lint"}), json!([]));
-        let findings = parse(&[unnamed, nowhere].join("\n")).unwrap();
+    fn a_finding_may_lack_its_place_or_its_lint() {
+        let without_lint = message(Value::Null, json!([span("a.rs", 1, true)]));
+        let without_place = message(json!({"code": "some_lint"}), json!([]));
+        let findings = parse([without_lint, without_place].join("\n").as_bytes()).unwrap();
         let short: Vec<_> = findings
             .iter()
             .map(|f| (f.place.as_str(), f.message.as_str()))
@@ -136,6 +149,6 @@ mod tests {
             ("Cargo.toml", "unused variable (some_lint)"),
         ];
         assert_eq!(short, expected);
-        assert!(parse("not JSON").is_err());
+        assert!(parse(b"not JSON").is_err());
     }
 }

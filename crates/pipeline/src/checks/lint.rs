@@ -1,31 +1,23 @@
-//! The static checks. All of them run, whatever the first one says.
+//! `cargo pipeline lint`: the static checks. All of them run, even after a failure.
 
-use crate::Outcome;
-use crate::check::{Check, Ran, Report};
-use crate::checks::clippy;
-use crate::checks::policy;
-use crate::git::Git;
-use crate::project::{line, root, run};
+use super::{clippy, policy};
+use crate::check::{Check, Outcome, Summary};
+use crate::project::{CHART, SCHEMAS, root, values_files};
 use crate::tools::{self, Step};
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
-use std::io::Write;
+use devkit::process::{Run, line};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Where kubeconform finds schemas. By default it would ask the network, which a check must not depend on.
-pub(crate) const SCHEMAS: &str = "KUBECONFORM_SCHEMA_LOCATION";
-
-pub(crate) const CHART: &str = "charts/waybill";
-
-/// Run every static check and report all failures.
+/// Run all static checks.
 ///
-/// Said when left out: kubeconform unless KUBECONFORM_SCHEMA_LOCATION names schemas, and programs that
-/// PIPELINE_OPTIONAL_TOOLS allows to be missing.
+/// All checks run, even after a failure. The table at the end shows skipped checks. kubeconform runs only if KUBECONFORM_SCHEMA_LOCATION names its schemas. A
+/// check is also skipped if its program is missing and PIPELINE_OPTIONAL_TOOLS names that program.
 #[derive(clap::Args)]
 pub(crate) struct Lint {}
 
-/// Rust, the Dockerfile, scripts, and the rules of this house.
+/// Rust, the Dockerfile, scripts, and the policy of this project.
 pub(crate) const CODE: [Check; 5] = [
     Check {
         name: "format",
@@ -44,12 +36,12 @@ pub(crate) const CODE: [Check; 5] = [
         run: scripts,
     },
     Check {
-        name: "house rules",
-        run: house_rules,
+        name: "policy",
+        run: policy,
     },
 ];
 
-/// The Helm chart, with each set of values.
+/// The Helm chart, with each values file.
 pub(crate) const CHARTS: [Check; 2] = [
     Check {
         name: "chart",
@@ -74,9 +66,10 @@ pub(crate) const WORKFLOWS: [Check; 2] = [
 ];
 
 impl Lint {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
-        let mut report = Report::default();
+        let mut report = Summary::default();
         for check in CODE.iter().chain(&CHARTS).chain(&WORKFLOWS) {
             report.run(check, &root);
         }
@@ -90,86 +83,64 @@ fn tool(root: &Path, program: &str, args: &[&str]) -> Result<Command> {
     tools::command(root, Step::Lint, program, args)
 }
 
-fn format(root: &Path) -> Result<Ran> {
-    run(&mut tool(root, "cargo", &["fmt", "--all", "--check"])?)?;
-    Ok(Ran::Done)
+fn format(root: &Path) -> Result<Outcome> {
+    tool(root, "cargo", &["fmt", "--all", "--check"])?.run()?;
+    Ok(Outcome::Passed)
 }
 
-fn warnings(root: &Path) -> Result<Ran> {
+fn warnings(root: &Path) -> Result<Outcome> {
     let findings = clippy::findings(root, Step::Lint)?;
     for found in &findings {
         eprint!("{}", found.rendered);
     }
     ensure!(findings.is_empty(), "{} warnings", findings.len());
-    Ok(Ran::Done)
+    Ok(Outcome::Passed)
 }
 
-fn dockerfile(root: &Path) -> Result<Ran> {
+fn dockerfile(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = tools::skipped("hadolint") {
         return Ok(skipped);
     }
-    run(&mut tool(root, "hadolint", &["Dockerfile"])?)?;
-    Ok(Ran::Done)
+    tool(root, "hadolint", &["Dockerfile"])?.run()?;
+    Ok(Outcome::Passed)
 }
 
-/// ShellCheck for the scripts in git and for those inside our own actions; actionlint sees the workflows.
-fn scripts(root: &Path) -> Result<Ran> {
+/// ShellCheck for the scripts in git and in our own actions. actionlint checks the scripts in workflows.
+fn scripts(root: &Path) -> Result<Outcome> {
     let files = policy::scripts(root)?;
     if !files.is_empty() {
-        run(tool(root, "shellcheck", &[])?.args(&files))?;
+        tool(root, "shellcheck", &[])?.args(&files).run()?;
     }
     for (place, script) in policy::action_scripts(root)? {
-        let mut command = tool(root, "shellcheck", &["--shell=bash", "-"])?;
-        let mut child = command
-            .stdin(Stdio::piped())
-            .spawn()
-            .context("cannot start shellcheck")?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin
-                .write_all(script.as_bytes())
-                .context("cannot give shellcheck the script")?;
-        }
-        ensure!(child.wait()?.success(), "shellcheck objects to {place}");
+        tool(root, "shellcheck", &["--shell=bash", "-"])?
+            .read_with(script.as_bytes())
+            .with_context(|| format!("shellcheck found problems in {place}"))?;
     }
-    Ok(Ran::Done)
+    Ok(Outcome::Passed)
 }
 
-fn house_rules(root: &Path) -> Result<Ran> {
-    let broken = policy::broken_rules(root)?;
-    for problem in &broken {
-        eprintln!("{problem}");
+fn policy(root: &Path) -> Result<Outcome> {
+    let violations = policy::violations(root)?;
+    for violation in &violations {
+        eprintln!("{violation}");
     }
-    ensure!(broken.is_empty(), "{} broken rules", broken.len());
-    Ok(Ran::Done)
+    ensure!(
+        violations.is_empty(),
+        "{} policy violations, listed above",
+        violations.len()
+    );
+    Ok(Outcome::Passed)
 }
 
-/// Each set of values with which the chart must work: our environments', and those in `ci/`.
-pub(crate) fn variants(root: &Path) -> Result<Vec<String>> {
-    let mut files = Vec::new();
-    for (folder, prefix) in [(CHART.to_owned(), "values-"), (format!("{CHART}/ci"), "")] {
-        let Ok(entries) = std::fs::read_dir(root.join(&folder)) else {
-            continue;
-        };
-        let names = entries
-            .flatten()
-            .map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let values = names.filter(|name| name.starts_with(prefix) && name.ends_with(".yaml"));
-        files.extend(values.map(|name| format!("{folder}/{name}")));
-    }
-    ensure!(!files.is_empty(), "{CHART} has no values-<env>.yaml");
-    files.sort();
-    Ok(files)
-}
-
-fn chart(root: &Path) -> Result<Ran> {
+fn chart(root: &Path) -> Result<Outcome> {
     let mut failed = Vec::new();
-    for values in variants(root)? {
+    for values in values_files(root)? {
         let lint = ["lint", "--strict", "--quiet", "--values", &values, CHART];
         let template = ["template", "waybill", "--values", &values, CHART];
         for args in [&lint[..], &template[..]] {
             let mut helm = tool(root, "helm", args)?;
-            // The manifests themselves are only of interest to kubeconform.
-            if let Err(error) = run(helm.stdout(Stdio::null())) {
+            // Only kubeconform needs the rendered manifests.
+            if let Err(error) = helm.stdout(Stdio::null()).run() {
                 eprintln!("{error:#}");
                 failed.push(values.clone());
             }
@@ -177,17 +148,21 @@ fn chart(root: &Path) -> Result<Ran> {
         println!("{values}");
     }
     failed.dedup();
-    ensure!(failed.is_empty(), "helm objects to {}", failed.join(", "));
-    Ok(Ran::Done)
+    ensure!(
+        failed.is_empty(),
+        "helm found problems with {}",
+        failed.join(", ")
+    );
+    Ok(Outcome::Passed)
 }
 
-fn schemas(root: &Path) -> Result<Ran> {
+fn schemas(root: &Path) -> Result<Outcome> {
     let Some(location) = workflow::var(SCHEMAS) else {
-        return Ok(Ran::Skipped(format!(
-            "{SCHEMAS} names no schemas: manifests were not validated"
+        return Ok(Outcome::Skipped(format!(
+            "{SCHEMAS} is not set, so manifests were not validated"
         )));
     };
-    for values in variants(root)? {
+    for values in values_files(root)? {
         println!("{values}");
         let mut helm = tool(
             root,
@@ -202,45 +177,22 @@ fn schemas(root: &Path) -> Result<Ran> {
             bail!("helm has no output");
         };
         let args = ["-strict", "-summary", "-schema-location", &location];
-        let valid = run(tool(root, "kubeconform", &args)?.stdin(manifests));
+        let valid = tool(root, "kubeconform", &args)?.stdin(manifests).run();
         ensure!(rendered.wait()?.success(), "`{}` failed", line(&helm));
-        valid.with_context(|| format!("kubeconform objects to {values}"))?;
+        valid.with_context(|| format!("kubeconform found problems with {values}"))?;
     }
-    Ok(Ran::Done)
+    Ok(Outcome::Passed)
 }
 
-fn workflows(root: &Path) -> Result<Ran> {
-    run(&mut tool(root, "actionlint", &["-color"])?)?;
-    Ok(Ran::Done)
+fn workflows(root: &Path) -> Result<Outcome> {
+    tool(root, "actionlint", &["-color"])?.run()?;
+    Ok(Outcome::Passed)
 }
 
-fn zizmor(root: &Path) -> Result<Ran> {
+fn zizmor(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = tools::skipped("zizmor") {
         return Ok(skipped);
     }
-    run(&mut tool(
-        root,
-        "zizmor",
-        &["--offline", "--no-progress", ".github"],
-    )?)?;
-    Ok(Ran::Done)
-}
-
-/// The files that git knows and that match one of the patterns.
-pub(crate) fn tracked(root: &Path, patterns: &[&str]) -> Result<Vec<String>> {
-    let args = [
-        &[
-            "ls-files",
-            "-z",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "--",
-        ],
-        patterns,
-    ]
-    .concat();
-    let list = Git::new(root).read(&args)?;
-    let there = |file: &&str| !file.is_empty() && root.join(file).is_file();
-    Ok(list.split('\0').filter(there).map(str::to_owned).collect())
+    tool(root, "zizmor", &["--offline", "--no-progress", ".github"])?.run()?;
+    Ok(Outcome::Passed)
 }

@@ -1,19 +1,19 @@
-//! The rules of this house that no general linter knows.
+//! The policy of this project: rules that no general linter knows.
 
-use crate::checks::lint::tracked;
+use crate::project::tracked;
 use crate::yaml::Node;
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Longer than this, a script is a program, and those are written in Rust here.
+/// The longest allowed script. Longer programs must be written in Rust.
 const SCRIPT_LINES: usize = 20;
 
-/// What is wrong, one sentence each; empty if all rules are kept.
-pub(crate) fn broken_rules(root: &Path) -> Result<Vec<String>> {
-    let mut broken = Vec::new();
+/// The violations of the policy, one sentence each.
+pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
+    let mut violations = Vec::new();
     for file in tracked(root, &[".github/workflows/*"])? {
         let text = read(root, &file)?;
-        broken.extend(
+        violations.extend(
             workflow(&text)
                 .with_context(|| file.clone())?
                 .into_iter()
@@ -22,60 +22,62 @@ pub(crate) fn broken_rules(root: &Path) -> Result<Vec<String>> {
     }
     for file in tracked(root, &[".github/*.yaml", ".github/*.yml"])? {
         let text = read(root, &file)?;
-        broken.extend(
+        violations.extend(
             pins(&text)
                 .into_iter()
                 .map(|rule| format!("{file}: {rule}")),
         );
         let tree = Node::parse(&text).with_context(|| file.clone())?;
         for (action, inputs) in used_actions(&tree) {
-            let stand_in = format!("crates/lab/actions/{action}/action.yml");
-            let problem = match std::fs::read_to_string(root.join(&stand_in)) {
-                Err(_) => Some(format!("{action} has no stand-in for the lab ({stand_in})")),
+            let replacement = format!("crates/lab/actions/{action}/action.yml");
+            let problem = match std::fs::read_to_string(root.join(&replacement)) {
+                Err(_) => Some(format!(
+                    "{action} has no replacement for the lab: add {replacement}"
+                )),
                 Ok(text) => missing_input(&text, &inputs)?
-                    .map(|input| format!("{stand_in} has no input `{input}`")),
+                    .map(|input| format!("{replacement} has no input `{input}`")),
             };
-            broken.extend(problem.map(|problem| format!("{file}: {problem}")));
+            violations.extend(problem.map(|problem| format!("{file}: {problem}")));
         }
     }
     for file in scripts(root)? {
-        broken.extend(length(&read(root, &file)?).map(|rule| format!("{file}: {rule}")));
+        violations.extend(length(&read(root, &file)?).map(|rule| format!("{file}: {rule}")));
     }
     for (place, script) in action_scripts(root)? {
-        broken.extend(length(&script).map(|rule| format!("{place}: {rule}")));
+        violations.extend(length(&script).map(|rule| format!("{place}: {rule}")));
     }
-    Ok(broken)
+    Ok(violations)
 }
 
 fn read(root: &Path, file: &str) -> Result<String> {
     std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))
 }
 
-/// Nothing is granted that a job doesn't ask for, and nothing runs for ever.
+/// Jobs must name their permissions and have a timeout.
 fn workflow(text: &str) -> Result<Vec<String>> {
     let tree = Node::parse(text)?;
-    let mut broken = Vec::new();
+    let mut violations = Vec::new();
     if tree.get("permissions") != Some(&Node::Map(Vec::new())) {
-        broken.push("the top must say `permissions: {}`".to_owned());
+        violations.push("the top level must have `permissions: {}`".to_owned());
     }
     for (name, job) in tree.get("jobs").map(Node::entries).unwrap_or_default() {
         for key in ["timeout-minutes", "permissions"] {
             if job.get(key).is_none() {
-                broken.push(format!("the job `{name}` has no `{key}`"));
+                violations.push(format!("the job `{name}` has no `{key}`"));
             }
         }
     }
     if let Some(required) = tree.at("jobs.required") {
-        broken.extend(overlooked(required).map(|job| {
-            format!("the job `required` must look at `needs.{job}.result`: it needs {job}")
+        violations.extend(unchecked(required).map(|job| {
+            format!("the job `required` needs {job}, so it must check `needs.{job}.result`")
         }));
     }
-    Ok(broken)
+    Ok(violations)
 }
 
-/// The jobs that a job needs and whose results it doesn't name. Not every forge knows `needs.*.result`, and one that
-/// doesn't finds no failure in it.
-fn overlooked(job: &Node) -> impl Iterator<Item = &str> {
+/// The needed jobs whose results a job does not check. Not every forge supports `needs.*.result`; on one that does not,
+/// it is empty and hides failures.
+fn unchecked(job: &Node) -> impl Iterator<Item = &str> {
     let steps = job.get("steps").map(Node::items).unwrap_or_default();
     let variables = steps.iter().filter_map(|step| step.get("env"));
     let named: String = variables
@@ -89,7 +91,7 @@ fn overlooked(job: &Node) -> impl Iterator<Item = &str> {
         .filter(move |job| !named.contains(&format!("needs.{job}.result")))
 }
 
-/// Third-party actions are pinned to a commit, and the comment says which version that is.
+/// Third-party actions must be pinned to a commit, with the version in a comment.
 fn pins(text: &str) -> Vec<String> {
     let uses = |line: &str| {
         let line = line.trim_start().trim_start_matches("- ");
@@ -111,7 +113,7 @@ fn pins(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The third-party actions of a workflow or an action, each with the inputs that it is given.
+/// The third-party actions that a workflow or an action uses, with the inputs that they get.
 fn used_actions(tree: &Node) -> Vec<(String, Vec<String>)> {
     let jobs = tree.get("jobs").map(Node::entries).unwrap_or_default();
     let steps = jobs
@@ -139,7 +141,7 @@ fn missing_input(action: &str, inputs: &[String]) -> Result<Option<String>> {
     Ok(inputs.iter().find(|input| !known(input)).cloned())
 }
 
-/// The scripts in git: by name, or by what they say they are.
+/// The scripts in git, by their names or by their first lines.
 pub(crate) fn scripts(root: &Path) -> Result<Vec<String>> {
     let is_script = |file: &String| {
         let start = || std::fs::read(root.join(file)).unwrap_or_default();
@@ -161,7 +163,7 @@ fn is_shell(file: &[u8]) -> bool {
             .any(|word| matches!(word, "sh" | "bash" | "dash"))
 }
 
-/// The scripts inside our own composite actions, each with where it stands.
+/// The scripts in our own composite actions, each with its place.
 pub(crate) fn action_scripts(root: &Path) -> Result<Vec<(String, String)>> {
     let mut scripts = Vec::new();
     for file in tracked(root, &["*/action.yml", "*/action.yaml"])? {
@@ -183,8 +185,9 @@ pub(crate) fn action_scripts(root: &Path) -> Result<Vec<(String, String)>> {
 
 fn length(script: &str) -> Option<String> {
     let lines = script.lines().count();
-    (lines > SCRIPT_LINES)
-        .then(|| format!("{lines} lines of shell, more than {SCRIPT_LINES}: write it in Rust"))
+    (lines > SCRIPT_LINES).then(|| {
+        format!("{lines} lines of shell, more than the {SCRIPT_LINES} allowed: write it in Rust")
+    })
 }
 
 #[cfg(test)]
@@ -215,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workflow_grants_little_and_ends() {
+    fn a_workflow_has_few_permissions_and_a_timeout() {
         let good = "permissions: {}\njobs:\n  a:\n    permissions: {}\n    timeout-minutes: 5\n";
         assert!(workflow(good).unwrap().is_empty());
         let bad = "permissions: write-all\njobs:\n  a:\n    steps: []\n";
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_required_check_looks_at_all_that_it_needs() {
+    fn the_required_job_checks_all_jobs_that_it_needs() {
         let workflow = |condition: &str| {
             let text = format!(
                 "permissions: {{}}\njobs:\n  required:\n    permissions: {{}}\n    timeout-minutes: 5\n    needs: [a, b]\n    steps:\n      - env:\n          OK: {condition}\n"
@@ -234,9 +237,9 @@ mod tests {
             workflow("${{ needs.a.result == 'success' && needs.b.result == 'success' }}")
                 .is_empty()
         );
-        let broken = workflow("${{ needs.a.result == 'success' }}");
-        assert_eq!(broken.len(), 1);
-        assert!(broken[0].contains("needs.b.result"), "{broken:?}");
+        let violations = workflow("${{ needs.a.result == 'success' }}");
+        assert_eq!(violations.len(), 1);
+        assert!(violations[0].contains("needs.b.result"), "{violations:?}");
         assert_eq!(
             workflow("${{ contains(needs.*.result, 'failure') }}").len(),
             2
@@ -256,11 +259,11 @@ mod tests {
         );
         let expected = vec![("a/b".to_owned(), vec!["x".to_owned(), "y".to_owned()])];
         assert_eq!(used_actions(&Node::parse(&workflow).unwrap()), expected);
-        let stand_in = "inputs:\n  x:\n    default: 1\n";
+        let replacement = "inputs:\n  x:\n    default: 1\n";
         let inputs = ["x".to_owned(), "y".to_owned()];
-        assert_eq!(missing_input(stand_in, &inputs[..1]).unwrap(), None);
+        assert_eq!(missing_input(replacement, &inputs[..1]).unwrap(), None);
         assert_eq!(
-            missing_input(stand_in, &inputs).unwrap(),
+            missing_input(replacement, &inputs).unwrap(),
             Some("y".to_owned())
         );
     }

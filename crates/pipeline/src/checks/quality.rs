@@ -1,100 +1,67 @@
-//! The quality gate: measurements of the code, each against its threshold in quality.toml.
+//! `cargo pipeline quality`: measurements of the code, each against its threshold in quality.toml.
 
 mod dependencies;
-mod documentation;
 mod duplication;
-mod functions;
 
-use crate::Outcome;
-use crate::check::{Check, Ran};
-use crate::checks::clippy;
-use crate::checks::coverage::{self, Figures, Lines, Package};
-use crate::checks::lint::tracked;
-use crate::checks::thresholds::{self, Thresholds};
+use super::clippy;
+use super::coverage::{self, CoverageReport, LineCount, Package};
+use super::thresholds::{self, Thresholds};
+use crate::check::{Check, Outcome};
 use crate::git::Git;
+use crate::markdown;
 use crate::project::root;
 use crate::tools::{self, Step};
 use crate::workflow;
-use anyhow::{Context, Result, ensure};
-use functions::Function;
+use anyhow::{Result, ensure};
 use std::path::Path;
 
 /// Measure the code against the thresholds in quality.toml.
 ///
-/// Every gate is measured, whatever the first one says. Coverage is that of the last `coverage` of this commit; said
-/// when left out, as are programs that PIPELINE_OPTIONAL_TOOLS allows to be missing.
+/// All gates are measured, even after a failure. The coverage is the result of the last `cargo pipeline coverage`; if
+/// there is none for this commit, the gate is skipped. A gate is also skipped if its program is missing and
+/// PIPELINE_OPTIONAL_TOOLS names that program.
 #[derive(clap::Args)]
 pub(crate) struct Quality {}
 
+/// The quality gate, as one check.
 pub(crate) const CHECKS: [Check; 1] = [Check {
     name: "quality",
     run: check,
 }];
 
 impl Quality {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         check(&root()?).map(drop)
     }
 }
 
-fn check(root: &Path) -> Result<Ran> {
-    // Before anything that takes a while.
-    let limits = Limits::read(root)?;
+fn check(root: &Path) -> Result<Outcome> {
+    // Thresholds first: the measurements take a while.
+    let thresholds = Thresholds::read(root)?;
     let rows: Vec<Row> = GATES
         .iter()
-        .flat_map(|gate| gate.rows(root, &limits))
+        .flat_map(|gate| gate.rows(root, &thresholds))
         .collect();
     let report = format!("{}{}", table(&rows), places(&rows));
     print!("\n{report}");
     workflow::summary(&format!("## Quality\n\n{report}"))?;
-    let broken: Vec<&str> = broken(&rows).map(|row| row.gate.as_str()).collect();
+    let failed: Vec<&str> = failed(&rows).map(|row| row.gate.as_str()).collect();
     ensure!(
-        broken.is_empty(),
+        failed.is_empty(),
         "not within {}: {}. The places are listed above",
         thresholds::FILE,
-        broken.join(", ")
+        failed.join(", ")
     );
-    Ok(Ran::Done)
-}
-
-/// The thresholds.
-struct Limits {
-    warnings: u64,
-    unused: u64,
-    tokens: u64,
-    copied_lines: u64,
-    duplicated: f64,
-    complexity: u64,
-    lines: u64,
-    documented: f64,
-    covered: f64,
-}
-
-impl Limits {
-    fn read(root: &Path) -> Result<Self> {
-        let mut file = Thresholds::read(root)?;
-        let limits = Self {
-            warnings: file.count("warnings", "maximum", 0..=1000)?,
-            unused: file.count("unused-dependencies", "maximum", 0..=1000)?,
-            tokens: file.count("duplication", "tokens", 10..=1000)?,
-            copied_lines: file.count("duplication", "lines", 1..=1000)?,
-            duplicated: file.percent("duplication", "maximum")?,
-            complexity: file.count("functions", "complexity", 1..=1000)?,
-            lines: file.count("functions", "lines", 1..=1000)?,
-            documented: file.percent("documentation", "minimum")?,
-            covered: coverage::floor_in(&mut file)?,
-        };
-        file.nothing_else()?;
-        Ok(limits)
-    }
+    Ok(Outcome::Passed)
 }
 
 struct Gate {
     name: &'static str,
-    measure: fn(&Path, &Limits) -> Result<Vec<Row>>,
+    measure: fn(&Path, &Thresholds) -> Result<Vec<Row>>,
 }
 
-const GATES: [Gate; 6] = [
+const GATES: [Gate; 4] = [
     Gate {
         name: "warnings",
         measure: warnings,
@@ -108,30 +75,22 @@ const GATES: [Gate; 6] = [
         measure: duplicated_lines,
     },
     Gate {
-        name: "functions",
-        measure: longest_and_most_complex,
-    },
-    Gate {
-        name: "documented items",
-        measure: documented_items,
-    },
-    Gate {
         name: "coverage",
         measure: covered_lines,
     },
 ];
 
 impl Gate {
-    /// What was measured; what can't be measured is not within its threshold.
-    fn rows(&self, root: &Path, limits: &Limits) -> Vec<Row> {
+    /// The measurements. A gate that cannot be measured fails.
+    fn rows(&self, root: &Path, thresholds: &Thresholds) -> Vec<Row> {
         println!("== {}", self.name);
-        (self.measure)(root, limits).unwrap_or_else(|error| {
+        (self.measure)(root, thresholds).unwrap_or_else(|error| {
             eprintln!("error: {}: {error:#}", self.name);
             vec![Row {
                 gate: self.name.to_owned(),
                 value: "not measured".to_owned(),
                 threshold: "–".to_owned(),
-                verdict: Verdict::Failed,
+                status: Status::Failed,
                 places: vec![format!("{error:#}")],
             }]
         })
@@ -143,13 +102,13 @@ struct Row {
     gate: String,
     value: String,
     threshold: String,
-    verdict: Verdict,
-    /// What is to be mended, where the verdict is bad.
+    status: Status,
+    /// What to change, if the gate failed.
     places: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Verdict {
+enum Status {
     Passed,
     Failed,
     Skipped,
@@ -167,17 +126,17 @@ impl Row {
             gate: gate.to_owned(),
             value: show(&value),
             threshold: format!("at most {}", show(&maximum)),
-            verdict: Verdict::of(value <= maximum),
+            status: Status::of(value <= maximum),
             places,
         }
     }
 
-    fn at_least(gate: String, lines: Lines, minimum: f64, places: Vec<String>) -> Self {
+    fn at_least(gate: String, lines: LineCount, minimum: f64, places: Vec<String>) -> Self {
         Self {
             gate,
             value: coverage::percent(lines.permille()),
             threshold: format!("at least {minimum:.1} %"),
-            verdict: Verdict::of(lines.percent() >= minimum),
+            status: Status::of(lines.percent() >= minimum),
             places,
         }
     }
@@ -187,13 +146,13 @@ impl Row {
             gate: gate.to_owned(),
             value: reason,
             threshold: "–".to_owned(),
-            verdict: Verdict::Skipped,
+            status: Status::Skipped,
             places: Vec::new(),
         }]
     }
 }
 
-impl Verdict {
+impl Status {
     fn of(good: bool) -> Self {
         match good {
             true => Self::Passed,
@@ -210,14 +169,14 @@ impl Verdict {
     }
 }
 
-fn broken(rows: &[Row]) -> impl Iterator<Item = &Row> {
-    rows.iter().filter(|row| row.verdict == Verdict::Failed)
+fn failed(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    rows.iter().filter(|row| row.status == Status::Failed)
 }
 
 fn table(rows: &[Row]) -> String {
-    let head = ["Gate", "Value", "Threshold", "Verdict"].map(String::from);
+    let head = ["Gate", "Value", "Threshold", "Status"].map(String::from);
     let lines = rows.iter().map(|row| {
-        let word = row.verdict.word().to_owned();
+        let word = row.status.word().to_owned();
         [
             row.gate.clone(),
             row.value.clone(),
@@ -226,10 +185,10 @@ fn table(rows: &[Row]) -> String {
         ]
     });
     let lines: Vec<_> = std::iter::once(head).chain(lines).collect();
-    coverage::markdown(&lines, &[0, 1, 2, 3])
+    markdown::table(&lines, &[0, 1, 2, 3])
 }
 
-/// What is to be mended, as a list for each gate that isn't kept.
+/// A list for each failed gate of what to change.
 fn places(rows: &[Row]) -> String {
     let list = |row: &Row| {
         let places: String = row
@@ -242,23 +201,29 @@ fn places(rows: &[Row]) -> String {
             row.gate, row.value, row.threshold
         )
     };
-    broken(rows).map(list).collect()
+    failed(rows).map(list).collect()
 }
 
-fn warnings(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
+fn warnings(root: &Path, thresholds: &Thresholds) -> Result<Vec<Row>> {
     let found = clippy::findings(root, Step::Quality)?;
     let places: Vec<String> = found
         .iter()
         .map(|found| format!("{}: {}", found.place, found.message))
         .collect();
     let count = places.len() as u64;
-    let row = Row::at_most("warnings", count, limits.warnings, u64::to_string, places);
+    let row = Row::at_most(
+        "warnings",
+        count,
+        thresholds.warnings.maximum,
+        u64::to_string,
+        places,
+    );
     Ok(vec![row])
 }
 
-fn unused_dependencies(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
+fn unused_dependencies(root: &Path, thresholds: &Thresholds) -> Result<Vec<Row>> {
     let gate = "unused dependencies";
-    if let Some(Ran::Skipped(reason)) = tools::skipped("cargo-machete") {
+    if let Some(Outcome::Skipped(reason)) = tools::skipped("cargo-machete") {
         return Ok(Row::skipped(gate, reason));
     }
     let places = dependencies::unused(root)?;
@@ -266,112 +231,50 @@ fn unused_dependencies(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
     Ok(vec![Row::at_most(
         gate,
         count,
-        limits.unused,
+        thresholds.unused_dependencies.maximum,
         u64::to_string,
         places,
     )])
 }
 
-fn duplicated_lines(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
+fn duplicated_lines(root: &Path, thresholds: &Thresholds) -> Result<Vec<Row>> {
     let gate = "duplicated lines";
-    if let Some(Ran::Skipped(reason)) = tools::skipped("jscpd") {
+    if let Some(Outcome::Skipped(reason)) = tools::skipped("jscpd") {
         return Ok(Row::skipped(gate, reason));
     }
-    let found = duplication::measure(root, limits.tokens, limits.copied_lines)?;
-    // Rounded up: nothing is shown as keeping a threshold that it doesn't keep.
+    let limit = &thresholds.duplication;
+    let found = duplication::measure(root, limit.tokens, limit.lines)?;
+    // Rounded up, so that no report shows a threshold as kept that is not.
     let show = |percent: &f64| format!("{:.2} %", (percent * 100.0).ceil() / 100.0);
-    let row = Row::at_most(gate, found.percent, limits.duplicated, show, found.places);
+    let row = Row::at_most(gate, found.percent, limit.maximum, show, found.places);
     Ok(vec![row])
 }
 
-fn longest_and_most_complex(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
-    let mut all = Vec::new();
-    for file in tracked(root, &["*.rs"])? {
-        let functions = functions::functions(&parse(root, &file)?);
-        all.extend(
-            functions
-                .into_iter()
-                .map(|function| (file.clone(), function)),
-        );
-    }
-    let row = |gate: &str, measure: fn(&Function) -> u64, maximum: u64| {
-        let most = all.iter().map(|(_, function)| measure(function)).max();
-        let over = all
-            .iter()
-            .filter(|(_, function)| measure(function) > maximum);
-        let place = |(file, function): &(String, Function)| {
-            format!(
-                "{file}:{}: {}, {}",
-                function.line,
-                function.name,
-                measure(function)
-            )
-        };
-        let places = over.map(place).collect();
-        Row::at_most(gate, most.unwrap_or(0), maximum, u64::to_string, places)
-    };
-    Ok(vec![
-        row(
-            "complexity of a function",
-            |f| f.complexity,
-            limits.complexity,
-        ),
-        row("lines of a function", |f| f.lines, limits.lines),
-    ])
-}
-
-fn documented_items(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    let files = tracked(root, &["*.rs"])?;
-    for package in &coverage::PACKAGES {
-        let (mut count, mut places) = (Lines::default(), Vec::new());
-        for file in files.iter().filter(|file| package.has(file)) {
-            for item in documentation::items(&parse(root, file)?) {
-                count.total += 1;
-                count.covered += u64::from(item.documented);
-                if !item.documented {
-                    places.push(format!("{file}:{}: {}", item.line, item.name));
-                }
-            }
-        }
-        let gate = format!("documented items of `{}`", package.name);
-        match count.total {
-            0 => rows.extend(Row::skipped(&gate, "nothing is public".to_owned())),
-            _ => rows.push(Row::at_least(gate, count, limits.documented, places)),
-        }
-    }
-    Ok(rows)
-}
-
-fn covered_lines(root: &Path, limits: &Limits) -> Result<Vec<Row>> {
+fn covered_lines(root: &Path, thresholds: &Thresholds) -> Result<Vec<Row>> {
     let unknown = || {
         Row::skipped(
             "coverage",
-            "`cargo pipeline coverage` measures it".to_owned(),
+            "run `cargo pipeline coverage` to measure it".to_owned(),
         )
     };
-    let file = root.join(coverage::FIGURES);
+    let file = root.join(coverage::REPORT);
     if !file.exists() {
         return Ok(unknown());
     }
-    let figures = Figures::read(&file)?;
-    if figures.commit != Git::new(root).read(&["rev-parse", "HEAD"])? {
+    let report = CoverageReport::read(&file)?;
+    if report.commit != Git::new(root).read(&["rev-parse", "HEAD"])? {
         return Ok(unknown());
     }
     let gated = coverage::PACKAGES.iter().filter(|package| package.gated);
     let row = |package: &Package| {
         let gate = format!("coverage of `{}`", package.name);
-        let lines = figures.package(package);
-        Row::at_least(gate, lines, limits.covered, figures.worst_of(package))
+        let lines = report.package(package);
+        Row::at_least(
+            gate,
+            lines,
+            thresholds.coverage.floor,
+            report.worst_of(package),
+        )
     };
     Ok(gated.map(row).collect())
-}
-
-fn parse(root: &Path, file: &str) -> Result<syn::File> {
-    let text = std::fs::read_to_string(root.join(file));
-    let text = text.with_context(|| format!("cannot read {file}"))?;
-    syn::parse_file(&text).map_err(|error| {
-        let line = error.span().start().line;
-        anyhow::anyhow!("cannot read {file}:{line} as Rust: {error}")
-    })
 }

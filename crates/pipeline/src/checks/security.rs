@@ -1,29 +1,29 @@
-//! The project's own security: what it depends on, what its history gives away, and how it is set up to run.
+//! `cargo pipeline security`: vulnerable dependencies, secrets in the history, and insecure configuration.
 
-use crate::Outcome;
-use crate::check::{Check, Ran, Report};
-use crate::checks::lint::{CHART, variants};
+use crate::check::{Check, Outcome, Summary};
 use crate::git::Git;
-use crate::project::{capture, line, root, run};
+use crate::project::{CHART, root, values_files};
 use crate::tools::{self, Step};
 use crate::trivy;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
+use devkit::process::{Run, line};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A folder with the files of RustSec's database, instead of the network.
+/// The variable that names a folder with RustSec's database, for machines without network access.
 const ADVISORIES: &str = "ADVISORY_DB";
 
-/// Run every security check and report all failures.
+/// Check dependencies, secrets and configuration.
 ///
-/// Findings also go to target/security as SARIF. Advisories come from the network, or from the folder with
-/// RustSec's database that ADVISORY_DB names; then nothing else is asked of the network either.
+/// All checks run, even after a failure. Writes the findings to target/security too, as SARIF. Advisories come from the network; if ADVISORY_DB names a folder
+/// with RustSec's database, they come from there, and the check needs no network.
 #[derive(clap::Args)]
 pub(crate) struct Security {}
 
+/// The security checks.
 pub(crate) const CHECKS: [Check; 3] = [
     Check {
         name: "dependencies",
@@ -40,9 +40,10 @@ pub(crate) const CHECKS: [Check; 3] = [
 ];
 
 impl Security {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
-        let mut report = Report::default();
+        let mut report = Summary::default();
         for check in &CHECKS {
             report.run(check, &root);
         }
@@ -52,19 +53,12 @@ impl Security {
     }
 }
 
-/// Where a scan puts its SARIF file. The forge takes all that are in the folder.
-pub(crate) fn sarif(root: &Path, scan: &str) -> Result<PathBuf> {
-    let folder = root.join("target/security");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder.join(format!("{scan}.sarif")))
-}
-
 fn tool(root: &Path, program: &str, args: &[&str]) -> Result<Command> {
     tools::command(root, Step::Security, program, args)
 }
 
-/// Advisories, licences, bans and sources of the crates in Cargo.lock, as deny.toml has them.
-fn dependencies(root: &Path) -> Result<Ran> {
+/// Advisories, licences, bans and sources of the crates in Cargo.lock, by the rules in deny.toml.
+fn dependencies(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = tools::skipped("cargo-deny") {
         return Ok(skipped);
     }
@@ -78,15 +72,16 @@ fn dependencies(root: &Path) -> Result<Ran> {
         deny.args(args).args(["check", "--deny=warnings"]);
         Ok(deny)
     };
-    let sarif = sarif(root, "dependencies")?;
-    let found = capture(&mut deny(&["--format=sarif"])?)?.stdout;
+    let sarif = trivy::sarif(root, "dependencies")?;
+    let found = deny(&["--format=sarif"])?.capture()?.stdout;
     fs::write(&sarif, found).with_context(|| format!("cannot write {}", sarif.display()))?;
-    run(&mut deny(&[])?).context("cargo-deny objects")?;
-    println!("the Go modules that crates/devkit/tools pins are not covered");
-    Ok(Ran::Done)
+    deny(&[])?.run().context("cargo-deny found problems")?;
+    println!("note: the Go modules in crates/devkit/tools are not checked");
+    Ok(Outcome::Passed)
 }
 
-/// cargo-deny wants a clone that it made itself, and only looks at when it was fetched and at the files in it.
+/// RustSec's database in the form of a clone that cargo-deny made. cargo-deny reads only its files and the time of the
+/// last fetch.
 struct LocalAdvisories {
     folder: TempDir,
 }
@@ -96,19 +91,19 @@ impl LocalAdvisories {
         let crates = root.join(database).join("crates");
         ensure!(
             crates.is_dir(),
-            "{ADVISORIES} names {database}, which has no folder `crates` and so is not RustSec's database"
+            "{ADVISORIES} names {database}, which is not RustSec's database: it has no folder `crates`"
         );
-        println!("advisories are those in {database}, however old they are");
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        println!("advisories come from {database}, whatever their age");
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let local = Self { folder };
         local
             .fill(root, &crates)
-            .context("cannot lay out the advisories for cargo-deny")?;
+            .context("cannot prepare the advisories for cargo-deny")?;
         Ok(local)
     }
 
     fn fill(&self, root: &Path, crates: &Path) -> Result<()> {
-        // The name follows from the address of the database.
+        // cargo-deny derives this name from the address of the database.
         let clone = self.folder.path().join("advisory-db-3157b0e258782691");
         fs::create_dir_all(clone.join(".git"))?;
         fs::write(clone.join(".git/FETCH_HEAD"), "")?;
@@ -126,15 +121,15 @@ impl LocalAdvisories {
     }
 }
 
-/// Passwords, keys and tokens in every commit.
-fn secrets(root: &Path) -> Result<Ran> {
+/// Passwords, keys and tokens in all commits.
+fn secrets(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = tools::skipped("gitleaks") {
         return Ok(skipped);
     }
     if Git::new(root).is_shallow()? {
         bail!(
-            "this clone has only the newest commits, but secrets are looked for in all: \
-             `git fetch --unshallow`, or in a workflow `fetch-depth: 0`"
+            "this clone has only the newest commits, but the check needs all: \
+             run `git fetch --unshallow`, or set `fetch-depth: 0` in the workflow"
         );
     }
     let args = [
@@ -148,35 +143,38 @@ fn secrets(root: &Path) -> Result<Ran> {
         "--report-path",
     ];
     let mut gitleaks = tool(root, "gitleaks", &args)?;
-    run(gitleaks.arg(sarif(root, "secrets")?)).context("gitleaks objects")?;
-    Ok(Ran::Done)
+    gitleaks
+        .arg(trivy::sarif(root, "secrets")?)
+        .run()
+        .context("gitleaks found problems")?;
+    Ok(Outcome::Passed)
 }
 
-/// The Dockerfile, and what the chart makes of each set of values.
-fn configuration(root: &Path) -> Result<Ran> {
+/// The Dockerfile, and the manifests that the chart renders with each values file.
+fn configuration(root: &Path) -> Result<Outcome> {
     if let Some(skipped) = tools::skipped("trivy") {
         return Ok(skipped);
     }
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     fs::copy(root.join("Dockerfile"), folder.path().join("Dockerfile"))
         .context("cannot copy the Dockerfile")?;
-    for values in variants(root)? {
+    for values in values_files(root)? {
         let args = ["template", "waybill", "--values", &values, CHART];
         let mut helm = tool(root, "helm", &args)?;
-        let rendered = capture(&mut helm)?;
+        let rendered = helm.capture()?;
         let said = String::from_utf8_lossy(&rendered.stderr);
         ensure!(rendered.status.success(), "`{}`: {said}", line(&helm));
-        // Under the name of the values, which is where a finding can be mended.
+        // Named after the values file, so that a finding shows where to change something.
         let file = folder.path().join(&values);
         let write = || {
             fs::create_dir_all(file.parent().unwrap_or(folder.path()))?;
             fs::write(&file, rendered.stdout)
         };
-        write().with_context(|| format!("cannot write what {values} gives"))?;
+        write().with_context(|| format!("cannot write the manifests for {values}"))?;
         println!("{values}");
     }
     let scanned = folder.path().display().to_string();
-    let sarif = sarif(root, "configuration")?;
+    let sarif = trivy::sarif(root, "configuration")?;
     trivy::scan(root, Step::Security, &["config", &scanned], &sarif)?;
-    Ok(Ran::Done)
+    Ok(Outcome::Passed)
 }

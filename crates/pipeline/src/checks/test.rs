@@ -1,60 +1,61 @@
-//! All checks of the project, in the order in which they fail fastest.
+//! `cargo pipeline test`: all checks of the project, the fastest first.
+//!
+//! The last stage runs `cargo lab test` as a child process, as a person would. The pipeline depends on the lab nowhere
+//! else.
 
-use crate::Outcome;
-use crate::check::{Check, Ran, Report};
-use crate::checks::lint;
-use crate::checks::quality;
-use crate::checks::security;
-use crate::project::{cmd, root, run};
+use super::{lint, quality, security};
+use crate::check::{Check, Outcome, Summary};
+use crate::project::{SERVICE_TESTS, root};
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use devkit::process::{Run, command};
 use std::path::Path;
 
-/// Run the checks of the whole project, the lab's scenarios included.
+/// Run all checks of the project, including the scenarios of the lab.
 ///
-/// Installs first what the chosen stages need. The last line is `checks: N passed, N failed`.
+/// First installs the tools that the chosen stages need. The last line of the output is `checks: N passed, N failed`.
 #[derive(clap::Args)]
 pub(crate) struct Test {
-    /// Leave a stage out (can be repeated)
+    /// Skip a stage (can be repeated)
     #[arg(long, value_enum, value_name = "STAGE")]
     skip: Vec<Stage>,
     /// Run only this stage (can be repeated)
     #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "skip")]
     only: Vec<Stage>,
-    /// Of the integration tests run the service's, on one kind of database [default: all, on both]
+    /// Run only the integration tests of the service, on one kind of database [default: all tests, on both]
     #[arg(long, value_enum)]
     database: Option<Database>,
 }
 
-/// What the service can keep its ledger in.
+/// The databases of the service.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Database {
-    /// With those that know no database
+    /// The tests on SQLite, and those without a database
     Sqlite,
-    /// Only what depends on it
+    /// Only the tests on PostgreSQL
     Postgresql,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Stage {
-    /// Format, clippy, Dockerfile, scripts, house rules
+    /// Format, clippy, Dockerfile, scripts, policy
     Lint,
-    /// Warnings, unused dependencies, duplication, functions, documentation
+    /// Warnings, unused dependencies, duplication, coverage
     Quality,
-    /// The Helm chart with each set of values
+    /// The Helm chart with each values file
     Chart,
     /// The workflows
     Workflows,
     /// Dependencies, secrets, configuration
     Security,
-    /// Tests inside the crates
+    /// Unit tests
     Unit,
-    /// Tests of the programs from outside, with real databases and repositories
+    /// Tests of the programs, with real databases and repositories
     Integration,
-    /// The flake, evaluated against stand-ins for its inputs
+    /// The flake, evaluated with fake inputs
     Nix,
-    /// The scenarios on the one-machine system
+    /// The scenarios of the lab, on one machine
     Lab,
 }
 
@@ -109,17 +110,18 @@ impl Stage {
             Self::Quality => &[Step::Quality],
             Self::Security => &[Step::Security],
             Self::Nix => &[Step::Nix],
-            // The lab brings its own.
+            // The lab installs its own tools.
             Self::Lab => &[],
         }
     }
 }
 
 impl Test {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
         let stages = self.stages();
-        let mut report = Report::default();
+        let mut report = Summary::default();
         let needs: Vec<Step> = stages
             .iter()
             .flat_map(|stage| stage.needs())
@@ -154,42 +156,39 @@ impl Test {
     }
 }
 
-fn cargo(root: &Path, args: &[&str]) -> Result<Ran> {
-    run(cmd("cargo", args).current_dir(root))?;
-    Ok(Ran::Done)
+fn cargo(root: &Path, args: &[&str]) -> Result<Outcome> {
+    command("cargo", args).current_dir(root).run()?;
+    Ok(Outcome::Passed)
 }
 
-fn unit(root: &Path) -> Result<Ran> {
+fn unit(root: &Path) -> Result<Outcome> {
     cargo(
         root,
         &["test", "--workspace", "--locked", "--lib", "--bins"],
     )
 }
 
-fn integration(root: &Path) -> Result<Ran> {
+fn integration(root: &Path) -> Result<Outcome> {
     cargo(root, &["test", "--workspace", "--locked", "--test", "*"])
 }
 
-/// The tests of the service from outside, as cargo names them.
-pub(crate) const SERVICE_TESTS: &str = "api";
-
-/// A test that runs on both has the database in its name.
-fn on_sqlite(root: &Path) -> Result<Ran> {
+/// A test that runs on both databases has the name of the database in its own name.
+fn on_sqlite(root: &Path) -> Result<Outcome> {
     service(root, &["--skip", "Postgres"])
 }
 
-fn on_postgresql(root: &Path) -> Result<Ran> {
+fn on_postgresql(root: &Path) -> Result<Outcome> {
     service(root, &["Postgres"])
 }
 
-fn service(root: &Path, which: &[&str]) -> Result<Ran> {
-    // Of all packages, so that dependencies have the features that the other tests build them with.
+fn service(root: &Path, which: &[&str]) -> Result<Outcome> {
+    // With the whole workspace, so that dependencies get the same features as in the other tests and are not rebuilt.
     let words = ["test", "--workspace", "--locked", "--test", SERVICE_TESTS];
     cargo(root, &[&words[..], &["--"], which].concat())
 }
 
-/// They stand apart because only they want Nix: where it isn't, the other tests run all the same.
-fn nix(root: &Path) -> Result<Ran> {
+/// The tests that need Nix are ignored by default, so that the other tests run without it.
+fn nix(root: &Path) -> Result<Outcome> {
     let words = [
         "test",
         "--package",
@@ -203,6 +202,7 @@ fn nix(root: &Path) -> Result<Ran> {
     cargo(root, &words)
 }
 
-fn lab(root: &Path) -> Result<Ran> {
+/// The only place where the pipeline uses the lab.
+fn lab(root: &Path) -> Result<Outcome> {
     cargo(root, &["lab", "test"])
 }

@@ -1,128 +1,163 @@
-//! quality.toml: the thresholds of all checks, in one place.
+//! quality.toml: the thresholds of the quality gate and of the coverage.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// The file's name.
+/// The name of the file, at the root of the project.
 pub(crate) const FILE: &str = "quality.toml";
 
-/// What nobody has taken from the file yet.
+/// The content of the file. Every key is required, and unknown keys are errors: a misspelt threshold would otherwise
+/// have no effect.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Thresholds {
-    table: toml::Table,
+    /// Warnings of the compiler and of clippy.
+    pub(crate) warnings: Maximum,
+    /// Dependencies that no source file uses.
+    pub(crate) unused_dependencies: Maximum,
+    /// Duplicated code.
+    pub(crate) duplication: Duplication,
+    /// Lines that the tests run.
+    pub(crate) coverage: Coverage,
+}
+
+/// The largest allowed number of findings.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Maximum {
+    /// The number.
+    pub(crate) maximum: u64,
+}
+
+/// What counts as duplicated code, and how much of it is allowed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Duplication {
+    /// The smallest number of equal tokens that count.
+    pub(crate) tokens: u64,
+    /// The smallest number of lines that count.
+    pub(crate) lines: u64,
+    /// The largest allowed share of all lines, in percent.
+    pub(crate) maximum: f64,
+}
+
+/// The required coverage.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Coverage {
+    /// The required coverage of each gated package, in percent.
+    pub(crate) floor: f64,
+    /// The lowest value that `floor` may have, in percent.
+    minimum: f64,
 }
 
 impl Thresholds {
+    /// Reads the file at the root of the project.
     pub(crate) fn read(root: &Path) -> Result<Self> {
         let file = root.join(FILE);
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        Self::parse(&text).with_context(|| FILE.to_owned())
+        Self::parse(&text)
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let table = text.parse().context("this is not TOML")?;
-        Ok(Self { table })
+        let thresholds: Self =
+            toml::from_str(text).with_context(|| format!("cannot use {FILE}"))?;
+        thresholds.validate()?;
+        Ok(thresholds)
     }
 
-    /// A number of percent.
-    pub(crate) fn percent(&mut self, section: &str, key: &str) -> Result<f64> {
-        let value = self.take(section, key);
-        let number = value.and_then(|value| {
-            let whole = value.as_integer().map(|number| number as f64);
-            value.as_float().or(whole)
-        });
-        number
-            .filter(|number| (0.0..=100.0).contains(number))
-            .with_context(|| format!("{FILE}: [{section}]: `{key}` must be a number from 0 to 100"))
+    fn validate(&self) -> Result<()> {
+        count("warnings", "maximum", self.warnings.maximum, 0..=1000)?;
+        let unused = self.unused_dependencies.maximum;
+        count("unused-dependencies", "maximum", unused, 0..=1000)?;
+        let Duplication {
+            tokens,
+            lines,
+            maximum,
+        } = self.duplication;
+        count("duplication", "tokens", tokens, 10..=1000)?;
+        count("duplication", "lines", lines, 1..=1000)?;
+        percent("duplication", "maximum", maximum)?;
+        let Coverage { floor, minimum } = self.coverage;
+        percent("coverage", "floor", floor)?;
+        percent("coverage", "minimum", minimum)?;
+        ensure!(
+            floor >= minimum,
+            "{FILE}: [coverage]: `floor` is {floor}, below the `minimum` of {minimum}: raise it"
+        );
+        Ok(())
     }
+}
 
-    /// A number of things.
-    pub(crate) fn count(
-        &mut self,
-        section: &str,
-        key: &str,
-        range: RangeInclusive<u64>,
-    ) -> Result<u64> {
-        let value = self.take(section, key);
-        let number = value.and_then(|value| value.as_integer()?.try_into().ok());
-        let (from, to) = (range.start(), range.end());
-        number
-            .filter(|number| range.contains(number))
-            .with_context(|| {
-                format!("{FILE}: [{section}]: `{key}` must be a whole number from {from} to {to}")
-            })
-    }
+fn count(section: &str, key: &str, value: u64, range: RangeInclusive<u64>) -> Result<()> {
+    let (from, to) = (range.start(), range.end());
+    ensure!(
+        range.contains(&value),
+        "{FILE}: [{section}]: `{key}` must be a whole number from {from} to {to}"
+    );
+    Ok(())
+}
 
-    fn take(&mut self, section: &str, key: &str) -> Option<toml::Value> {
-        let keys = self.table.get_mut(section)?.as_table_mut()?;
-        let value = keys.remove(key);
-        if keys.is_empty() {
-            self.table.remove(section);
-        }
-        value
-    }
-
-    /// What is in the file must have been taken by now: a misspelt threshold would hold nothing.
-    pub(crate) fn nothing_else(&self) -> Result<()> {
-        let Some((name, value)) = self.table.iter().next() else {
-            return Ok(());
-        };
-        match value.as_table().and_then(|keys| keys.keys().next()) {
-            Some(key) => bail!("{FILE}: [{name}]: `{key}` is no threshold of a check: remove it"),
-            None => bail!("{FILE}: `{name}` is no section of a check: remove it"),
-        }
-    }
+fn percent(section: &str, key: &str, value: f64) -> Result<()> {
+    ensure!(
+        (0.0..=100.0).contains(&value),
+        "{FILE}: [{section}]: `{key}` must be a number from 0 to 100"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn thresholds(text: &str) -> Thresholds {
-        Thresholds::parse(text).unwrap()
+    const GOOD: &str = "[warnings]\nmaximum = 0\n[unused-dependencies]\nmaximum = 0\n\
+        [duplication]\ntokens = 50\nlines = 5\nmaximum = 1.0\n[coverage]\nfloor = 90\nminimum = 70.0\n";
+
+    fn error(from: &str, to: &str) -> String {
+        let bad = GOOD.replacen(from, to, 1);
+        assert_ne!(bad, GOOD, "{from}");
+        format!("{:#}", Thresholds::parse(&bad).unwrap_err())
     }
 
     #[test]
-    fn numbers_are_within_bounds() {
-        let mut good = thresholds("[a]\nb = 0\nc = 99.5\nd = 3\n");
-        assert_eq!(good.percent("a", "b").unwrap(), 0.0);
-        assert_eq!(good.percent("a", "c").unwrap(), 99.5);
-        assert_eq!(good.count("a", "d", 1..=3).unwrap(), 3);
-        good.nothing_else().unwrap();
-
-        for bad in ["-1", "100.1", "nan", "\"1\"", "true"] {
-            let error = thresholds(&format!("[a]\nb = {bad}\n"))
-                .percent("a", "b")
-                .unwrap_err();
-            let said = "quality.toml: [a]: `b` must be a number from 0 to 100";
-            assert_eq!(error.to_string(), said, "{bad}");
+    fn numbers_are_within_limits() {
+        let good = Thresholds::parse(GOOD).unwrap();
+        assert_eq!(good.coverage.floor, 90.0);
+        assert_eq!(good.duplication.tokens, 50);
+        for bad in ["-1", "100.1", "nan"] {
+            let error = error("maximum = 1.0", &format!("maximum = {bad}"));
+            let expected = "quality.toml: [duplication]: `maximum` must be a number from 0 to 100";
+            assert_eq!(error, expected, "{bad}");
         }
-        for bad in ["-1", "0", "4", "1.0"] {
-            let error = thresholds(&format!("[a]\nb = {bad}\n"))
-                .count("a", "b", 1..=3)
-                .unwrap_err();
-            let said = "quality.toml: [a]: `b` must be a whole number from 1 to 3";
-            assert_eq!(error.to_string(), said, "{bad}");
+        for bad in ["0", "1001"] {
+            let error = error("lines = 5", &format!("lines = {bad}"));
+            let expected =
+                "quality.toml: [duplication]: `lines` must be a whole number from 1 to 1000";
+            assert_eq!(error, expected, "{bad}");
+        }
+        for bad in ["\"1\"", "true", "-1", "1.5"] {
+            let error = error("lines = 5", &format!("lines = {bad}"));
+            assert!(error.contains(&format!("lines = {bad}")), "{bad}: {error}");
         }
     }
 
     #[test]
-    fn what_is_missing_is_named_and_so_is_what_nobody_knows() {
-        for missing in ["", "a = 1\n", "[a]\n", "[a]\nc = 1\n"] {
-            let error = thresholds(missing).percent("a", "b").unwrap_err();
-            assert!(error.to_string().contains("[a]: `b`"), "{missing}");
-        }
-        for (text, name) in [
-            ("[a]\nb = 1\nx = 2\n", "[a]: `x` is no threshold"),
-            ("[a]\nb = 1\n[y]\nb = 2\n", "[y]: `b` is no threshold"),
-            ("[a]\nb = 1\n[z]\n", "`z` is no section"),
-            ("z = 1\n[a]\nb = 1\n", "`z` is no section"),
+    fn missing_and_unknown_keys_are_named() {
+        for (from, to, reason) in [
+            ("lines = 5\n", "", "missing field `lines`"),
+            ("[warnings]\nmaximum = 0\n", "", "missing field `warnings`"),
+            ("lines = 5", "lines = 5\nline = 5", "unknown field `line`"),
+            ("[warnings]", "[notes]\n[warnings]", "unknown field `notes`"),
+            ("[warnings]", "a = 1\n[warnings]", "unknown field `a`"),
         ] {
-            let mut thresholds = thresholds(text);
-            thresholds.percent("a", "b").unwrap();
-            let error = thresholds.nothing_else().unwrap_err();
-            assert!(error.to_string().contains(name), "{text}: {error}");
+            let error = error(from, to);
+            assert!(
+                error.contains(reason) && error.contains(FILE),
+                "{reason}: {error}"
+            );
         }
     }
 }

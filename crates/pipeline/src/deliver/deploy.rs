@@ -1,19 +1,18 @@
-//! The write-back: an image's tag and digest go into an environment's values, as a commit.
+//! `cargo pipeline deploy` writes the tag and the digest of an image to the values of an environment, as a commit.
 //!
-//! The commit is made from git objects alone, on top of the branch as the remote has it: no checkout, no
-//! work tree, no merge. When somebody else pushed first, the same two values are set on the new tip, so
-//! nobody's update can get lost. A commit says in its trailers what it deploys, in the words that Argo CD's
-//! source hydrator uses; that is also how an older run notices that a newer one was faster.
+//! The commit is made from git objects, on top of the remote branch: no checkout, no work tree, no merge. If another
+//! push came first, the same two values are set on the new tip, so no update is lost. Trailers of the commit name the
+//! deployed source commit; an older run uses them to notice that a newer one was faster.
 
-use crate::Outcome;
-use crate::deliver::environment::{Env, Image, SOURCE, Source, Values, with_image};
-use crate::deliver::reference;
-use crate::deliver::registry::Registry;
-use crate::deliver::sign as signature;
+use super::environment::{Environment, SourceCommit, TRAILER_PREFIX, Values, with_image};
+use super::reference::{self, ImageReference};
+use super::registry::Registry;
+use super::remote::{HELD, with_bot_token, with_remote};
+use super::verify;
 use crate::git::Git;
 use crate::project::root;
 use crate::workflow::{self, short};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
@@ -21,43 +20,43 @@ use tempfile::TempDir;
 
 /// How long to keep trying while others push to the same branch.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How often a push may fail although the branch hasn't moved: then it isn't contention.
+/// How many pushes may fail while the branch does not move. After that, contention is not the reason.
 const REFUSALS: u32 = 3;
 
-/// Write an image's tag and digest back to an environment's values.
+/// Deploy an image: write its tag and digest to the values of an environment.
 ///
-/// Commits `image.tag` and `image.digest` in charts/waybill/values-ENV.yaml to the environment's branch, and
-/// changes no other byte. Safe to run twice, at once with others, and late: a newer deployment stays.
+/// Commits `image.tag` and `image.digest` in charts/waybill/values-ENV.yaml to the branch of the environment. Changes no
+/// other byte. You can repeat the command and run it concurrently; a newer deployment is never replaced by an older one.
 ///
-/// Writes only an image whose signature and provenance verify. Where the values say `hold`, nothing is written and
-/// the exit code is 3.
+/// Deploys only images whose signature and provenance verify. If the values contain `hold`, nothing is written and the
+/// exit code is 3.
 #[derive(clap::Args)]
 pub(crate) struct Deploy {
-    /// The environment
+    /// Environment to deploy to
     #[arg(long, value_enum)]
-    env: Env,
-    /// The image's tag, as people read it
+    env: Environment,
+    /// Tag of the image, for people
     #[arg(long, value_parser = reference::parse_tag)]
     tag: String,
-    /// The image's digest, which decides what runs
+    /// Digest of the image, which decides what runs
     #[arg(long, value_parser = reference::parse_digest)]
     digest: String,
-    /// The commit that the image was built from [default: HEAD]
+    /// Commit that the image was built from [default: HEAD]
     #[arg(long, env = "GITHUB_SHA", value_name = "SHA")]
     commit: Option<String>,
-    /// The values file [default: charts/waybill/values-ENV.yaml]
+    /// Values file [default: charts/waybill/values-ENV.yaml]
     #[arg(long)]
     file: Option<PathBuf>,
-    /// Only edit the file here: no git, no network
+    /// Edit the file in the work tree only, without a commit or network access
     #[arg(long)]
     no_commit: bool,
-    /// Show what would be written, and change nothing
+    /// Show the change without making it
     #[arg(long)]
     dry_run: bool,
-    /// The remote that has the environment's branch
+    /// Git remote with the branch of the environment
     #[arg(long, default_value = "origin")]
     remote: String,
-    /// A repository of its own for the manifests, by its URL; it has the values, this one the code
+    /// URL of a separate repository with the values [default: this repository]
     #[arg(
         long,
         env = "GITOPS_REPOSITORY",
@@ -66,7 +65,7 @@ pub(crate) struct Deploy {
         hide_default_value = true
     )]
     repository: String,
-    /// The branch to write to [default: the environment's]
+    /// Branch to write to [default: the branch of the environment]
     #[arg(
         long,
         env = "GITOPS_BRANCH",
@@ -76,28 +75,29 @@ pub(crate) struct Deploy {
     branch: String,
 }
 
-/// Exit code of a write-back that a hold forbids: neither done nor failed.
-pub(crate) const HELD: u8 = 3;
-
-/// What became of a write-back.
+/// The result of a deployment.
 #[derive(Debug)]
-enum Written {
-    Commit(String),
+enum Deployment {
+    /// The commit was pushed.
+    Committed(String),
+    /// The values already had this image.
     Unchanged,
+    /// The values already had a newer commit.
     Superseded(String),
-    /// The values say `hold`, and why.
+    /// The values have a hold, for a reason.
     Held(String),
-    /// A dry run: the message and the change that would be made.
-    Shown,
+    /// A dry run printed the change.
+    Previewed,
 }
 
-/// What to do about one tip of the branch.
-enum Step {
-    Done(Written),
+/// What to do on top of one tip of the branch.
+enum Attempt {
+    Done(Deployment),
     Push(String),
 }
 
 impl Deploy {
+    /// Runs the command.
     pub(crate) fn run(&self) -> Result<ExitCode> {
         if self.no_commit {
             return self.edit_file().map(|()| ExitCode::SUCCESS);
@@ -105,23 +105,23 @@ impl Deploy {
         let written = self.write_back()?;
         let (env, tag) = (self.env.name(), &self.tag);
         let (result, message) = match &written {
-            Written::Commit(id) => (
+            Deployment::Committed(id) => (
                 "written",
                 format!("{env} gets {tag} by commit {}", short(id)),
             ),
-            Written::Unchanged => (
+            Deployment::Unchanged => (
                 "unchanged",
                 format!("{env} already has {tag} with this digest"),
             ),
-            Written::Superseded(newer) => (
+            Deployment::Superseded(newer) => (
                 "superseded",
                 format!(
                     "{env} already has the newer commit {}: nothing to do",
                     short(newer)
                 ),
             ),
-            Written::Held(why) => ("held", format!("{env} is held and stays as it is: {why}")),
-            Written::Shown => return Ok(ExitCode::SUCCESS),
+            Deployment::Held(why) => ("held", format!("{env} is held and stays as it is: {why}")),
+            Deployment::Previewed => return Ok(ExitCode::SUCCESS),
         };
         println!("{message}");
         if matches!(result, "superseded" | "held") {
@@ -135,8 +135,8 @@ impl Deploy {
         })
     }
 
-    fn image(&self) -> Image {
-        Image {
+    fn image(&self) -> ImageReference {
+        ImageReference {
             tag: self.tag.clone(),
             digest: self.digest.clone(),
         }
@@ -147,7 +147,7 @@ impl Deploy {
         self.file.clone().unwrap_or_else(default)
     }
 
-    fn edit_file(&self) -> Outcome {
+    fn edit_file(&self) -> Result<()> {
         let file = match &self.file {
             Some(file) => file.clone(),
             None => root()?.join(self.path()),
@@ -168,23 +168,25 @@ impl Deploy {
         Ok(())
     }
 
-    fn write_back(&self) -> Result<Written> {
-        // A workflow sets what isn't configured to the empty string, so that means the default.
+    fn write_back(&self) -> Result<Deployment> {
+        // A workflow passes an empty string for what is not configured.
         let branch = match self.branch.as_str() {
-            "" => own_branch(self.env)?,
+            "" => writable_branch(self.env)?,
             branch => branch,
         };
         let path = self.path();
-        let path = path.to_str().context("the file's name is not UTF-8")?;
+        let path = path
+            .to_str()
+            .context("the name of the values file is not UTF-8")?;
         ensure!(
             !Path::new(path).is_absolute(),
-            "`{path}` must be relative to the repository; `--no-commit` edits any file"
+            "`{path}` must be relative to the repository; use `--no-commit` to edit any other file"
         );
         let here = Git::new(&root()?);
-        let source = Source::read(&here, self.commit.as_deref().unwrap_or("HEAD"))?;
+        let source = SourceCommit::read(&here, self.commit.as_deref().unwrap_or("HEAD"))?;
         let target = self.target(&here)?;
-        let commit = signature::verify(&Registry::from_env()?, &self.digest)?;
-        signature::built_from(&commit, &source.sha)?;
+        let commit = verify::verify(&Registry::from_env()?, &self.digest)?;
+        verify::require_commit(&commit, &source.sha)?;
 
         let git = &target.git;
         let start = Instant::now();
@@ -193,18 +195,18 @@ impl Deploy {
         loop {
             attempt += 1;
             let commit = match self.prepare(&target, &here, &tip, path, branch, &source)? {
-                Step::Done(written) => return Ok(written),
-                Step::Push(commit) => commit,
+                Attempt::Done(written) => return Ok(written),
+                Attempt::Push(commit) => commit,
             };
             let place = format!("{commit}:refs/heads/{branch}");
             let refused = match git.read(&["push", "--quiet", &target.remote, &place]) {
-                Ok(_) => return Ok(Written::Commit(commit)),
+                Ok(_) => return Ok(Deployment::Committed(commit)),
                 Err(refused) => refused,
             };
             let moved = target.tip(branch)?;
             refusals = if moved == tip { refusals + 1 } else { 0 };
             if refusals >= REFUSALS {
-                return Err(refused).with_context(|| format!("{branch} refuses the write-back"));
+                return Err(refused).with_context(|| format!("{branch} refuses the push"));
             }
             if start.elapsed() > PATIENCE {
                 return Err(refused)
@@ -215,27 +217,27 @@ impl Deploy {
         }
     }
 
-    /// Where the manifests are: beside the code, or in a repository of their own, of which no work tree is needed.
+    /// The repository with the values: this one, or a separate one without a work tree.
     fn target(&self, here: &Git) -> Result<Target> {
         let url = &self.repository;
         if url.is_empty() {
             return Ok(Target {
-                git: to_remote(here.clone(), &self.remote)?,
+                git: with_remote(here.clone(), &self.remote)?,
                 remote: self.remote.clone(),
-                own: None,
+                temporary: None,
             });
         }
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         let git = Git::new(folder.path());
         git.read(&["init", "--quiet", "--bare"])?;
         Ok(Target {
-            git: authorised(git, url)?,
+            git: with_bot_token(git, url)?,
             remote: url.clone(),
-            own: Some(folder),
+            temporary: Some(folder),
         })
     }
 
-    /// The commit that deploys on top of `tip`, or why there is none to make.
+    /// Makes the commit that deploys on top of `tip`, unless there is nothing to deploy.
     fn prepare(
         &self,
         target: &Target,
@@ -243,93 +245,71 @@ impl Deploy {
         tip: &str,
         path: &str,
         branch: &str,
-        source: &Source,
-    ) -> Result<Step> {
+        source: &SourceCommit,
+    ) -> Result<Attempt> {
         let git = &target.git;
         ensure!(
-            target.own.is_some() || git.contains(tip, &source.sha)?,
+            target.temporary.is_some() || git.contains(tip, &source.sha)?,
             "commit {} is not on {branch}: only what is there can be deployed to {}",
             short(&source.sha),
             self.env.name()
         );
         let before = Values::read(git, tip, path)
-            .with_context(|| format!("{branch} can't be deployed to"))?;
+            .with_context(|| format!("{branch} cannot be deployed to"))?;
         let image = self.image();
         let after = before.with(&image)?;
         if before.text() == after.text() {
-            return Ok(Step::Done(Written::Unchanged));
+            return Ok(Attempt::Done(Deployment::Unchanged));
         }
         if let Some(newer) = newer(git, here, tip, path, &source.sha)? {
-            return Ok(Step::Done(Written::Superseded(newer)));
+            return Ok(Attempt::Done(Deployment::Superseded(newer)));
         }
         if let Some(why) = before.hold()? {
-            return Ok(Step::Done(Written::Held(why)));
+            return Ok(Attempt::Done(Deployment::Held(why)));
         }
         let message = before.message(self.env, &image, source)?;
         if self.dry_run {
             println!("would commit to {branch}, on top of {}:\n", short(tip));
             let change = difference(before.text(), after.text());
             println!("{message}\n--- {path}\n{change}");
-            return Ok(Step::Done(Written::Shown));
+            return Ok(Attempt::Done(Deployment::Previewed));
         }
-        Ok(Step::Push(after.commit(git, tip, &message)?))
+        Ok(Attempt::Push(after.commit(git, tip, &message)?))
     }
 }
 
-/// The repository and the remote that have the manifests.
+/// The repository and the remote with the values.
 struct Target {
     git: Git,
     remote: String,
-    /// The folder of a repository that is theirs alone: it goes when the write-back is done.
-    own: Option<TempDir>,
+    /// The folder of a separate repository, deleted at the end.
+    temporary: Option<TempDir>,
 }
 
 impl Target {
-    /// The branch as the remote has it now, with its history.
+    /// The current tip of the remote branch, with its history.
     fn tip(&self, branch: &str) -> Result<String> {
         self.git
             .fetch(&self.remote, &format!("refs/heads/{branch}"))
     }
 }
 
-/// The branch that a write-back goes to. The others are protected by approvals: they change by pull request.
-fn own_branch(env: Env) -> Result<&'static str> {
+/// The branch that this command may write to. The other environments change by pull request, with approvals.
+fn writable_branch(environment: Environment) -> Result<&'static str> {
     ensure!(
-        env == Env::Dev,
-        "{0} changes by pull request, not by write-back: `cargo pipeline promote --to {0}` proposes one",
-        env.name()
+        environment == Environment::Dev,
+        "{0} changes only by pull request: run `cargo pipeline promote --to {0}`",
+        environment.name()
     );
-    Ok(env.branch())
-}
-
-/// A clone that its remote lets in.
-pub(crate) fn to_remote(git: Git, remote: &str) -> Result<Git> {
-    let url = git
-        .read(&["remote", "get-url", remote])
-        .with_context(|| format!("there is no remote `{remote}`"))?;
-    authorised(git, &url)
-}
-
-/// With the bot's token where there is one. A workflow has no other way in; a person has their own.
-fn authorised(git: Git, url: &str) -> Result<Git> {
-    if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Ok(git);
-    }
-    match workflow::var("DELIVERY_BOT_TOKEN") {
-        Some(token) => Ok(git.with_token(url, &token)),
-        None if workflow::in_workflow() => bail!(
-            "DELIVERY_BOT_TOKEN is not set: give the repository the secret, or the variable BOT_APP_ID and its key (docs/pipeline.md)"
-        ),
-        None => Ok(git),
-    }
+    Ok(environment.branch())
 }
 
 /// The commit deployed to `path` last, if it is newer than `sha`.
 fn newer(git: &Git, here: &Git, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
-    let format = format!("--format=%(trailers:key={SOURCE}-sha,valueonly)");
-    let grep = format!("--grep=^{SOURCE}-sha: ");
+    let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
+    let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
     let log = git.read(&["log", &format, &grep, tip, "--", path])?;
-    // A commit that this history doesn't know can't be compared: it came from somewhere else.
+    // A commit from another history cannot be compared.
     let deployed = log
         .lines()
         .find(|line| workflow::is_commit(line))
@@ -340,7 +320,7 @@ fn newer(git: &Git, here: &Git, tip: &str, path: &str, sha: &str) -> Result<Opti
     }
 }
 
-/// The lines that differ; an edit never adds or removes one.
+/// The changed lines. An edit never adds or removes lines.
 fn difference(before: &str, after: &str) -> String {
     let pairs = before.lines().zip(after.lines());
     pairs
@@ -349,7 +329,7 @@ fn difference(before: &str, after: &str) -> String {
         .collect()
 }
 
-/// Grows to about a second; the clock's low digits keep those who collided from colliding again.
+/// A pause that grows to about a second. The random part keeps concurrent runs from colliding again.
 fn pause(attempt: u32) -> Duration {
     let ceiling = 50 << attempt.min(5);
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

@@ -1,23 +1,29 @@
-//! An environment: its branch, its values there, and how a commit says what they deploy.
+//! An environment: its branch, its values file, and the commits that deploy to it.
 
-use crate::deliver::reference;
+use super::reference::{self, ImageReference};
 use crate::git::Git;
+use crate::project::root;
 use crate::workflow::{self, short};
 use crate::yaml::{self, Node};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-/// The first words of trailers that name what a commit deploys: those of Argo CD's source hydrator.
-pub(crate) const SOURCE: &str = "Argocd-reference-commit";
+/// The prefix of the trailers that name the deployed source commit. Argo CD's source hydrator writes the same
+/// (<https://argo-cd.readthedocs.io/en/stable/user-guide/source-hydrator/>).
+pub(crate) const TRAILER_PREFIX: &str = "Argocd-reference-commit";
 
-/// What the service runs in. Each gets what the one before it has proven.
+/// The environments of the service, in the order in which an image passes through them.
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-pub(crate) enum Env {
+pub(crate) enum Environment {
+    /// Development; each merge to `develop` is deployed
     Dev,
+    /// Staging; changes by pull request
     Staging,
+    /// Production; changes by pull request
     Prod,
 }
 
-impl Env {
+impl Environment {
+    /// The name in values files and in Argo CD.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Dev => "dev",
@@ -41,15 +47,35 @@ impl Env {
     }
 }
 
-/// Which image runs.
-pub(crate) struct Image {
-    /// For people to read.
-    pub(crate) tag: String,
-    /// Decides.
-    pub(crate) digest: String,
+/// The digest that the checked-out values of an environment pin, if any.
+pub(crate) fn pinned_digest(environment: Environment) -> Result<Option<String>> {
+    let path = environment.file();
+    let file = root()?.join(&path);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let values = std::fs::read_to_string(&file).with_context(|| format!("cannot read {path}"))?;
+    reference::pinned(&values).with_context(|| path)
 }
 
-/// An environment's values, as a commit has them.
+/// Fails unless a commit is on the branch `staging` of this clone: a release must have run on staging.
+pub(crate) fn require_on_staging(git: &Git, sha: &str) -> Result<()> {
+    let staging = git
+        .commit("refs/remotes/origin/staging")
+        .context("this clone does not have the branch staging: fetch the whole history")?;
+    require_on_staging_tip(git, &staging, sha)
+}
+
+/// As [`require_on_staging`], for a given tip of the branch.
+pub(crate) fn require_on_staging_tip(git: &Git, staging: &str, sha: &str) -> Result<()> {
+    ensure!(
+        git.contains(staging, sha)?,
+        "commit {sha} is not on staging: a release needs a commit that ran on staging, so tag a commit of that branch"
+    );
+    Ok(())
+}
+
+/// The values file of an environment, at a commit.
 pub(crate) struct Values {
     path: String,
     /// The file's mode as git writes it: `100644`.
@@ -58,6 +84,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
+    /// Reads the file at a commit.
     pub(crate) fn read(git: &Git, commit: &str, path: &str) -> Result<Self> {
         let entry = git.read(&["ls-tree", "-z", commit, "--", path])?;
         let (mode, _) = entry
@@ -72,32 +99,33 @@ impl Values {
         })
     }
 
+    /// The text of the file.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// The image that they pin, where they pin one.
-    pub(crate) fn image(&self) -> Result<Option<Image>> {
-        let in_file = || format!("cannot tell the image in {}", self.path);
+    /// The image that the values pin, if any.
+    pub(crate) fn image(&self) -> Result<Option<ImageReference>> {
+        let in_file = || format!("cannot read the image from {}", self.path);
         let digest = reference::pinned(&self.text).with_context(in_file)?;
         let tree = Node::parse(&self.text)?;
         let tag = tree.at("image.tag").and_then(Node::text);
         let tag = tag
             .context("there is no key `image.tag`")
             .with_context(in_file)?;
-        Ok(digest.map(|digest| Image {
+        Ok(digest.map(|digest| ImageReference {
             tag: tag.to_owned(),
             digest,
         }))
     }
 
-    /// Why they are to stay, where somebody wants that, whatever is built.
+    /// The reason of a hold, if the values have one. A hold stops all changes of the image.
     pub(crate) fn hold(&self) -> Result<Option<String>> {
         let tree = Node::parse(&self.text)?;
         let Some(hold) = tree.get("hold") else {
             return Ok(None);
         };
-        let text = |key: &str| hold.get(key).and_then(Node::text).unwrap_or("(not said)");
+        let text = |key: &str| hold.get(key).and_then(Node::text).unwrap_or("(unknown)");
         Ok(Some(format!(
             "{} (by {}, since {})",
             text("reason"),
@@ -106,8 +134,8 @@ impl Values {
         )))
     }
 
-    /// With another image, and every other byte as it was.
-    pub(crate) fn with(&self, image: &Image) -> Result<Self> {
+    /// The same file with another image. No other byte changes.
+    pub(crate) fn with(&self, image: &ImageReference) -> Result<Self> {
         let text =
             with_image(&self.text, image).with_context(|| format!("cannot edit {}", self.path))?;
         Ok(Self {
@@ -117,20 +145,25 @@ impl Values {
         })
     }
 
-    /// The delivery bot's commit of them on top of another.
+    /// Commits the file as the delivery bot, on top of `tip`.
     pub(crate) fn commit(&self, git: &Git, tip: &str, message: &str) -> Result<String> {
         git.commit_file(tip, &self.mode, &self.path, &self.text, message)
     }
 
-    /// What the commit says that gives an environment an image.
-    pub(crate) fn message(&self, env: Env, image: &Image, source: &Source) -> Result<String> {
+    /// The message of the commit that deploys an image to an environment.
+    pub(crate) fn message(
+        &self,
+        environment: Environment,
+        image: &ImageReference,
+        source: &SourceCommit,
+    ) -> Result<String> {
         let repository = Node::parse(&self.text)?
             .at("image.repository")
             .and_then(Node::text)
             .map_or_else(|| "The image".to_owned(), str::to_owned);
         let mut message = format!(
             "chore(deploy): {} {}\n\n{repository} was built from {}.\nDigest: {}\n\n",
-            env.name(),
+            environment.name(),
             image.tag,
             short(&source.sha),
             image.digest
@@ -145,15 +178,15 @@ impl Values {
         ];
         for (name, value) in trailers {
             if let Some(value) = value {
-                message.push_str(&format!("{SOURCE}-{name}: {value}\n"));
+                message.push_str(&format!("{TRAILER_PREFIX}-{name}: {value}\n"));
             }
         }
         Ok(message)
     }
 }
 
-/// Values with another image, and every other byte as it was.
-pub(crate) fn with_image(values: &str, image: &Image) -> Result<String> {
+/// The text of a values file with another image. No other byte changes.
+pub(crate) fn with_image(values: &str, image: &ImageReference) -> Result<String> {
     let changes = [
         ("image.tag", image.tag.as_str()),
         ("image.digest", image.digest.as_str()),
@@ -161,19 +194,21 @@ pub(crate) fn with_image(values: &str, image: &Image) -> Result<String> {
     yaml::set(values, &changes)
 }
 
-/// The commit that an image was built from.
-pub(crate) struct Source {
+/// The commit that an image was built from, as the trailers describe it.
+pub(crate) struct SourceCommit {
+    /// The full commit ID.
     pub(crate) sha: String,
     author: String,
     subject: String,
     date: String,
 }
 
-impl Source {
+impl SourceCommit {
+    /// Reads the commit with a name such as `HEAD`.
     pub(crate) fn read(git: &Git, name: &str) -> Result<Self> {
         let sha = git
             .commit(name)
-            .with_context(|| format!("`{name}` is not a commit that this clone has"))?;
+            .with_context(|| format!("this clone has no commit `{name}`"))?;
         let show = |format: &str| {
             let format = format!("--format={format}");
             git.read(&["show", "--no-patch", "--no-show-signature", &format, &sha])

@@ -1,25 +1,25 @@
-//! What an event needs. A commit that changes nothing but environment values deploys what is already built; building
-//! it again would write back, and the write-back would build again. And an image is built on its way to `develop`, never
-//! after: staging and main run the same bytes.
+//! `cargo pipeline plan` decides what a workflow run has to do.
+//!
+//! A commit that changes only environment values deploys an existing image. A build for it would write back to the
+//! values, and that commit would build again. Images are built only up to `develop`: staging and main run the same bytes.
 
-use crate::Outcome;
 use crate::git::Git;
 use crate::project::root;
-use crate::workflow::{self, Event};
+use crate::workflow::{self, Event, Payload};
 use anyhow::{Context, Result};
-use serde_json::Value;
 
-/// Decide from the event whether code has to be tested and an image built.
+/// Decide whether this event needs tests and an image build.
 ///
-/// Prints both with the reason, and sets the step's outputs `code` and `build`.
+/// Prints both answers with the reason, and sets the outputs `code` and `build`.
 #[derive(clap::Args)]
 pub(crate) struct Plan {}
 
 impl Plan {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let event = Event::from_env()?;
         let git = Git::new(&root()?);
-        let decision = decide(&event, &payload()?, &git);
+        let decision = decide(&event, &Payload::read()?, &git);
         let Decision { code, reason } = &decision;
         let build = *code && builds(&event);
         println!("code={code} build={build}: {reason}");
@@ -28,34 +28,24 @@ impl Plan {
     }
 }
 
-/// What the forge says about the event; nothing outside a workflow.
-pub(crate) fn payload() -> Result<Value> {
-    let Some(file) = workflow::var("GITHUB_EVENT_PATH") else {
-        return Ok(Value::Null);
-    };
-    let text = std::fs::read_to_string(&file)
-        .with_context(|| format!("cannot read the event ({file})"))?;
-    serde_json::from_str(&text).with_context(|| format!("the event ({file}) is not JSON"))
-}
-
 struct Decision {
     code: bool,
     reason: String,
 }
 
-/// Whether an image of this event may ever run, or at least has to be proven to build.
+/// Whether the branch builds images. `main` and `staging` only promote existing ones.
 fn builds(event: &Event) -> bool {
     !matches!(event.branch(), Some("main" | "staging"))
 }
 
-/// In doubt, it is code: a needless build costs a minute, a missing one an outage.
-fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
+/// In doubt, the answer is that code changed: a needless build costs a minute, a missing one an outage.
+fn decide(event: &Event, payload: &Payload, git: &Git) -> Decision {
     let code = |reason: String| Decision { code: true, reason };
     let base = match base(event, payload, git) {
         Ok(base) => base,
         Err(reason) => return code(format!("{reason:#}")),
     };
-    // Without rename detection a values file that became something else is one of both names.
+    // Without rename detection, a renamed values file counts under both names.
     let range = [
         "diff",
         "--name-only",
@@ -75,7 +65,7 @@ fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
     let since = workflow::short(&base);
     match files.iter().find(|file| !is_values(file)) {
         Some(file) => code(format!("{file} changed since {since}")),
-        // People push an empty commit to ask for a run.
+        // People push an empty commit to trigger a run.
         None if files.is_empty() => code(format!("nothing changed since {since}")),
         None => Decision {
             code: false,
@@ -84,11 +74,11 @@ fn decide(event: &Event, payload: &Value, git: &Git) -> Decision {
     }
 }
 
-/// The commit to compare with: what came by `develop` had its run there, push by push.
+/// The commit to compare with.
 ///
-/// Anything else counts as a whole from where it left `develop`: a green run of a branch's last commit must mean that its
-/// code was tested. What is promoted has nothing there but values, unless somebody put code in on the way.
-fn base(event: &Event, payload: &Value, git: &Git) -> Result<String> {
+/// Each push to `develop` has its own run, so it is compared with the push before. All other branches are compared with
+/// the point where they left `develop`: a successful run of their last commit must mean that all their code was tested.
+fn base(event: &Event, payload: &Payload, git: &Git) -> Result<String> {
     match event.branch() {
         Some("develop") => return before(event, payload, git),
         None if !event.is_pull_request() => anyhow::bail!("{} is not a branch", event.reference),
@@ -96,27 +86,26 @@ fn base(event: &Event, payload: &Value, git: &Git) -> Result<String> {
     }
     let develop = git
         .commit("refs/remotes/origin/develop")
-        .context("this clone doesn't have the branch develop")?;
+        .context("this clone does not have the branch develop")?;
     git.read(&["merge-base", &develop, &event.sha])
         .context("no common history with develop")
 }
 
-fn before(event: &Event, payload: &Value, git: &Git) -> Result<String> {
-    let before = payload
-        .get("before")
-        .and_then(Value::as_str)
+fn before(event: &Event, payload: &Payload, git: &Git) -> Result<String> {
+    let before = payload.before.as_deref();
+    let before = before
         .filter(|before| workflow::is_commit(before))
-        .context("the event doesn't say what the branch was before")?;
+        .context("the event does not name the previous commit of the branch")?;
     anyhow::ensure!(before.bytes().any(|b| b != b'0'), "the branch is new");
     let before = git
         .commit(before)
-        .context("the commit before this push is unknown here")?;
+        .context("this clone does not have the commit before this push")?;
     let forward = git.contains(&event.sha, &before)?;
     anyhow::ensure!(forward, "the branch was rewritten");
     Ok(before)
 }
 
-/// `charts/waybill/values-<env>.yaml`, and nothing deeper.
+/// Whether a file is `charts/waybill/values-<env>.yaml`.
 fn is_values(file: &str) -> bool {
     file.strip_prefix("charts/waybill/values-")
         .and_then(|rest| rest.strip_suffix(".yaml"))

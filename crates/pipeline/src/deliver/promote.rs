@@ -1,16 +1,14 @@
-//! A promotion: the pull request that gives an environment the image which the one before it runs.
+//! `cargo pipeline promote` opens the pull request that promotes an image from one environment to the next.
 //!
-//! Its branch is the environment's tip, a merge of what the image ran on, and one commit that copies tag and digest.
-//! So reviewers see the digest that they approve, and what they approve is what will be there. Later pushes don't move it.
+//! Its branch has the tip of the target branch, a merge of the source, and one commit that copies the tag and the
+//! digest. Reviewers see the digest that they approve, and later pushes to the source do not change it.
 
-use crate::Outcome;
+use super::environment::{Environment, SourceCommit, Values, require_on_staging_tip};
+use super::reference::{ImageReference, is_prerelease};
+use super::registry::Registry;
+use super::remote::{HELD, with_remote};
+use super::verify;
 use crate::api::Api;
-use crate::deliver::deploy::{HELD, to_remote};
-use crate::deliver::environment::{Env, Image, Source, Values};
-use crate::deliver::registry::Registry;
-use crate::deliver::release;
-use crate::deliver::sign as signature;
-use crate::deliver::tags;
 use crate::git::Git;
 use crate::project::root;
 use crate::workflow::{self, short};
@@ -22,51 +20,51 @@ use std::process::ExitCode;
 /// How many commits a description lists.
 const COMMITS: usize = 50;
 
-/// Propose to an environment the image that the one before it runs.
+/// Promote an image: propose it to the next environment by a pull request.
 ///
-/// To staging goes what dev runs, as pull request `promote/staging`; to prod what a version tag on staging names, as
-/// `release/VERSION`. One that is open already stays as it is, so that nobody approves one thing and gets another;
-/// `--refresh` makes it anew, and its approvals are lost.
+/// For staging, the pull request `promote/staging` proposes the image that dev runs. For prod, `release/VERSION`
+/// proposes the image that a version tag on staging names. An open pull request is not changed, so that its approvals
+/// stay valid; `--refresh` replaces it, and its approvals are lost.
 ///
-/// Proposes only an image whose signature and provenance verify. Where the values say `hold`, nothing is proposed and
-/// the exit code is 3. As the owner of DELIVERY_BOT_TOKEN, who can't approve it.
+/// Proposes only images whose signature and provenance verify. If the values contain `hold`, nothing is proposed and
+/// the exit code is 3. The author is the owner of DELIVERY_BOT_TOKEN, who cannot approve the pull request.
 #[derive(clap::Args)]
 pub(crate) struct Promote {
-    /// The environment that gets the image: staging or prod
+    /// Environment that gets the image: staging or prod
     #[arg(long, value_enum)]
-    to: Env,
-    /// The version tag on staging whose image goes to prod
+    to: Environment,
+    /// Version tag on staging whose image goes to prod
     #[arg(long, value_name = "TAG", required_if_eq("to", "prod"))]
     version: Option<String>,
-    /// Make an open pull request anew
+    /// Replace an open pull request
     #[arg(long, env = "PROMOTE_REFRESH", value_parser = FalseyValueParser::new())]
     refresh: bool,
-    /// Show what would be proposed, and change nothing
+    /// Show the pull request without opening it
     #[arg(long)]
     dry_run: bool,
-    /// The remote that has the branches
+    /// Git remote with the branches
     #[arg(long, default_value = "origin")]
     remote: String,
 }
 
-/// Where the image comes from.
-struct Origin {
-    env: Env,
-    /// The commit of its branch that has the values.
+/// The source of a promotion.
+struct PromotionSource {
+    env: Environment,
+    /// The commit with the values.
     commit: String,
-    /// What people call that: `develop (0123abc)`.
+    /// The name for people: `develop (0123abc)`.
     name: String,
-    /// The tag that the image gets in the values, if another than there.
+    /// The new tag of the image in the values, if it changes.
     tag: Option<String>,
 }
 
-impl Origin {
-    fn image(&self, git: &Git) -> Result<Image> {
+impl PromotionSource {
+    fn image(&self, git: &Git) -> Result<ImageReference> {
         let env = self.env;
         let image = Values::read(git, &self.commit, &env.file())?.image()?;
         let mut image = image.with_context(|| {
             format!(
-                "{} has no image at {}: there is nothing to promote",
+                "{} has no image at {}: nothing to promote",
                 env.name(),
                 self.name
             )
@@ -77,7 +75,7 @@ impl Origin {
         Ok(image)
     }
 
-    /// The tip of a branch with all of this in it.
+    /// The tip of a branch, with the source merged into it.
     fn merged_into(&self, git: &Git, tip: &str, branch: &str) -> Result<String> {
         if git.contains(tip, &self.commit)? {
             return Ok(tip.to_owned());
@@ -85,13 +83,13 @@ impl Origin {
         let message = format!("Merge {} into {branch}", self.name);
         git.merge(tip, &self.commit, &message).with_context(|| {
             format!(
-                "{} can't be promoted: merge {branch} into a branch of your own, and that one to develop first",
+                "{} cannot be promoted: merge {branch} into a branch of your own, resolve the conflict, and merge that branch to develop first",
                 self.name
             )
         })
     }
 
-    fn must_contain(&self, git: &Git, built: &str) -> Outcome {
+    fn require_commit(&self, git: &Git, built: &str) -> Result<()> {
         ensure!(
             git.contains(&self.commit, built)?,
             "the image was built from {}, which is not part of {}",
@@ -102,38 +100,39 @@ impl Origin {
     }
 }
 
-/// What is proposed, as commits of this clone.
+/// A pull request to open. Its commits are in this clone.
 struct Proposal {
     head: String,
-    image: Image,
+    image: ImageReference,
     title: String,
     body: String,
 }
 
 enum Prepared {
     Proposal(Box<Proposal>),
-    /// Everything is there already.
-    Unchanged(Image),
-    /// The values say `hold`, and why.
+    /// The environment already has the image.
+    Unchanged(ImageReference),
+    /// The values have a hold, for a reason.
     Held(String),
 }
 
 impl Promote {
+    /// Runs the command.
     pub(crate) fn run(&self) -> Result<ExitCode> {
-        let git = to_remote(Git::new(&root()?), &self.remote)?;
+        let git = with_remote(Git::new(&root()?), &self.remote)?;
         ensure!(
             !git.is_shallow()?,
-            "this clone has only a part of the history: fetch all of it"
+            "this clone has only a part of the history: run `git fetch --unshallow`"
         );
-        let origin = self.origin(&git)?;
+        let source = self.source(&git)?;
         let env = self.to.name();
-        match self.prepare(&git, &origin)? {
+        match self.prepare(&git, &source)? {
             Prepared::Held(why) => {
-                said("held", &format!("{env} is held and stays as it is: {why}"))?;
+                report("held", &format!("{env} is held and stays as it is: {why}"))?;
                 Ok(ExitCode::from(HELD))
             }
             Prepared::Unchanged(image) => {
-                said("unchanged", &format!("{env} has {} already", image.tag))?;
+                report("unchanged", &format!("{env} has {} already", image.tag))?;
                 Ok(ExitCode::SUCCESS)
             }
             Prepared::Proposal(proposal) if self.dry_run => {
@@ -141,39 +140,41 @@ impl Promote {
                 Ok(ExitCode::SUCCESS)
             }
             Prepared::Proposal(proposal) => {
-                self.propose(&git, &origin, &proposal)?;
+                self.propose(&git, &source, &proposal)?;
                 Ok(ExitCode::SUCCESS)
             }
         }
     }
 
-    fn origin(&self, git: &Git) -> Result<Origin> {
+    fn source(&self, git: &Git) -> Result<PromotionSource> {
         match (self.to, &self.version) {
-            (Env::Dev, _) => {
-                bail!("dev gets what is merged to develop; to promote is for staging and prod")
+            (Environment::Dev, _) => {
+                bail!("dev gets each merge to develop by itself: promote to staging or prod")
             }
-            (Env::Staging, Some(_)) => bail!("`--version` is for prod: staging gets what dev runs"),
-            (Env::Staging, None) => {
-                let branch = Env::Dev.branch();
+            (Environment::Staging, Some(_)) => {
+                bail!("`--version` is only for prod: staging gets the image that dev runs")
+            }
+            (Environment::Staging, None) => {
+                let branch = Environment::Dev.branch();
                 let commit = git.fetch(&self.remote, &format!("refs/heads/{branch}"))?;
-                Ok(Origin {
-                    env: Env::Dev,
+                Ok(PromotionSource {
+                    env: Environment::Dev,
                     name: format!("{branch} ({})", short(&commit)),
                     commit,
                     tag: None,
                 })
             }
-            (Env::Prod, None) => bail!("say which version goes to prod: `--version vX.Y.Z`"),
-            (Env::Prod, Some(version)) => {
+            (Environment::Prod, None) => bail!("the version is missing: add `--version vX.Y.Z`"),
+            (Environment::Prod, Some(version)) => {
                 ensure!(
-                    !tags::is_preview(version)?,
-                    "{version} is a preview, which prod doesn't get"
+                    !is_prerelease(version)?,
+                    "{version} is a prerelease: prod gets only final versions"
                 );
                 let commit = git.fetch(&self.remote, &format!("refs/tags/{version}"))?;
                 let staging = git.fetch(&self.remote, "refs/heads/staging")?;
-                release::is_on_staging(git, &staging, &commit)?;
-                Ok(Origin {
-                    env: Env::Staging,
+                require_on_staging_tip(git, &staging, &commit)?;
+                Ok(PromotionSource {
+                    env: Environment::Staging,
                     commit,
                     name: version.clone(),
                     tag: Some(version.clone()),
@@ -182,11 +183,11 @@ impl Promote {
         }
     }
 
-    fn prepare(&self, git: &Git, origin: &Origin) -> Result<Prepared> {
-        let image = origin.image(git)?;
+    fn prepare(&self, git: &Git, source: &PromotionSource) -> Result<Prepared> {
+        let image = source.image(git)?;
         let branch = self.to.branch();
         let tip = git.fetch(&self.remote, &format!("refs/heads/{branch}"))?;
-        let merged = origin.merged_into(git, &tip, branch)?;
+        let merged = source.merged_into(git, &tip, branch)?;
         let before = Values::read(git, &merged, &self.to.file())?;
         let after = before.with(&image)?;
         if merged == tip && before.text() == after.text() {
@@ -195,34 +196,34 @@ impl Promote {
         if let Some(why) = before.hold()? {
             return Ok(Prepared::Held(why));
         }
-        let built = signature::verify(&Registry::from_env()?, &image.digest)?;
-        origin.must_contain(git, &built)?;
-        let message = before.message(self.to, &image, &Source::read(git, &built)?)?;
+        let built = verify::verify(&Registry::from_env()?, &image.digest)?;
+        source.require_commit(git, &built)?;
+        let message = before.message(self.to, &image, &SourceCommit::read(git, &built)?)?;
         Ok(Prepared::Proposal(Box::new(Proposal {
             head: after.commit(git, &merged, &message)?,
             title: format!("Promote {} to {}", image.tag, self.to.name()),
-            body: self.body(git, origin, &image, &built, &tip)?,
+            body: self.body(git, source, &image, &built, &tip)?,
             image,
         })))
     }
 
-    /// What reviewers have to know.
+    /// The description for the reviewers.
     fn body(
         &self,
         git: &Git,
-        origin: &Origin,
-        image: &Image,
+        source: &PromotionSource,
+        image: &ImageReference,
         built: &str,
         tip: &str,
     ) -> Result<String> {
         let env = self.to.name();
         let mut body = format!(
-            "`{}`, which {} runs, goes to {env}.\n\n- digest: `{}`\n- built from: {built}\n\nAfter the merge {env} is OutOfSync until somebody syncs it: `argocd app sync waybill-{env}`.\n",
+            "`{}`, which {} runs, goes to {env}.\n\n- digest: `{}`\n- built from: {built}\n\nAfter the merge, {env} is OutOfSync until you sync it: `argocd app sync waybill-{env}`.\n",
             image.tag,
-            origin.env.name(),
+            source.env.name(),
             image.digest,
         );
-        let range = format!("{tip}..{}", origin.commit);
+        let range = format!("{tip}..{}", source.commit);
         let log = git.read(&[
             "log",
             "--no-merges",
@@ -245,7 +246,7 @@ impl Promote {
         Ok(body)
     }
 
-    /// The branch of the pull request: there is one at a time.
+    /// The branch of the pull request.
     fn branch(&self) -> String {
         match &self.version {
             Some(version) => format!("release/{version}"),
@@ -253,7 +254,7 @@ impl Promote {
         }
     }
 
-    fn propose(&self, git: &Git, origin: &Origin, proposal: &Proposal) -> Outcome {
+    fn propose(&self, git: &Git, source: &PromotionSource, proposal: &Proposal) -> Result<()> {
         let api = Api::from_env(&["DELIVERY_BOT_TOKEN", "GITHUB_TOKEN"])?;
         let branch = self.branch();
         let open = api
@@ -263,7 +264,7 @@ impl Promote {
                 let (head, base) = (&pull["head"], &pull["base"]);
                 head["ref"] == branch.as_str()
                 && base["ref"] == self.to.branch()
-                // A fork may call a branch what it likes.
+                // A fork may have a branch of the same name.
                 && head["repo"]["full_name"] == base["repo"]["full_name"]
             });
         let listed = git.read(&["ls-remote", &self.remote, &format!("refs/heads/{branch}")])?;
@@ -273,9 +274,9 @@ impl Promote {
         {
             let proposed = git.fetch(&self.remote, &format!("refs/heads/{branch}"))?;
             let proposed = Values::read(git, &proposed, &self.to.file())?.image()?;
-            return Self::stays(pull, proposed.as_ref(), &proposal.image);
+            return Self::report_open(pull, proposed.as_ref(), &proposal.image);
         }
-        // Only what was there a moment ago is replaced.
+        // The push fails if the remote branch changed in the meantime.
         let lease = format!("--force-with-lease=refs/heads/{branch}:{there}");
         let place = format!("{}:refs/heads/{branch}", proposal.head);
         git.read(&["push", "--quiet", &lease, &self.remote, &place])
@@ -298,19 +299,23 @@ impl Promote {
         };
         let number = number(&pull)?;
         workflow::output("number", &number.to_string())?;
-        said(
+        report(
             result,
             &format!(
                 "{} gets {} of {} by pull request {number}: {}",
                 self.to.name(),
                 proposal.image.tag,
-                origin.name,
+                source.name,
                 pull["html_url"].as_str().unwrap_or_default()
             ),
         )
     }
 
-    fn stays(pull: &Value, proposed: Option<&Image>, image: &Image) -> Outcome {
+    fn report_open(
+        pull: &Value,
+        proposed: Option<&ImageReference>,
+        image: &ImageReference,
+    ) -> Result<()> {
         let number = number(pull)?;
         workflow::output("number", &number.to_string())?;
         let proposed = proposed.map_or("no image", |image| image.tag.as_str());
@@ -321,7 +326,7 @@ impl Promote {
                 image.tag
             ));
         }
-        said("open", &message)
+        report("open", &message)
     }
 }
 
@@ -331,8 +336,8 @@ fn number(pull: &Value) -> Result<i64> {
         .context("the forge's pull request has no number")
 }
 
-/// Prints what became of it, and sets the output `result`.
-fn said(result: &str, message: &str) -> Outcome {
+/// Prints the result, and sets the output `result`.
+fn report(result: &str, message: &str) -> Result<()> {
     println!("{message}");
     if result != "proposed" {
         workflow::annotate_notice(message);

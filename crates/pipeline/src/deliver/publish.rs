@@ -1,67 +1,61 @@
-//! The image goes to the registry as the bytes that were built: the digest there is the digest here. It is built
-//! and pushed once; what comes after develop only adds tags to it.
+//! `cargo pipeline publish` pushes an image to the registry. Each image is built and pushed once; the later branches
+//! only add tags to its digest.
 
-use crate::Outcome;
-use crate::build::image::{Description, Folder};
-use crate::deliver::environment::Env;
-use crate::deliver::reference;
-use crate::deliver::registry::Registry;
-use crate::deliver::release;
-use crate::deliver::sign as signature;
-use crate::deliver::tags::tags;
+use super::environment::{Environment, pinned_digest, require_on_staging};
+use super::registry::Registry;
+use super::tags::tags;
+use super::verify;
+use crate::build::layout::{Description, ImageFolder};
 use crate::git::Git;
-use crate::project::{read, root, run};
+use crate::project::root;
 use crate::workflow::{self, Event};
 use anyhow::{Context, Result, ensure};
+use devkit::process::Run;
 
-/// Push the built image to the registry, or add tags to one that is there.
+/// Push the built image to the registry, or add tags to a published one.
 ///
-/// A run of `develop` pushes what `cargo pipeline image` built. A run of `main` or of a version tag builds nothing: it
-/// adds its tags to the digest that the values of prod, or of staging, pin at its commit.
+/// A run for `develop` pushes the image that `cargo pipeline image` built. A run for `main` or for a version tag adds
+/// tags to a published image: the one that the values of prod, or of staging, pin.
 ///
-/// To REGISTRY (ghcr.io) under the repository's name, with the tags of `cargo pipeline tags`. Logs in as
-/// REGISTRY_USERNAME with REGISTRY_TOKEN. Sets the step's outputs `image`, `digest` and `tag`.
+/// The image has the name of the repository, in the registry REGISTRY (ghcr.io), and the tags that `cargo pipeline
+/// tags` prints. Logs in as REGISTRY_USERNAME with REGISTRY_TOKEN. Sets the outputs `image`, `digest` and `tag`.
 #[derive(clap::Args)]
 pub(crate) struct Publish {
     #[command(flatten)]
-    folder: Folder,
+    folder: ImageFolder,
 }
 
 impl Publish {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let event = Event::from_env()?;
-        ensure!(!event.is_pull_request(), "a pull request publishes nothing");
+        ensure!(
+            !event.is_pull_request(),
+            "a pull request publishes nothing: run this step only on branches and tags"
+        );
         let tags = tags(&event)?;
         let tag = tags.last();
         let tag = tag.with_context(|| format!("{} publishes nothing", event.reference))?;
         let registry = Registry::from_env()?;
-        registry.must_log_in()?;
+        registry.require_credentials()?;
         let image = registry.image();
-        let (from, digest) = match promoted_from(&event) {
+        let (from, digest) = match promoted_environment(&event) {
             None => {
                 let built = Description::read(&self.folder)?;
                 ensure!(
                     built.revision == event.sha,
-                    "the image was built from {}, but this run is for {}",
+                    "the image was built from {}, but this run is for {}: run `cargo pipeline image` first",
                     built.revision,
                     event.sha
                 );
                 (self.folder.reference(), built.digest)
             }
-            Some(env) => {
-                if event.branch().is_none() {
-                    release::on_staging(&Git::new(&root()?), &event.sha)?;
-                }
-                let (digest, env) = (pinned(env)?, env.name());
-                let Some(digest) = digest else {
-                    ensure!(
-                        event.branch().is_some(),
-                        "{env} has no image yet that {tag} could name: promote one first"
-                    );
-                    println!("{env} has no image yet: nothing to tag");
+            Some(environment) => {
+                let Some(digest) = promoted_digest(&event, environment, tag)? else {
+                    println!("{} has no image yet: nothing to tag", environment.name());
                     return Ok(());
                 };
-                signature::verify(&registry, &digest)?;
+                verify::verify(&registry, &digest)?;
                 (format!("docker://{image}@{digest}"), digest)
             }
         };
@@ -76,34 +70,41 @@ impl Publish {
     }
 }
 
-/// The environment whose image a run names anew, where it doesn't build one of its own.
-fn promoted_from(event: &Event) -> Option<Env> {
+/// The environment whose image gets the tags, if the event does not build its own image.
+fn promoted_environment(event: &Event) -> Option<Environment> {
     match event.branch() {
-        Some("main") => Some(Env::Prod),
+        Some("main") => Some(Environment::Prod),
         Some(_) => None,
-        None => Some(Env::Staging),
+        None => Some(Environment::Staging),
     }
 }
 
-/// The digest that an environment's values pin at the commit that is checked out.
-pub(crate) fn pinned(env: Env) -> Result<Option<String>> {
-    let path = env.file();
-    let file = root()?.join(&path);
-    if !file.exists() {
-        return Ok(None);
+/// The digest that an environment pins. A branch may have none before the first promotion; a version tag must have one.
+fn promoted_digest(event: &Event, environment: Environment, tag: &str) -> Result<Option<String>> {
+    let is_version = event.branch().is_none();
+    if is_version {
+        require_on_staging(&Git::new(&root()?), &event.sha)?;
     }
-    let values = std::fs::read_to_string(&file).with_context(|| format!("cannot read {path}"))?;
-    reference::pinned(&values).with_context(|| path)
+    let digest = pinned_digest(environment)?;
+    ensure!(
+        digest.is_some() || !is_version,
+        "{} has no image yet that {tag} could name: promote an image first",
+        environment.name()
+    );
+    Ok(digest)
 }
 
-/// Gives the image another tag, and looks that the registry has the same bytes under it.
-fn copy(registry: &Registry, from: &str, tag: &str, digest: &str) -> Outcome {
+/// Copies the image to a tag, and checks that the registry stores the same digest.
+fn copy(registry: &Registry, from: &str, tag: &str, digest: &str) -> Result<()> {
     let name = format!("{}:{tag}", registry.image());
     let target = format!("docker://{name}");
     let copy = ["copy", "--quiet", "--preserve-digests", from, &target];
-    run(&mut registry.command("skopeo", &copy)).with_context(|| format!("cannot push {name}"))?;
+    registry
+        .command("skopeo", &copy)
+        .run()
+        .with_context(|| format!("cannot push {name}"))?;
     let inspect = ["inspect", "--no-tags", "--format={{.Digest}}", &target];
-    let stored = read(&mut registry.command("skopeo", &inspect))?;
+    let stored = registry.command("skopeo", &inspect).read()?;
     ensure!(
         stored == digest,
         "the registry has {stored} under {name}, not {digest}"

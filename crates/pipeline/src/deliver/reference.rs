@@ -1,12 +1,21 @@
-//! How an image is named: by a tag that people read, and by a digest that decides what runs.
+//! References to an image: a tag for people, and a digest that decides what runs. Also version tags.
 
 use crate::yaml::Node;
 use anyhow::{Context, Result};
+use semver::Version;
 
-/// The digest in a values file before anything was released.
+/// A reference to an image in a values file.
+pub(crate) struct ImageReference {
+    /// The tag, for people.
+    pub(crate) tag: String,
+    /// The digest, which decides what runs.
+    pub(crate) digest: String,
+}
+
+/// The digest in a values file before the first deployment.
 const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The digest that a values file pins, where it pins one.
+/// The digest that a values file pins, if any.
 pub(crate) fn pinned(values: &str) -> Result<Option<String>> {
     let digest = Node::parse(values)?
         .at("image.digest")
@@ -21,7 +30,7 @@ pub(crate) fn pinned(values: &str) -> Result<Option<String>> {
     }
 }
 
-/// A tag that names one image.
+/// Parses an image tag. Tags that move, such as `latest`, are refused.
 pub(crate) fn parse_tag(tag: &str) -> Result<String, String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let known = tag.chars().all(|c| word(c) || c == '.' || c == '-');
@@ -32,21 +41,35 @@ pub(crate) fn parse_tag(tag: &str) -> Result<String, String> {
         );
     }
     if tag == "latest" || tag == "unreleased" {
-        return Err("names no particular image".into());
+        return Err("is a tag that moves and names no particular image".into());
     }
     Ok(tag.to_owned())
 }
 
-/// A digest that stands for an image.
+/// Parses the digest of an image.
 pub(crate) fn parse_digest(digest: &str) -> Result<String, String> {
     let hex = digest.strip_prefix("sha256:").unwrap_or_default();
     if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err("not a digest (sha256: and 64 hexadecimal digits)".into());
     }
     if hex.bytes().all(|b| b == b'0') {
-        return Err("the all-zero digest stands for no image".into());
+        return Err("the all-zero digest is a placeholder, not an image".into());
     }
     Ok(digest.to_owned())
+}
+
+/// Whether a version tag is a prerelease. The tag is `v` and a semantic version (<https://semver.org>) without build
+/// metadata, because an image tag must not contain `+`.
+pub(crate) fn is_prerelease(tag: &str) -> Result<bool> {
+    let version = tag.strip_prefix('v').filter(|_| tag.len() <= 128);
+    let version = version.and_then(|version| Version::parse(version).ok());
+    let version = version.filter(|version| version.build.is_empty());
+    let version = version.with_context(|| {
+        format!(
+            "`{tag}` is not a release tag: expected vX.Y.Z or vX.Y.Z-PRERELEASE, numbers without leading zeros"
+        )
+    })?;
+    Ok(!version.pre.is_empty())
 }
 
 #[cfg(test)]

@@ -1,26 +1,29 @@
-//! The registry: what the image is called there, and how programs log in. Nothing else knows either.
+//! The container registry: the name of the image, and the credentials.
 
 use crate::auth::basic;
-use crate::project::cmd;
 use crate::workflow;
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use devkit::process::command;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The repository of our image, in REGISTRY (ghcr.io).
-pub(crate) struct Registry {
+/// The repository of the image in the registry.
+pub(super) struct Registry {
     image: String,
+    /// A folder with a configuration file that has the credentials.
     login: Option<TempDir>,
 }
 
 impl Registry {
-    /// Under the name of the forge's repository. Logs in as REGISTRY_USERNAME with REGISTRY_TOKEN; without a token
-    /// the person's own login counts, and in a workflow what everybody may read.
-    pub(crate) fn from_env() -> Result<Self> {
+    /// The repository with the name of GITHUB_REPOSITORY in the registry REGISTRY (ghcr.io).
+    ///
+    /// Logs in as REGISTRY_USERNAME with REGISTRY_TOKEN. Without a token, programs use the login of the user, if any.
+    pub(super) fn from_env() -> Result<Self> {
         let registry = workflow::var("REGISTRY").unwrap_or_else(|| "ghcr.io".to_owned());
-        // Registries allow no capitals; forges do.
+        // Unlike forges, registries allow only lower-case names.
         let repository = workflow::require("GITHUB_REPOSITORY")?.to_ascii_lowercase();
         Ok(Self {
             image: format!("{registry}/{repository}"),
@@ -28,8 +31,8 @@ impl Registry {
         })
     }
 
-    /// Refuses to go on where a push would be without credentials.
-    pub(crate) fn must_log_in(&self) -> Result<()> {
+    /// Fails in a workflow without credentials, before a push would fail.
+    pub(super) fn require_credentials(&self) -> Result<()> {
         ensure!(
             self.login.is_some() || !workflow::in_workflow(),
             "the variable REGISTRY_TOKEN is not set"
@@ -37,16 +40,16 @@ impl Registry {
         Ok(())
     }
 
-    /// The image without tag or digest.
-    pub(crate) fn image(&self) -> &str {
+    /// The name of the image, without a tag or digest.
+    pub(super) fn image(&self) -> &str {
         &self.image
     }
 
-    /// A program that finds the credentials in a file, wherever it looks for them.
-    pub(crate) fn command(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = cmd(program, args);
+    /// A command that finds the credentials.
+    pub(super) fn command(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = command(program, args);
         if let Some(folder) = &self.login {
-            // skopeo and buildah read the one, cosign and trivy the other.
+            // skopeo and buildah read the first variable, cosign and trivy the second.
             command
                 .env("REGISTRY_AUTH_FILE", folder.path().join("config.json"))
                 .env("DOCKER_CONFIG", folder.path());
@@ -55,20 +58,36 @@ impl Registry {
     }
 }
 
-/// The credentials as a file that only this user can read: arguments could be read by others.
+/// Docker's configuration file (<https://docs.docker.com/reference/cli/docker/login/>).
+#[derive(Serialize)]
+struct DockerConfig<'a> {
+    auths: BTreeMap<&'a str, Auth>,
+}
+
+#[derive(Serialize)]
+struct Auth {
+    auth: String,
+}
+
+/// Writes the credentials to a file that only this user can read. Arguments would be visible to other users.
 fn login(registry: &str) -> Result<Option<TempDir>> {
     let Some(token) = workflow::var("REGISTRY_TOKEN") else {
         return Ok(None);
     };
     let user = workflow::require("REGISTRY_USERNAME")?;
-    let auths = json!({"auths": {registry: {"auth": basic(&user, &token)}}});
-    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let auth = Auth {
+        auth: basic(&user, &token),
+    };
+    let config = DockerConfig {
+        auths: BTreeMap::from([(registry, auth)]),
+    };
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(folder.path().join("config.json"))
-        .context("cannot make a file for the registry's credentials")?;
-    serde_json::to_writer(file, &auths).context("cannot write the registry's credentials")?;
+        .context("cannot create the file for the credentials of the registry")?;
+    serde_json::to_writer(file, &config).context("cannot write the credentials of the registry")?;
     Ok(Some(folder))
 }

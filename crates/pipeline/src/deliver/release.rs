@@ -1,56 +1,57 @@
-//! A release: a version tag on `staging` names the image that runs there, and people can read and check what it is.
+//! `cargo pipeline release` writes the release of a version tag on the forge.
 
-use crate::Outcome;
+use super::cosign::trust_arguments;
+use super::environment::{Environment, pinned_digest, require_on_staging};
+use super::reference::is_prerelease;
+use super::registry::Registry;
+use super::verify;
 use crate::api::{Api, Kind};
-use crate::deliver::environment::Env;
-use crate::deliver::publish;
-use crate::deliver::registry::Registry;
-use crate::deliver::sign as signature;
-use crate::deliver::tags;
 use crate::git::Git;
 use crate::project::root;
 use crate::workflow::Event;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// Write the release of a version tag on the forge: notes, bill of materials, checksums, and how to verify it.
+/// Write the release of a version tag on the forge: notes, SBOM, checksums, and how to verify the image.
 ///
-/// The tag must be on `staging`, whose values name the image; `cargo pipeline publish` has given it the tag before. The
-/// notes are the version's part of CHANGELOG.md; a preview without one has `Unreleased`. Run again, it renews the same
-/// release. Needs RELEASE_TOKEN or GITHUB_TOKEN.
+/// The tag must be on `staging`, whose values name the image; `cargo pipeline publish` must have run before. The notes
+/// are the section of the version in CHANGELOG.md; for a prerelease without one, the section `Unreleased`. Running the
+/// command again updates the release. Needs a token in RELEASE_TOKEN or GITHUB_TOKEN.
 #[derive(clap::Args)]
 pub(crate) struct Release {
-    /// Print the notes, and change nothing
+    /// Print the notes without changing anything
     #[arg(long)]
     dry_run: bool,
 }
 
 impl Release {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let event = Event::from_env()?;
         let tag = event.reference.strip_prefix("refs/tags/");
         let tag = tag.with_context(|| format!("{} is not a tag", event.reference))?;
-        let preview = tags::is_preview(tag)?;
+        let prerelease = is_prerelease(tag)?;
         let root = root()?;
-        on_staging(&Git::new(&root), &event.sha)?;
-        let digest = publish::pinned(Env::Staging)?.context("staging has no image yet")?;
+        require_on_staging(&Git::new(&root), &event.sha)?;
+        let digest = pinned_digest(Environment::Staging)?
+            .context("staging has no image yet: promote an image first")?;
         let registry = Registry::from_env()?;
-        let commit = signature::verify(&registry, &digest)?;
-        let sbom = signature::sbom(&registry, &digest)?;
+        let commit = verify::verify(&registry, &digest)?;
+        let sbom = verify::sbom(&registry, &digest)?;
         let sums = format!("{}  sbom.cdx.json\n", hex::encode(Sha256::digest(&sbom)));
 
         let changes = std::fs::read_to_string(root.join("CHANGELOG.md"))
             .context("cannot read CHANGELOG.md")?;
         let image = format!("{}@{digest}", registry.image());
-        let notes = notes(&changes, tag, preview, &image, &commit, &sums)?;
+        let notes = notes(&changes, tag, prerelease, &image, &commit, &sums)?;
         if self.dry_run {
             print!("{notes}");
             return Ok(());
         }
         let api = Api::from_env(&["RELEASE_TOKEN", "GITHUB_TOKEN"])?;
-        let release = publish_release(&api, tag, preview, &notes)?;
+        let release = publish_release(&api, tag, prerelease, &notes)?;
         for (name, content) in [
             ("sbom.cdx.json", sbom.as_slice()),
             ("SHA256SUMS", sums.as_bytes()),
@@ -62,42 +63,25 @@ impl Release {
     }
 }
 
-/// Refuses a commit that never was on `staging`: what is released has run there.
-pub(crate) fn on_staging(git: &Git, sha: &str) -> Outcome {
-    let staging = git
-        .commit("refs/remotes/origin/staging")
-        .context("this clone doesn't have the branch staging: fetch the whole history")?;
-    is_on_staging(git, &staging, sha)
-}
-
-/// As [`on_staging`], of a tip of that branch.
-pub(crate) fn is_on_staging(git: &Git, staging: &str, sha: &str) -> Outcome {
-    ensure!(
-        git.contains(staging, sha)?,
-        "commit {sha} is not on staging: a release names what staging runs, so tag a commit of that branch"
-    );
-    Ok(())
-}
-
-/// Creates the release, or renews the one that the tag has.
-fn publish_release(api: &Api, tag: &str, preview: bool, notes: &str) -> Result<Value> {
-    let body = json!({"tag_name": tag, "name": tag, "body": notes, "prerelease": preview});
+/// Creates the release, or updates the existing release of the tag.
+fn publish_release(api: &Api, tag: &str, prerelease: bool, notes: &str) -> Result<Value> {
+    let body = json!({"tag_name": tag, "name": tag, "body": notes, "prerelease": prerelease});
     match api.get(&format!("/releases/tags/{tag}"))? {
         None => api.send("POST", "/releases", &body),
-        Some(there) => {
-            let id = there["id"].as_i64().context("the release has no id")?;
+        Some(existing) => {
+            let id = existing["id"].as_i64().context("the release has no id")?;
             api.send("PATCH", &format!("/releases/{id}"), &body)
         }
     }
 }
 
-/// Attaches a file, in place of the one of that name.
-fn attach(api: &Api, release: &Value, name: &str, content: &[u8]) -> Outcome {
+/// Attaches a file, and replaces an existing one with the same name.
+fn attach(api: &Api, release: &Value, name: &str, content: &[u8]) -> Result<()> {
     let id = release["id"].as_i64().context("the release has no id")?;
     let assets = release["assets"].as_array().into_iter().flatten();
     for old in assets.filter(|asset| asset["name"] == name) {
         let asset = old["id"].as_i64().context("an asset has no id")?;
-        // GitHub counts assets by themselves, Gitea within their release.
+        // GitHub addresses assets directly, Gitea below their release.
         api.delete(&match api.kind() {
             Kind::GitHub => format!("/releases/assets/{asset}"),
             Kind::Gitea => format!("/releases/{id}/assets/{asset}"),
@@ -105,30 +89,29 @@ fn attach(api: &Api, release: &Value, name: &str, content: &[u8]) -> Outcome {
     }
     let place = release["upload_url"]
         .as_str()
-        .context("the forge takes no files for releases")?;
+        .context("the forge named no upload address for the release")?;
     let place = place.split('{').next().unwrap_or(place);
     api.upload(&format!("{place}?name={name}"), content)
         .with_context(|| format!("cannot attach {name}"))
 }
 
-/// The version's part of the changelog, and what a reader needs to check the image.
+/// The section of the changelog, and the command that verifies the image.
 fn notes(
     changes: &str,
     tag: &str,
-    preview: bool,
+    prerelease: bool,
     image: &str,
     commit: &str,
     sums: &str,
 ) -> Result<String> {
     let version = tag.trim_start_matches('v');
-    // What a preview shows is what is not released yet.
-    let unreleased = || section(changes, "Unreleased").filter(|_| preview);
+    let unreleased = || section(changes, "Unreleased").filter(|_| prerelease);
     let mut notes = section(changes, version)
         .or_else(unreleased)
         .with_context(|| {
-            format!("CHANGELOG.md has no part `## [{version}]`: write one, and tag again")
+            format!("CHANGELOG.md has no section `## [{version}]`: add one, and tag again")
         })?;
-    let trust = signature::trust_arguments()?.join(" \\\n  ");
+    let trust = trust_arguments()?.join(" \\\n  ");
     write!(
         notes,
         "\n## Image\n\n`{image}`, built from {commit}.\n\n```sh\ncosign verify \\\n  {trust} \\\n  {image}\n```\n\n```text\n{sums}```\n"
@@ -136,7 +119,7 @@ fn notes(
     Ok(notes)
 }
 
-/// The lines below `## [VERSION]`, to the next heading of that rank.
+/// The lines below `## [VERSION]`, up to the next heading of the same level.
 fn section(changes: &str, version: &str) -> Option<String> {
     let heading = format!("## [{version}]");
     let mut lines = changes

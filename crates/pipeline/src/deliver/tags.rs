@@ -1,16 +1,17 @@
-//! Which tags an image carries (requirement C12). A tag says where a commit came from; what is deployed
-//! is always pinned by digest.
+//! `cargo pipeline tags` prints the tags of an image (requirement C12). A tag tells people where an image comes from;
+//! deployments pin the digest.
 
-use crate::Outcome;
+use super::reference::is_prerelease;
 use crate::workflow::{Event, short};
 use anyhow::{Result, bail};
 
-/// Print the tags that an image of this event carries, one a line.
+/// Print the image tags for this event, one per line.
 #[derive(clap::Args)]
 pub(crate) struct Tags {}
 
 impl Tags {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         for tag in tags(&Event::from_env()?)? {
             println!("{tag}");
         }
@@ -18,8 +19,8 @@ impl Tags {
     }
 }
 
-/// The tags of an event, the one to deploy by last; none where nothing is published.
-pub(crate) fn tags(event: &Event) -> Result<Vec<String>> {
+/// The tags for an event. The last one is the tag to deploy by. Empty if the event publishes nothing.
+pub(super) fn tags(event: &Event) -> Result<Vec<String>> {
     if event.is_pull_request() {
         return Ok(Vec::new());
     }
@@ -27,7 +28,7 @@ pub(crate) fn tags(event: &Event) -> Result<Vec<String>> {
     let sha = format!("sha-{commit}");
     if let Some(tag) = event.reference.strip_prefix("refs/tags/") {
         let mut tags = vec![sha, tag.to_owned()];
-        if release(tag)? == Release::Final {
+        if !is_prerelease(tag)? {
             tags.insert(1, "latest".to_owned());
         }
         return Ok(tags);
@@ -37,53 +38,10 @@ pub(crate) fn tags(event: &Event) -> Result<Vec<String>> {
         Some("main") => Ok(vec!["main".to_owned(), sha]),
         Some(_) => Ok(Vec::new()),
         None => bail!(
-            "GITHUB_REF is `{}`, neither a branch (refs/heads/…) nor a tag (refs/tags/…)",
+            "GITHUB_REF is `{}`, which is neither a branch (refs/heads/…) nor a tag (refs/tags/…)",
             event.reference
         ),
     }
-}
-
-/// Whether a version tag is of a pre-release.
-pub(crate) fn is_preview(tag: &str) -> Result<bool> {
-    Ok(release(tag)? == Release::Preview)
-}
-
-#[derive(Debug, PartialEq)]
-enum Release {
-    Final,
-    Preview,
-}
-
-/// `vX.Y.Z`, or `vX.Y.Z-pre.release`, by the rules of Semantic Versioning. Build metadata (`+…`) can't be
-/// in an image's tag.
-fn release(tag: &str) -> Result<Release> {
-    let Some(kind) = parse_release(tag) else {
-        bail!(
-            "`{tag}` is not a release tag: expected vX.Y.Z or vX.Y.Z-PRERELEASE, numbers without leading zeros"
-        );
-    };
-    Ok(kind)
-}
-
-fn parse_release(tag: &str) -> Option<Release> {
-    let version = tag.strip_prefix('v').filter(|_| tag.len() <= 128)?;
-    let (core, preview) = match version.split_once('-') {
-        Some((core, preview)) => (core, Some(preview)),
-        None => (version, None),
-    };
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let number = |part: &str| digits(part) && (part == "0" || !part.starts_with('0'));
-    let identifier = |part: &str| {
-        let known = part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        !part.is_empty() && known && (!digits(part) || number(part))
-    };
-    let well_formed = core.split('.').count() == 3
-        && core.split('.').all(number)
-        && preview.is_none_or(|preview| preview.split('.').all(identifier));
-    well_formed.then_some(match preview {
-        None => Release::Final,
-        Some(_) => Release::Preview,
-    })
 }
 
 #[cfg(test)]

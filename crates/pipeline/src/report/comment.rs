@@ -1,122 +1,123 @@
-//! Tells the forge what `coverage` measured: a pull request by a comment, a branch by a commit status. The status
-//! is where the comments of later pull requests find what to compare with, so nothing has to be kept elsewhere.
+//! `cargo pipeline comment` reports the coverage to the forge: as a comment on a pull request, or as a commit status on a
+//! branch. Comments on later pull requests compare with the status, so nothing else has to be stored.
 
-use crate::Outcome;
 use crate::api::{Api, Kind};
-use crate::checks::coverage::{FIGURES, Figures, PACKAGES, change, floor, markdown, percent};
-use crate::deliver::plan::payload;
+use crate::checks::coverage::{CoverageReport, PACKAGES, REPORT, change, percent};
+use crate::checks::thresholds::Thresholds;
+use crate::markdown;
 use crate::project::root;
-use crate::workflow::{self, Event, is_commit, short};
+use crate::workflow::{self, Event, Payload, WorkflowRunPayload, is_commit, short};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The first is for an account of its own; the second is the job's.
+/// The variables with a token: of a separate account, or of the job.
 const TOKENS: [&str; 2] = ["COMMENT_TOKEN", "GITHUB_TOKEN"];
 
-/// What our comment begins with; readers don't see it.
+/// The start of our comment. Readers do not see it.
 const MARKER: &str = "<!-- waybill:coverage -->";
 
 /// The name of the commit status.
 const STATUS: &str = "coverage";
 
-/// How far back the base branch is searched for a status: what the delivery bot commits is not measured.
+/// How many commits of the base branch are searched for a status. Commits of the delivery bot have none.
 const COMMITS: usize = 20;
 
-/// How many of the pull request's files the comment names.
+/// How many files of the pull request the comment lists.
 const FILES: usize = 10;
 
-/// Tell the forge the coverage that `coverage` measured.
+/// Report the measured coverage to the forge.
 ///
-/// On a pull request as one comment, which later runs update. On a push as the commit status `coverage`, with
-/// which the comments of pull requests to that branch compare. In a `workflow_run`, the pull request is the open
-/// one whose head was measured.
+/// For a pull request, writes one comment, which later runs update. For a push, sets the commit status `coverage`; the
+/// comments on pull requests compare with that of their base branch. In a `workflow_run`, comments on the open pull
+/// request whose head was measured. `cargo pipeline coverage` must have run before.
 #[derive(clap::Args)]
 pub(crate) struct Comment {
-    /// The base branch's figures, to compare file by file too [default: its commit status]
+    /// Coverage report of the base branch, to compare files too [default: its commit status, without files]
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
-    /// Succeed where the forge can't be told, and say so
+    /// Only print a notice if the report fails
     #[arg(long)]
     optional: bool,
 }
 
 impl Comment {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
         let event = Event::from_env()?;
-        let base = self.base.as_deref().map(Figures::read).transpose()?;
-        let told = Told {
-            floor: floor(&root)?,
-            figures: Figures::read(&root.join(FIGURES))?,
-            base: base.map(Base::from),
+        let base = self.base.as_deref().map(CoverageReport::read).transpose()?;
+        let coverage = CoverageComment {
+            floor: Thresholds::read(&root)?.coverage.floor,
+            report: CoverageReport::read(&root.join(REPORT))?,
+            base: base.map(Baseline::from),
         };
-        // A `workflow_run` is about another run, whose figures nothing here can vouch for.
-        let theirs = event.name == "workflow_run";
-        let measured = &told.figures.commit;
+        // In a `workflow_run`, the report belongs to another commit than this run.
+        let other = event.name == "workflow_run";
+        let measured = &coverage.report.commit;
         ensure!(
-            theirs || *measured == event.sha,
-            "{FIGURES} is of {}, but this run is for {}: run `cargo pipeline coverage` first",
+            other || *measured == event.sha,
+            "{REPORT} is for {}, but this run is for {}: run `cargo pipeline coverage` first",
             short(measured),
             short(&event.sha)
         );
-        let Err(error) = told.tell(&event) else {
+        let Err(error) = coverage.send(&event) else {
             return Ok(());
         };
-        print!("{}", told.figures.table(told.floor, None));
+        print!("{}", coverage.report.table(coverage.floor, None));
         if !self.optional {
             return Err(error);
         }
-        let message = format!("the forge was not told the coverage: {error:#}");
+        let message = format!("the coverage was not reported: {error:#}");
         println!("{message}");
         workflow::annotate_notice(&message);
         Ok(())
     }
 }
 
-/// What there is to tell.
-struct Told {
+/// The coverage to report.
+struct CoverageComment {
     floor: f64,
-    figures: Figures,
-    base: Option<Base>,
+    report: CoverageReport,
+    base: Option<Baseline>,
 }
 
-/// What the figures are compared with.
-struct Base {
+/// The coverage to compare with.
+struct Baseline {
     commit: String,
-    /// Tenths of a percent.
+    /// In tenths of a percent, by package.
     packages: BTreeMap<String, u64>,
-    /// The same; empty if only the packages are known.
+    /// In tenths of a percent, by file. Empty if only the packages are known.
     files: BTreeMap<String, u64>,
 }
 
-impl From<Figures> for Base {
-    fn from(figures: Figures) -> Self {
+impl From<CoverageReport> for Baseline {
+    fn from(report: CoverageReport) -> Self {
         let packages = PACKAGES.iter().map(|package| {
-            let lines = figures.package(package);
+            let lines = report.package(package);
             (package.name.to_owned(), lines.permille())
         });
-        let files = figures.files.iter();
+        let files = report.files.iter();
         Self {
             packages: packages.collect(),
             files: files
                 .map(|(file, l)| (file.clone(), l.permille()))
                 .collect(),
-            commit: figures.commit,
+            commit: report.commit,
         }
     }
 }
 
-/// A pull request as the forge knows it now.
-struct Pull {
+/// The current state of a pull request.
+struct PullRequest {
     number: u64,
     head: String,
     base: String,
 }
 
-impl Pull {
+impl PullRequest {
     fn parse(value: &Value) -> Result<Self> {
         let commit = |pointer: &str| {
             let sha = value.pointer(pointer).and_then(Value::as_str);
@@ -129,12 +130,12 @@ impl Pull {
                 base: commit("/base/sha")?,
             })
         };
-        pull().context("the forge described a pull request without number, head or base")
+        pull().context("the forge returned a pull request without a number, head or base")
     }
 }
 
-impl Told {
-    fn tell(&self, event: &Event) -> Result<()> {
+impl CoverageComment {
+    fn send(&self, event: &Event) -> Result<()> {
         ensure!(
             TOKENS.iter().any(|name| workflow::var(name).is_some()),
             "neither {} is set",
@@ -144,44 +145,41 @@ impl Told {
         match event.name.as_str() {
             "push" => self.set_status(&api, &event.sha),
             "pull_request" => {
-                let payload = payload()?;
-                let number = payload
-                    .pointer("/pull_request/number")
-                    .and_then(Value::as_u64)
-                    .context("the event doesn't say which pull request it is about")?;
+                let pull = Payload::read()?.pull_request.unwrap_or_default();
+                let number = pull
+                    .number
+                    .context("the event does not name its pull request")?;
+                let measured = pull.head.sha;
                 let pull = api
                     .get(&format!("/pulls/{number}"))?
-                    .with_context(|| format!("the forge knows no pull request {number}"))?;
-                let pull = Pull::parse(&pull)?;
-                match payload
-                    .pointer("/pull_request/head/sha")
-                    .and_then(Value::as_str)
-                {
+                    .with_context(|| format!("the forge has no pull request {number}"))?;
+                let pull = PullRequest::parse(&pull)?;
+                match measured {
                     Some(head) if head == pull.head => self.comment(&api, &pull),
                     _ => {
-                        println!("pull request {number} has newer commits, whose run comments");
+                        println!("pull request {number} has newer commits; their run will comment");
                         Ok(())
                     }
                 }
             }
             "workflow_run" => {
-                let pulls = measured_pulls(&api, &payload()?)?;
+                let pulls = measured_pulls(&api, &Payload::read()?)?;
                 if pulls.is_empty() {
                     println!("no open pull request has the head that was measured");
                 }
                 pulls.iter().try_for_each(|pull| self.comment(&api, pull))
             }
-            other => bail!("the event `{other}` is about no commit or pull request to tell"),
+            other => bail!("the event `{other}` has no commit or pull request to report to"),
         }
     }
 
     fn set_status(&self, api: &Api, commit: &str) -> Result<()> {
         let packages = PACKAGES.iter().map(|package| {
-            let lines = self.figures.package(package);
+            let lines = self.report.package(package);
             format!("{} {}", package.name, percent(lines.permille()))
         });
         let description = packages.collect::<Vec<_>>().join(", ");
-        let reached = self.figures.check(self.floor).is_ok();
+        let reached = self.report.check(self.floor).is_ok();
         let status = json!({
             "context": STATUS,
             "description": description,
@@ -192,13 +190,13 @@ impl Told {
         Ok(())
     }
 
-    /// Writes our comment, or brings the one that is there up to date.
-    fn comment(&self, api: &Api, pull: &Pull) -> Result<()> {
-        let Pull { number, .. } = pull;
+    /// Writes our comment, or updates it.
+    fn comment(&self, api: &Api, pull: &PullRequest) -> Result<()> {
+        let PullRequest { number, .. } = pull;
         let author = author(api)?;
         let body = json!({"body": self.body(api, pull)?});
         let comments = api.list(&format!("/issues/{number}/comments"), None)?;
-        // Anybody may write the marker: somebody else's comment is never touched.
+        // Anyone can write the marker, so the author must match too.
         let ours = comments.iter().find(|comment| {
             let text = comment["body"].as_str().unwrap_or_default();
             text.starts_with(MARKER) && comment["user"]["login"] == author
@@ -222,7 +220,7 @@ impl Told {
         Ok(())
     }
 
-    fn body(&self, api: &Api, pull: &Pull) -> Result<String> {
+    fn body(&self, api: &Api, pull: &PullRequest) -> Result<String> {
         let found = match &self.base {
             Some(_) => None,
             None => base_status(api, &pull.base)?,
@@ -231,9 +229,9 @@ impl Told {
         let packages = base.map(|base| &base.packages);
         let against = match base {
             Some(base) => format!("compared with {}", short(&base.commit)),
-            None => "the base branch has no figures to compare with".to_owned(),
+            None => "the base branch has no coverage to compare with".to_owned(),
         };
-        let table = self.figures.table(self.floor, packages);
+        let table = self.report.table(self.floor, packages);
         let files = self.files(api, pull, base)?;
         let head = short(&pull.head);
         Ok(format!(
@@ -241,14 +239,14 @@ impl Told {
         ))
     }
 
-    /// The pull request's files: those that lost most first, then those that lack most.
-    fn files(&self, api: &Api, pull: &Pull, base: Option<&Base>) -> Result<String> {
+    /// A table of the pull request's files. The largest drops come first, then the files with the most missing lines.
+    fn files(&self, api: &Api, pull: &PullRequest, base: Option<&Baseline>) -> Result<String> {
         let changed = api.list(&format!("/pulls/{}/files", pull.number), None)?;
         let none = BTreeMap::new();
         let before = base.map_or(&none, |base| &base.files);
         let mut files: Vec<_> = changed
             .iter()
-            .filter_map(|file| self.figures.files.get_key_value(file["filename"].as_str()?))
+            .filter_map(|file| self.report.files.get_key_value(file["filename"].as_str()?))
             .filter(|(_, lines)| lines.missing() > 0)
             .map(|(file, lines)| (file, *lines, before.get(file).copied()))
             .collect();
@@ -273,53 +271,61 @@ impl Told {
             true => &[0, 1, 4],
             false => &[0, 1, 2, 3, 4],
         };
-        Ok(format!("{}\n", markdown(&rows, columns)))
+        Ok(format!("{}\n", markdown::table(&rows, columns)))
     }
 }
 
-/// Whose comments ours are.
+/// The user name of the account that comments.
 fn author(api: &Api) -> Result<String> {
     if let Some(author) = workflow::var("COMMENT_AUTHOR") {
         return Ok(author);
     }
     ensure!(
         workflow::var(TOKENS[0]).is_none(),
-        "{} is set, so COMMENT_AUTHOR must name its account",
+        "{} is set, so COMMENT_AUTHOR must name the account of the token",
         TOKENS[0]
     );
-    // A job's own token can't ask who it is; these are its accounts.
+    // The token of a job cannot read its own account. These are the accounts of the jobs.
     Ok(match api.kind() {
         Kind::GitHub => "github-actions[bot]".to_owned(),
         Kind::Gitea => "gitea-actions".to_owned(),
     })
 }
 
-/// The open pull requests whose head another run measured. The forge says which: what that run left behind may be
-/// a stranger's work, and could name anybody's.
-fn measured_pulls(api: &Api, payload: &Value) -> Result<Vec<Pull>> {
-    let run = &payload["workflow_run"];
-    // To Gitea a renewed pull request is a `pull_request_sync`.
-    let event = run["event"].as_str().unwrap_or_default();
-    if !matches!(event, "pull_request" | "pull_request_sync") {
+/// The open pull requests whose head another run measured. Only the forge is asked: files of that run may come from a
+/// stranger and could name any pull request.
+fn measured_pulls(api: &Api, payload: &Payload) -> Result<Vec<PullRequest>> {
+    let Some(WorkflowRunPayload {
+        event: Some(event),
+        head_sha,
+        head_repository,
+    }) = &payload.workflow_run
+    else {
+        return Ok(Vec::new());
+    };
+    // On Gitea, an updated pull request is a `pull_request_sync`.
+    if !matches!(event.as_str(), "pull_request" | "pull_request_sync") {
         return Ok(Vec::new());
     }
-    let head = run["head_sha"].as_str().unwrap_or_default();
+    let head = head_sha.as_deref().unwrap_or_default();
     ensure!(
         is_commit(head),
-        "the event doesn't say which commit was measured"
+        "the event does not name the commit that was measured"
     );
-    // GitHub says it, Gitea doesn't; the commit is the same wherever it lies.
-    let repository = run["head_repository"]["full_name"].as_str();
+    // Gitea does not send the repository; the commit ID is enough there.
+    let repository = head_repository
+        .as_ref()
+        .and_then(|repository| repository.full_name.as_deref());
     let pulls = api.list("/pulls?state=open", None)?;
     let measured = pulls.iter().filter(|pull| {
         let theirs = pull["head"]["repo"]["full_name"].as_str();
         pull["head"]["sha"] == head && (repository.is_none() || repository == theirs)
     });
-    measured.map(Pull::parse).collect()
+    measured.map(PullRequest::parse).collect()
 }
 
-/// The newest coverage that the base branch was told, at its tip or a little before it.
-fn base_status(api: &Api, tip: &str) -> Result<Option<Base>> {
+/// The newest coverage status of the base branch, at its tip or a little before it.
+fn base_status(api: &Api, tip: &str) -> Result<Option<Baseline>> {
     let mut commit = tip.to_owned();
     for _ in 0..COMMITS {
         let statuses = api.list(&format!("/commits/{commit}/statuses"), None)?;
@@ -332,7 +338,7 @@ fn base_status(api: &Api, tip: &str) -> Result<Option<Base>> {
             .map(parse_status);
         if let Some(packages) = packages.filter(|packages| !packages.is_empty()) {
             let files = BTreeMap::new();
-            return Ok(Some(Base {
+            return Ok(Some(Baseline {
                 commit,
                 packages,
                 files,
@@ -350,7 +356,7 @@ fn base_status(api: &Api, tip: &str) -> Result<Option<Base>> {
     Ok(None)
 }
 
-/// Tenths of a percent by package, of a description such as `waybill 93.1 %, pipeline 91.0 %`.
+/// The coverage in tenths of a percent by package, from a description such as `waybill 93.1 %, pipeline 91.0 %`.
 fn parse_status(description: &str) -> BTreeMap<String, u64> {
     let package = |part: &str| {
         let (name, number) = part.trim().strip_suffix(" %")?.split_once(' ')?;

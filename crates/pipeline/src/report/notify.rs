@@ -1,52 +1,55 @@
-//! Tells people how a run ended where that is news: when it failed, and when it is the first to succeed again.
+//! `cargo pipeline notify` reports the conclusion of a run when it is news: on a failure, and on the first success after
+//! one.
 //!
-//! The addresses of webhooks are secrets, since whoever knows one may post there. They and what may hold them,
-//! an HTTP client's errors, are never printed.
+//! Webhook addresses are secrets, because everyone who knows one can post to it. This module never prints them, nor
+//! errors of the HTTP client, which may contain them.
 
-use crate::Outcome;
 use crate::api::{self, Api};
 use crate::git::Git;
 use crate::project::root;
 use crate::workflow::{self, Event, require, short, var};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::Sha256;
-use std::time::SystemTime;
 use ureq::http::Uri;
 
 const SLACK: &str = "NOTIFY_SLACK_URL";
 const WEBHOOK: &str = "NOTIFY_WEBHOOK_URL";
 const SECRET: &str = "NOTIFY_WEBHOOK_SECRET";
 const SIGNATURE: &str = "X-Waybill-Signature-256";
-/// The longest piece of other people's text in a message. Chats refuse what is too long, and a commit's subject
-/// must not be able to hush a failure up.
+/// The longest foreign text in a message, in characters. Chats reject long messages, and a commit subject must not be
+/// able to suppress a notification.
 const LONGEST: usize = 200;
 
-/// Tell chats and webhooks how a run ended, where that is news.
+/// Notify chats and webhooks about the conclusion of a run, if it is news.
 ///
-/// On failure, and on the first success after one; what the run before came to is asked of the forge (GITHUB_TOKEN).
-/// NOTIFY_SLACK_URL gets a line of text, NOTIFY_WEBHOOK_URL a JSON object, signed where NOTIFY_WEBHOOK_SECRET is set
-/// (docs/github.md). Without both it does nothing.
+/// A failure is news, and so is the first success after one. The conclusion of the previous run comes from the forge, with
+/// GITHUB_TOKEN. NOTIFY_SLACK_URL gets a line of text. NOTIFY_WEBHOOK_URL gets a JSON object, signed if
+/// NOTIFY_WEBHOOK_SECRET is set (docs/github.md). Without these variables, the command does nothing.
 #[derive(clap::Args)]
 pub(crate) struct Notify {
-    /// How this run ended
+    /// Conclusion of this run
     #[arg(long, env = "NOTIFY_RESULT", value_enum)]
-    result: Ending,
-    /// Fail where something can't be told; by default that is a warning
+    result: Conclusion,
+    /// Fail if a notification fails; by default this is a warning
     #[arg(long)]
     strict: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
-enum Ending {
+/// The conclusion of a workflow run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Conclusion {
     Success,
     Failure,
     Cancelled,
 }
 
-impl Ending {
+impl Conclusion {
     fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -55,7 +58,7 @@ impl Ending {
         }
     }
 
-    /// Of a run as the forge's API shows it; `None` where it says nothing about the code, or isn't there yet.
+    /// The conclusion of a run in the forge's API. `None` if it says nothing about the code, or does not exist yet.
     fn of(run: &Value) -> Option<Self> {
         match run["conclusion"].as_str()? {
             "success" => Some(Self::Success),
@@ -66,45 +69,50 @@ impl Ending {
 }
 
 impl Notify {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let slack = address(SLACK)?;
         let webhook = address(WEBHOOK)?;
         if slack.is_none() && webhook.is_none() {
-            println!("neither {SLACK} nor {WEBHOOK} is set: nobody is told");
+            println!("neither {SLACK} nor {WEBHOOK} is set: no notifications are sent");
             return Ok(());
         }
         let event = Event::from_env()?;
-        if event.is_pull_request() || self.result == Ending::Cancelled {
-            println!("a pull request or a cancelled run is no news");
+        if event.is_pull_request() || self.result == Conclusion::Cancelled {
+            println!("no notifications for pull requests and cancelled runs");
             return Ok(());
         }
-        let run = Run::from_env(event)?;
+        let run = WorkflowRun::from_env(event)?;
         let mut problems = Vec::new();
         let before = run.previous().unwrap_or_else(|error| {
-            problems.push(format!("how the run before ended is unknown: {error:#}"));
+            problems.push(format!(
+                "cannot read the conclusion of the previous run: {error:#}"
+            ));
             None
         });
         match headline(before, self.result) {
             None => println!(
                 "{} after {}: no news",
                 self.result.name(),
-                before.map_or("nothing", Ending::name)
+                before.map_or("nothing", Conclusion::name)
             ),
             Some(headline) => {
                 let told = [
                     slack.map(|url| {
-                        let body = json!({ "text": run.text(headline) });
+                        let body = SlackMessage {
+                            text: run.text(headline),
+                        };
                         ("Slack", post(&url, &body, None))
                     }),
                     webhook.map(|url| {
-                        let body = run.object(self.result, before);
+                        let body = run.notification(self.result, before);
                         ("the webhook", post(&url, &body, var(SECRET).as_deref()))
                     }),
                 ];
                 for (name, result) in told.into_iter().flatten() {
                     match result {
-                        Ok(()) => println!("told {name}: {} {headline}", run.workflow),
-                        Err(error) => problems.push(format!("{name} was not told: {error:#}")),
+                        Ok(()) => println!("notified {name}: {} {headline}", run.workflow),
+                        Err(error) => problems.push(format!("cannot notify {name}: {error:#}")),
                     }
                 }
             }
@@ -118,24 +126,24 @@ impl Notify {
     }
 }
 
-/// What there is to say; `None` where it isn't news.
-fn headline(before: Option<Ending>, now: Ending) -> Option<&'static str> {
+/// The headline of a notification. `None` if the conclusion is not news.
+fn headline(before: Option<Conclusion>, now: Conclusion) -> Option<&'static str> {
     match (before, now) {
-        (Some(Ending::Failure), Ending::Failure) => Some("still fails"),
-        (_, Ending::Failure) => Some("fails"),
-        (Some(Ending::Failure), Ending::Success) => Some("works again"),
+        (Some(Conclusion::Failure), Conclusion::Failure) => Some("still fails"),
+        (_, Conclusion::Failure) => Some("fails"),
+        (Some(Conclusion::Failure), Conclusion::Success) => Some("works again"),
         _ => None,
     }
 }
 
-/// The run that this is a part of.
-struct Run {
+/// The workflow run that this job belongs to.
+struct WorkflowRun {
     repository: String,
     workflow: String,
-    /// The name of the workflow's file, without its folder.
+    /// The name of the workflow's file, without the folder.
     file: String,
     event: Event,
-    /// The branch or tag, as people write it.
+    /// The branch or tag, without `refs/`.
     branch: String,
     number: u64,
     attempt: u64,
@@ -144,7 +152,7 @@ struct Run {
     actor: String,
 }
 
-impl Run {
+impl WorkflowRun {
     fn from_env(event: Event) -> Result<Self> {
         let number = |name: &str, text: String| {
             text.parse()
@@ -154,7 +162,7 @@ impl Run {
         let id = require("GITHUB_RUN_ID")?;
         Ok(Self {
             repository: require("GITHUB_REPOSITORY")?,
-            // Gitea has no such variable; its GITHUB_WORKFLOW is the name of the file.
+            // Gitea does not set GITHUB_WORKFLOW_REF; its GITHUB_WORKFLOW is the name of the file.
             file: file(&var("GITHUB_WORKFLOW_REF").unwrap_or_else(|| workflow.clone())),
             workflow,
             event,
@@ -170,19 +178,19 @@ impl Run {
         })
     }
 
-    /// How it ended last before this: this run's attempt before, or the last run before of the same workflow on
-    /// the same branch. Cancelled ones are passed over, so that a failure before them isn't forgotten.
-    fn previous(&self) -> Result<Option<Ending>> {
+    /// The previous conclusion: of the previous attempt of this run, or of the previous run of the same workflow on the same
+    /// branch. Cancelled runs are ignored, so that a failure before them still counts.
+    fn previous(&self) -> Result<Option<Conclusion>> {
         let api = Api::from_env(&["GITHUB_TOKEN"])?;
         if self.attempt > 1 {
             let path = format!("/actions/runs/{}/attempts/{}", self.id, self.attempt - 1);
-            // Gitea doesn't keep attempts.
-            if let Some(ending) = api.get(&path)?.as_ref().and_then(Ending::of) {
+            // Gitea does not keep attempts.
+            if let Some(ending) = api.get(&path)?.as_ref().and_then(Conclusion::of) {
                 return Ok(Some(ending));
             }
         }
         let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-        // `limit` is Gitea's `per_page`. The newest come first, so one page is enough.
+        // Gitea calls `per_page` `limit`. The newest runs come first, so one page is enough.
         let path = format!(
             "/actions/runs?branch={}&event={}&status=completed&per_page=50&limit=50",
             encoded(&self.branch),
@@ -195,21 +203,22 @@ impl Run {
         let earlier = runs.iter().filter_map(|run| {
             let number = run["run_number"].as_u64()?;
             let this = self.is_of_workflow(run) && number < self.number;
-            Some((number, Ending::of(run)?)).filter(|_| this)
+            Some((number, Conclusion::of(run)?)).filter(|_| this)
         });
         let last = earlier.max_by_key(|(number, _)| *number);
         Ok(last.map(|(_, ending)| ending))
     }
 
-    /// The file decides: names are free text, and two workflows may have the same.
+    /// Compares files, because two workflows may have the same name.
     fn is_of_workflow(&self, run: &Value) -> bool {
         match run["path"].as_str() {
             Some(path) => file(path) == self.file,
-            None => run["name"] == json!(self.workflow),
+            None => run["name"] == self.workflow.as_str(),
         }
     }
 
-    /// One line in Slack's format.
+    /// One line of text in Slack's format
+    /// (<https://docs.slack.dev/messaging/formatting-message-text>).
     fn text(&self, headline: &str) -> String {
         let subject = match self.subject() {
             Some(subject) => format!(" “{}”", escape(&subject)),
@@ -227,27 +236,46 @@ impl Run {
         )
     }
 
-    /// The commit's first line, where this clone has the commit.
+    /// The subject of the commit, if this clone has it.
     fn subject(&self) -> Option<String> {
         let show = ["show", "--no-patch", "--no-show-signature", "--format=%s"];
         let git = Git::new(&root().ok()?);
         git.read(&[&show[..], &[&self.event.sha]].concat()).ok()
     }
 
-    /// What a generic webhook gets. Documented in docs/github.md: add to it, but keep what is there.
-    fn object(&self, result: Ending, before: Option<Ending>) -> Value {
-        json!({
-            "repository": self.repository,
-            "workflow": self.workflow,
-            "branch": self.branch,
-            "commit": self.event.sha,
-            "result": result.name(),
-            "previous_result": before.map(Ending::name),
-            "run_url": self.url,
-            "actor": self.actor,
-            "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-        })
+    fn notification(&self, result: Conclusion, before: Option<Conclusion>) -> Notification<'_> {
+        Notification {
+            repository: &self.repository,
+            workflow: &self.workflow,
+            branch: &self.branch,
+            commit: &self.event.sha,
+            result,
+            previous_result: before,
+            run_url: &self.url,
+            actor: &self.actor,
+            time: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
     }
+}
+
+/// The JSON object for NOTIFY_WEBHOOK_URL. docs/github.md documents it: fields may be added, but not changed or removed.
+#[derive(Serialize)]
+struct Notification<'a> {
+    repository: &'a str,
+    workflow: &'a str,
+    branch: &'a str,
+    commit: &'a str,
+    result: Conclusion,
+    previous_result: Option<Conclusion>,
+    run_url: &'a str,
+    actor: &'a str,
+    time: String,
+}
+
+/// The JSON object for NOTIFY_SLACK_URL.
+#[derive(Serialize)]
+struct SlackMessage {
+    text: String,
 }
 
 /// `ci.yaml` of `owner/name/.github/workflows/ci.yaml@refs/heads/develop`.
@@ -256,7 +284,7 @@ fn file(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-/// As Slack wants other people's text: on one line, and with none of the characters that begin a link or a mention.
+/// Foreign text for Slack: a single line, without characters that begin a link or a mention.
 fn escape(text: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.chars().take(LONGEST).map(plain).collect();
@@ -265,25 +293,25 @@ fn escape(text: &str) -> String {
         .replace('>', "&gt;")
 }
 
-/// The webhook's address that a variable holds, if it holds one.
+/// The address of a webhook in a variable, if the variable is set.
 fn address(variable: &str) -> Result<Option<Uri>> {
     let Some(text) = var(variable) else {
         return Ok(None);
     };
-    let whole = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https"));
-    let url = text.trim().parse().ok().filter(whole);
+    let is_http = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https"));
+    let url = text.trim().parse().ok().filter(is_http);
     url.map(Some).with_context(|| {
-        format!("{variable} is not a URL that begins with https:// (it is a secret and not shown here): set it again")
+        format!("{variable} is not a URL that begins with https:// (it is secret and not shown here): set it again")
     })
 }
 
-/// Posts JSON. What goes wrong is said without the address.
-fn post(url: &Uri, body: &Value, secret: Option<&str>) -> Result<()> {
-    let body = body.to_string();
+/// Posts JSON. Errors do not contain the address.
+fn post(url: &Uri, body: &impl Serialize, secret: Option<&str>) -> Result<()> {
+    let body = serde_json::to_string(body)?;
     let mut request = api::agent()
         .post(url)
         .config()
-        // The answer to a redirected POST would be another page's.
+        // The answer to a redirected POST would come from another page.
         .max_redirects(0)
         .build()
         .header("Content-Type", "application/json")
@@ -311,10 +339,11 @@ fn reason(error: &ureq::Error) -> String {
     }
 }
 
-/// As GitHub signs its own webhooks.
+/// Signs as GitHub does
+/// (<https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>).
 fn signature(secret: &str, body: &str) -> Result<String> {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
-    let mut mac = mac.map_err(|_| anyhow!("{SECRET} can't be a key"))?;
+    let mut mac = mac.map_err(|_| anyhow!("{SECRET} cannot be used as a key"))?;
     mac.update(body.as_bytes());
     Ok(format!(
         "sha256={}",

@@ -1,17 +1,17 @@
-//! Dependencies that no source file names, by cargo-machete.
+//! Dependencies that no source file uses, found by cargo-machete. Its output is text only.
 
-use crate::project::{capture, line};
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
+use devkit::process::{Run, line};
 use std::path::Path;
 
-/// Where each one stands.
+/// The manifest, the line and the name of each unused dependency.
 pub(super) fn unused(root: &Path) -> Result<Vec<String>> {
     let mut machete = tools::command(root, Step::Quality, "cargo-machete", &["."])?;
-    let output = capture(&mut machete)?;
+    let output = machete.capture()?;
     let [said, complaints] =
         [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    // 1 says that there are some. A manifest that it can't read it only mentions.
+    // Exit status 1 means that there are some. An unreadable manifest is only mentioned in the output.
     let done = matches!(output.status.code(), Some(0 | 1));
     ensure!(
         done && !complaints.contains("error when handling"),
@@ -23,7 +23,7 @@ pub(super) fn unused(root: &Path) -> Result<Vec<String>> {
     let unused = parse(&said);
     ensure!(
         unused.is_empty() == output.status.success(),
-        "`{}` says it otherwise than version 0.9 did: {said}",
+        "`{}` does not print its findings as version 0.9 does: {said}",
         line(&machete)
     );
     let place = |(manifest, name): (String, String)| {
@@ -36,7 +36,8 @@ pub(super) fn unused(root: &Path) -> Result<Vec<String>> {
     Ok(unused.into_iter().map(place).collect())
 }
 
-/// Manifests and names. `PACKAGE -- MANIFEST:` stands before the names, one a line, each after a tab.
+/// Pairs of a manifest and a name. The output has lines `PACKAGE -- MANIFEST:`, each followed by lines with a tab and a
+/// name.
 fn parse(said: &str) -> Vec<(String, String)> {
     let mut manifest = "";
     let mut unused = Vec::new();
@@ -50,7 +51,7 @@ fn parse(said: &str) -> Vec<(String, String)> {
     unused
 }
 
-/// `name = …`, `name.workspace = …`
+/// The line of a manifest with `NAME = …` or `NAME.workspace = …`.
 fn line_of(manifest: &str, name: &str) -> Option<usize> {
     let names = |line: &str| {
         line.strip_prefix(name)

@@ -1,32 +1,65 @@
-//! Code that stands in two places, by jscpd.
+//! Duplicated code, measured by jscpd.
 
-use crate::project::{capture, line};
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use devkit::process::Run;
+use serde::Deserialize;
 use std::fs;
 use std::path::Path;
 
-/// Where jscpd leaves its report, in a file whose name is its own.
+/// The folder of jscpd's report, below the root of the project.
 const FOLDER: &str = "target/quality";
 
-/// What of the Rust sources is there twice.
+/// The duplicated Rust code.
 #[derive(Debug, PartialEq)]
 pub(super) struct Duplication {
-    /// Of all lines.
+    /// The share of all lines, in percent.
     pub(super) percent: f64,
-    /// Each with its copy.
+    /// The place of each copy and of its original.
     pub(super) places: Vec<String>,
 }
 
-/// Looks for copies of at least so many tokens, on at least so many lines.
+/// The part of jscpd's JSON report that is used here.
+#[derive(Deserialize)]
+struct Report {
+    duplicates: Vec<Duplicate>,
+    statistics: Statistics,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Duplicate {
+    first_file: Fragment,
+    second_file: Fragment,
+    lines: u64,
+}
+
+#[derive(Deserialize)]
+struct Fragment {
+    name: String,
+    /// The number of the first line.
+    start: u64,
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    total: Total,
+}
+
+#[derive(Deserialize)]
+struct Total {
+    lines: u64,
+    percentage: f64,
+}
+
+/// Finds copies with at least the given numbers of tokens and of lines.
 pub(super) fn measure(root: &Path, tokens: u64, lines: u64) -> Result<Duplication> {
     let (tokens, lines) = (tokens.to_string(), lines.to_string());
     let report = root.join(FOLDER).join("jscpd-report.json");
     let old = fs::remove_file(&report);
     ensure!(
         old.is_ok() || !report.exists(),
-        "cannot remove {}",
+        "cannot delete {}",
         report.display()
     );
     let args = [
@@ -34,7 +67,7 @@ pub(super) fn measure(root: &Path, tokens: u64, lines: u64) -> Result<Duplicatio
         &tokens,
         "--min-lines",
         &lines,
-        // Else it leaves out long files.
+        // By default jscpd ignores long files.
         "--max-lines=1000000",
         "--format=rust",
         "--reporters=json",
@@ -44,47 +77,29 @@ pub(super) fn measure(root: &Path, tokens: u64, lines: u64) -> Result<Duplicatio
         FOLDER,
         ".",
     ];
-    let mut jscpd = tools::command(root, Step::Quality, "jscpd", &args)?;
-    let output = capture(&mut jscpd)?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "`{}` failed ({}): {}",
-        line(&jscpd),
-        output.status,
-        complaint.trim()
-    );
-    let read = || parse(&serde_json::from_str(&fs::read_to_string(&report)?)?);
+    tools::command(root, Step::Quality, "jscpd", &args)?.run_quietly()?;
+    let read = || parse(&fs::read_to_string(&report)?);
     read().with_context(|| format!("cannot read jscpd's report, {}", report.display()))
 }
 
-fn parse(report: &Value) -> Result<Duplication> {
-    let total = &report["statistics"]["total"];
+fn parse(report: &str) -> Result<Duplication> {
+    let Report {
+        duplicates,
+        statistics: Statistics { total },
+    } = serde_json::from_str(report)?;
     ensure!(
-        total["lines"].as_u64().is_some_and(|lines| lines > 0),
-        "it has no lines: no Rust source was read"
+        total.lines > 0,
+        "it has no lines: jscpd found no Rust source"
     );
-    let percent = total["percentage"].as_f64();
-    let copies = report["duplicates"].as_array();
-    let place = |copy: &Value| {
-        let [first, second] = ["firstFile", "secondFile"].map(|key| {
-            let file = &copy[key];
-            Some(format!(
-                "{}:{}",
-                file["name"].as_str()?,
-                file["start"].as_u64()?
-            ))
-        });
-        Some(format!(
-            "{}: as {}, {} lines",
-            first?,
-            second?,
-            copy["lines"].as_u64()?
-        ))
+    let place = |copy: &Duplicate| {
+        let (first, second) = (&copy.first_file, &copy.second_file);
+        format!(
+            "{}:{}: same as {}:{}, {} lines",
+            first.name, first.start, second.name, second.start, copy.lines
+        )
     };
-    let places = copies.and_then(|copies| copies.iter().map(place).collect());
     Ok(Duplication {
-        percent: percent.context("it has no `statistics.total.percentage`")?,
-        places: places.context("it has no list of `duplicates` with their places")?,
+        percent: total.percentage,
+        places: duplicates.iter().map(place).collect(),
     })
 }
