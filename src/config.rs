@@ -10,13 +10,22 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 
-use crate::logging::Format;
 use crate::store::DatabaseUrl;
 
 const PREFIX: &str = "WAYBILL_";
 
 /// Read when the binary is built, so they say nothing about how it runs.
 const BUILD_TIME: [&str; 2] = ["WAYBILL_COMMIT", "WAYBILL_BUILT_AT"];
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
 
 /// The service's settings. A field's environment variable is its name in capitals after `WAYBILL_`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -39,7 +48,7 @@ pub struct Config {
     #[serde(with = "text")]
     pub log_level: LevelFilter,
     /// `text` or `json`.
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// How long a request may take, the sending of its body included.
     #[serde(
         deserialize_with = "milliseconds::<1, _>",
@@ -75,7 +84,7 @@ impl Default for Config {
             database_pool_size: 8,
             database_timeout_ms: Duration::from_secs(3),
             log_level: LevelFilter::INFO,
-            log_format: Format::Text,
+            log_format: LogFormat::Text,
             request_timeout_ms: Duration::from_secs(10),
             request_body_limit_bytes: 64 * 1024,
             shutdown_delay_ms: Duration::ZERO,
@@ -269,7 +278,7 @@ mod tests {
             config.database_url.to_string(),
             "postgres://ledger@db/ledger"
         );
-        assert_eq!(config.log_format, Format::Json);
+        assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.shutdown_delay_ms, Duration::from_millis(250));
     }
 

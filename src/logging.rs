@@ -2,32 +2,21 @@
 
 use std::io::IsTerminal;
 
-use serde::{Deserialize, Serialize};
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Config;
-
-/// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// For people.
-    Text,
-    /// One JSON object a line, for machines.
-    Json,
-}
+use crate::config::{Config, LogFormat};
 
 /// Starts logging for the whole process, and says what the configuration was too new or too mistyped for.
 pub fn init(config: &Config) {
     let lines = fmt().with_max_level(config.log_level);
     // The only error is that a logger is set already: then that one stays.
     let _ = match config.log_format {
-        Format::Text => lines
+        LogFormat::Text => lines
             .with_ansi(std::io::stdout().is_terminal())
             .finish()
             .try_init(),
-        Format::Json => lines
+        LogFormat::Json => lines
             .json()
             .flatten_event(true)
             .with_span_list(false)

@@ -3,6 +3,7 @@
 //! The module of each forge reads its settings and returns the differences from the rules, each with the request that
 //! removes it. The command then applies, checks or prints them.
 
+mod difference;
 mod gitea;
 mod github;
 mod rules;
@@ -10,8 +11,8 @@ mod rules;
 use crate::api::{Api, Kind};
 use crate::project::root;
 use anyhow::{Context, Result, bail, ensure};
+use difference::{Difference, Request};
 use rules::Rules;
-use serde_json::{Map, Value};
 use std::fs;
 use std::path::PathBuf;
 
@@ -34,71 +35,6 @@ pub(crate) struct Protect {
     /// Rules file [default: .github/protection.yaml]
     #[arg(long)]
     file: Option<PathBuf>,
-}
-
-/// A difference between the forge and the rules.
-struct Difference {
-    /// Descriptions for people, one per line.
-    reasons: Vec<String>,
-    /// The request that removes the difference. `None` for unmanaged settings, which a person must decide on.
-    request: Option<Request>,
-}
-
-struct Request {
-    method: &'static str,
-    /// The path below the address of the repository.
-    path: String,
-    body: Value,
-}
-
-impl Difference {
-    /// Compares the current values with the wanted ones. Other current values do not count, and the order of lists does
-    /// not matter. `what` names the setting; `have` is `None` if it does not exist.
-    fn between(
-        what: &str,
-        want: &Map<String, Value>,
-        have: Option<&Value>,
-        request: Request,
-    ) -> Option<Self> {
-        let reasons = match have {
-            None => vec![format!("{what}: there is no such rule")],
-            Some(have) => want
-                .iter()
-                .flat_map(|(key, want)| unlike(key, want, &have[key]))
-                .map(|reason| format!("{what}: {reason}"))
-                .collect(),
-        };
-        (!reasons.is_empty()).then_some(Self {
-            reasons,
-            request: Some(request),
-        })
-    }
-
-    /// A setting of the forge that is not in the rules. Only a person may remove it.
-    fn unmanaged(reason: String) -> Self {
-        Self {
-            reasons: vec![reason],
-            request: None,
-        }
-    }
-}
-
-fn unlike(key: &str, want: &Value, have: &Value) -> Vec<String> {
-    let Value::Array(want) = want else {
-        return match have {
-            have if have == want => Vec::new(),
-            Value::Null => vec![format!("{key} is not set and should be {want}")],
-            have => vec![format!("{key} is {have} and should be {want}")],
-        };
-    };
-    // Gitea returns null for an empty list.
-    let have = have.as_array().map(Vec::as_slice).unwrap_or_default();
-    let missing = want.iter().filter(|item| !have.contains(item));
-    let additional = have.iter().filter(|item| !want.contains(item));
-    missing
-        .map(|item| format!("{key} lacks {item}"))
-        .chain(additional.map(|item| format!("{key} has {item}, which is not in the rules")))
-        .collect()
 }
 
 impl Protect {
@@ -179,12 +115,4 @@ fn agree(differences: &[Difference], next_step: &str) -> Result<()> {
         "the forge differs from the rules ({next_step}):\n  {}",
         reasons.join("\n  ")
     )
-}
-
-/// The fields of a JSON object.
-fn fields(object: Value) -> Map<String, Value> {
-    match object {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    }
 }

@@ -1,7 +1,7 @@
 //! The rules on Gitea: branch protections, tag protections, and settings of the repository.
 
+use super::difference::{Difference, Request, fields};
 use super::rules::{BranchRule, RequiredCheck, Rules, TagRule};
-use super::{Difference, Request, fields};
 use crate::api::Api;
 use crate::workflow;
 use anyhow::{Context, Result};

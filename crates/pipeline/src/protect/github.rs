@@ -3,8 +3,8 @@
 //! Who may bypass a ruleset bypasses all of it. So one ruleset has what the bot may bypass (pull request and check), and
 //! another has what nobody may bypass (force-push, deletion). Creating and moving tags are separate for the same reason.
 
+use super::difference::{Difference, Request, fields};
 use super::rules::{EnvironmentRule, Rules};
-use super::{Difference, Request, fields};
 use crate::api::Api;
 use crate::workflow;
 use anyhow::{Context, Result, ensure};

@@ -1,13 +1,10 @@
 //! Line counts from an LCOV report (<https://manpages.debian.org/lcov/geninfo.1>, section FILES).
 
-use super::report::{LineCount, PACKAGES};
+use super::report::{LCOV, LineCount, PACKAGES};
 use crate::project::tracked;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// The report of the last run, below the root of the project.
-pub(crate) const LCOV: &str = "target/coverage/lcov.info";
 
 /// The line counts of the packages' files in a report. Tests inside the files do not count.
 pub(super) fn line_counts(root: &Path, lcov: &str) -> Result<BTreeMap<String, LineCount>> {

@@ -1,6 +1,5 @@
 //! The coverage report: how many lines of which files the tests ran.
 
-use super::lcov::LCOV;
 use crate::checks::thresholds;
 use crate::markdown;
 use crate::workflow;
@@ -12,6 +11,9 @@ use std::path::Path;
 
 /// The report of the last run, below the root of the project.
 pub(crate) const REPORT: &str = "target/coverage/coverage.json";
+
+/// The LCOV report of the last run, below the root of the project.
+pub(super) const LCOV: &str = "target/coverage/lcov.info";
 
 /// The number of files in a list of the worst files.
 const WORST: usize = 10;
