@@ -10,13 +10,22 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 
-use crate::logging::Format;
 use crate::store::DatabaseUrl;
 
 const PREFIX: &str = "WAYBILL_";
 
 /// Variables that the build reads. They are not settings.
 const BUILD_TIME: [&str; 2] = ["WAYBILL_COMMIT", "WAYBILL_BUILT_AT"];
+
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object per line for programs.
+    Json,
+}
 
 /// The settings of the service. The environment variable of a field is `WAYBILL_` followed by its name in capitals.
 #[derive(Debug, Deserialize, Serialize)]
@@ -39,7 +48,7 @@ pub struct Config {
     #[serde(with = "text")]
     pub log_level: LevelFilter,
     /// The format of the log: `text` or `json`.
-    pub log_format: Format,
+    pub log_format: LogFormat,
     /// The maximum duration of a request, including the transfer of its body, in milliseconds.
     #[serde(
         deserialize_with = "milliseconds::<1, _>",
@@ -76,7 +85,7 @@ impl Default for Config {
             database_pool_size: 8,
             database_timeout_ms: Duration::from_secs(3),
             log_level: LevelFilter::INFO,
-            log_format: Format::Text,
+            log_format: LogFormat::Text,
             request_timeout_ms: Duration::from_secs(10),
             request_body_limit_bytes: 64 * 1024,
             shutdown_delay_ms: Duration::ZERO,
@@ -270,7 +279,7 @@ mod tests {
             config.database_url.to_string(),
             "postgres://ledger@db/ledger"
         );
-        assert_eq!(config.log_format, Format::Json);
+        assert_eq!(config.log_format, LogFormat::Json);
         assert_eq!(config.shutdown_delay_ms, Duration::from_millis(250));
     }
 

@@ -2,32 +2,21 @@
 
 use std::io::IsTerminal;
 
-use serde::{Deserialize, Serialize};
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Config;
-
-/// The format of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Text for people.
-    Text,
-    /// One JSON object per line for programs.
-    Json,
-}
+use crate::config::{Config, LogFormat};
 
 /// Starts logging for the whole process and warns about unknown settings.
 pub fn init(config: &Config) {
     let lines = fmt().with_max_level(config.log_level);
     // This fails only if a logger is already set, which then remains.
     let _ = match config.log_format {
-        Format::Text => lines
+        LogFormat::Text => lines
             .with_ansi(std::io::stdout().is_terminal())
             .finish()
             .try_init(),
-        Format::Json => lines
+        LogFormat::Json => lines
             .json()
             .flatten_event(true)
             .with_span_list(false)

@@ -12,10 +12,12 @@ use waybill::{app, build, healthcheck, logging};
 #[derive(Parser)]
 #[command(name = "waybill", version = build::VERSION)]
 struct Cli {
+    /// The chosen command; `serve` by default.
     #[command(subcommand)]
     mode: Option<Mode>,
 }
 
+/// The commands.
 #[derive(Subcommand)]
 enum Mode {
     /// Serve the HTTP API until SIGTERM or SIGINT (default)
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs the command.
 fn run(mode: Mode) -> anyhow::Result<()> {
     match mode {
         Mode::Serve => app::serve(start()?),

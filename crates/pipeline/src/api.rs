@@ -1,7 +1,7 @@
 //! The forge's REST API. Only this module knows that there is more than one kind of forge; where GitHub and Gitea
 //! differ in what they call a thing, the step asks [`Api::kind`].
 
-use crate::forge;
+use crate::workflow;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::time::Duration;
@@ -13,7 +13,9 @@ const PAGE: usize = 50;
 /// The forges whose words differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
+    /// GitHub.
     GitHub,
+    /// Gitea or Forgejo.
     Gitea,
 }
 
@@ -29,12 +31,13 @@ impl Api {
     ///
     /// Logs in with the first of `tokens`, names of variables, that is set; with none it sees what everybody sees.
     pub(crate) fn from_env(tokens: &[&str]) -> Result<Self> {
-        let repository = forge::require("GITHUB_REPOSITORY")?;
-        let url = forge::var("GITHUB_API_URL").unwrap_or_else(|| "https://api.github.com".into());
+        let repository = workflow::require("GITHUB_REPOSITORY")?;
+        let url =
+            workflow::var("GITHUB_API_URL").unwrap_or_else(|| "https://api.github.com".into());
         Ok(Self {
             agent: agent(),
             base: format!("{}/repos/{repository}", url.trim_end_matches('/')),
-            token: tokens.iter().find_map(|name| forge::var(name)),
+            token: tokens.iter().find_map(|name| workflow::var(name)),
         })
     }
 

@@ -1,16 +1,16 @@
 //! Git, by its command line: it brings credentials, hooks, signing and every transport.
 
-use crate::forge;
-use crate::process::{capture, cmd, read, read_bytes};
+use crate::workflow;
 use anyhow::{Context, Result, bail};
+use devkit::process::{Run, command};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// A repository, and what its remote needs to let us in.
 #[derive(Clone)]
 pub(crate) struct Git {
     root: PathBuf,
-    environment: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
 }
 
 impl Git {
@@ -19,7 +19,7 @@ impl Git {
         let no_prompt = ("GIT_TERMINAL_PROMPT".to_owned(), "0".to_owned());
         Self {
             root: root.to_owned(),
-            environment: vec![no_prompt],
+            variables: vec![no_prompt],
         }
     }
 
@@ -39,28 +39,28 @@ impl Git {
                 format!("Authorization: Basic {value}"),
             ),
         ] {
-            self.environment.push((name, value));
+            self.variables.push((name, value));
         }
         self
     }
 
     /// A git command in this repository.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = cmd("git", args);
+        let mut command = command("git", args);
         command
             .current_dir(&self.root)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
     /// What the command prints.
     pub(crate) fn read(&self, args: &[&str]) -> Result<String> {
-        read(&mut self.command(args))
+        Ok(self.command(args).read()?)
     }
 
     /// What the command prints, byte for byte.
     pub(crate) fn read_bytes(&self, args: &[&str]) -> Result<Vec<u8>> {
-        read_bytes(&mut self.command(args))
+        Ok(self.command(args).read_bytes()?)
     }
 
     /// The full id of a commit, if this clone has it.
@@ -79,7 +79,7 @@ impl Git {
     /// Whether `older` is in the history of `newer` (a commit is in its own).
     pub(crate) fn contains(&self, newer: &str, older: &str) -> Result<bool> {
         let mut command = self.command(&["merge-base", "--is-ancestor", older, newer]);
-        match capture(&mut command)?.status.code() {
+        match command.capture()?.status.code() {
             Some(0) => Ok(true),
             Some(1) => Ok(false),
             _ => bail!("git can't compare {older} with {newer}: is the clone complete?"),
@@ -114,7 +114,7 @@ impl Git {
     pub(crate) fn merge(&self, ours: &str, theirs: &str, message: &str) -> Result<String> {
         let words = ["merge-tree", "--write-tree", "--name-only", "--no-messages"];
         let mut command = self.command(&words);
-        let output = capture(command.args([ours, theirs]))?;
+        let output = command.args([ours, theirs]).capture()?;
         let said = String::from_utf8_lossy(&output.stdout);
         let mut lines = said.lines();
         match (output.status.code(), lines.next()) {
@@ -144,7 +144,7 @@ impl Git {
         let with_index = |args: &[&str]| -> Result<String> {
             let mut command = self.command(args);
             let index = folder.path().join("index");
-            read(command.env("GIT_INDEX_FILE", index).stdin(Stdio::null()))
+            Ok(command.env("GIT_INDEX_FILE", index).read()?)
         };
         let blob = folder.path().join("blob");
         std::fs::write(&blob, text).with_context(|| format!("cannot write {}", blob.display()))?;
@@ -160,13 +160,14 @@ impl Git {
     fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String> {
         let mut command = self.command(&["commit-tree", "-m", message, tree]);
         command.args(parents.iter().flat_map(|parent| ["-p", parent]));
-        let name = forge::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
-        let email = forge::var("DELIVERY_BOT_EMAIL")
+        let name =
+            workflow::var("DELIVERY_BOT_NAME").unwrap_or_else(|| "waybill-delivery".to_owned());
+        let email = workflow::var("DELIVERY_BOT_EMAIL")
             .unwrap_or_else(|| "waybill-delivery@users.noreply.github.com".to_owned());
         for role in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{role}_NAME"), &name);
             command.env(format!("GIT_{role}_EMAIL"), &email);
         }
-        read(&mut command)
+        Ok(command.read()?)
     }
 }

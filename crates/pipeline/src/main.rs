@@ -1,133 +1,118 @@
-//! `cargo pipeline …`: every step of the delivery pipeline is one subcommand, so that a workflow,
-//! a laptop and the lab all run the same thing.
+//! `cargo pipeline …`: each step of the delivery pipeline is a command. Workflows, people and the lab run the same ones.
 #![forbid(unsafe_code)]
 
 mod api;
 mod auth;
-mod builder;
+mod build;
+mod check;
 mod checks;
-mod clippy;
-mod comment;
-mod coverage;
-mod deploy;
-mod environment;
-mod forge;
+mod deliver;
 mod git;
-mod house;
-mod image;
-mod lint;
-mod notify;
-mod plan;
-mod process;
-mod promote;
+mod markdown;
+mod project;
 mod protect;
-mod publish;
-mod quality;
-mod reference;
-mod registry;
-mod release;
-mod scan;
-mod security;
-mod signature;
-mod tags;
-mod test;
-mod thresholds;
+mod report;
 mod tools;
 mod trivy;
+mod workflow;
 mod yaml;
 
 use anyhow::Result;
+use build::{image, scan};
+use checks::{coverage, lint, quality, security, test};
 use clap::{Parser, Subcommand};
+use deliver::{deploy, plan, promote, publish, release, sign, tags, verify};
+use report::{comment, notify};
 use std::process::ExitCode;
 
-/// The delivery pipeline, one step at a time.
+/// Run a step of the delivery pipeline.
 #[derive(Parser)]
 #[command(name = "cargo pipeline", version, disable_help_subcommand = true)]
 struct Cli {
+    /// The chosen command.
     #[command(subcommand)]
-    step: Step,
+    command: Command,
 }
 
+/// The commands.
 #[derive(Subcommand)]
-enum Step {
-    /// Run every static check and report all failures
+enum Command {
+    /// Run all static checks
     Lint(lint::Lint),
     /// Measure the code against the thresholds in quality.toml
     Quality(quality::Quality),
-    /// Run the checks of the whole project, the lab's scenarios included
+    /// Run all checks of the project, including the scenarios of the lab
     Test(test::Test),
-    /// Measure the lines that the tests run
+    /// Measure which lines the tests run
     Coverage(coverage::Coverage),
-    /// Tell the forge the coverage that `coverage` measured
+    /// Report the measured coverage to the forge
     Comment(comment::Comment),
-    /// Install what the checks need
+    /// Install the programs that the commands need
     Tools(tools::Tools),
-    /// Decide from the event whether an image has to be built
+    /// Decide whether this event needs tests and an image build
     Plan(plan::Plan),
-    /// Look for known vulnerabilities, secrets and unsafe configuration in the project
+    /// Check dependencies, secrets and configuration
     Security(security::Security),
     /// Build the OCI image of a commit
     Image(image::Image),
-    /// Scan the built image, and write down what is in it
+    /// Scan the built image, and write its SBOM
     Scan(scan::Scan),
-    /// Print the tags that an image of this event carries, one a line
+    /// Print the image tags for this event
     Tags(tags::Tags),
     /// Push the built image to the registry
     Publish(publish::Publish),
     /// Write the release of a version tag on the forge
     Release(release::Release),
-    /// Sign a published image, and attest where it comes from
-    Sign(signature::Sign),
-    /// Verify an image's signature and provenance
-    Verify(signature::Verify),
-    /// Write an image's tag and digest back to an environment's values
+    /// Sign a published image, and attest its provenance and its SBOM
+    Sign(sign::Sign),
+    /// Verify the signature and the provenance of an image
+    Verify(verify::Verify),
+    /// Deploy an image to an environment, by a commit to its values
     Deploy(deploy::Deploy),
-    /// Propose to an environment the image that the one before it runs
+    /// Promote an image to the next environment, by a pull request
     Promote(promote::Promote),
-    /// Tell chats and webhooks how a run ended, where that is news
+    /// Notify chats and webhooks about the conclusion of a run
     Notify(notify::Notify),
-    /// Make the forge protect branches, tags and environments as the rules file says
+    /// Apply the protection rules to the forge
     Protect(protect::Protect),
 }
 
-fn main() -> ExitCode {
-    let result = match Cli::parse().step {
-        // These can also be held.
-        Step::Deploy(step) => return step.run().unwrap_or_else(|error| fail(&error)),
-        Step::Promote(step) => return step.run().unwrap_or_else(|error| fail(&error)),
-        Step::Lint(step) => step.run(),
-        Step::Quality(step) => step.run(),
-        Step::Test(step) => step.run(),
-        Step::Coverage(step) => step.run(),
-        Step::Comment(step) => step.run(),
-        Step::Tools(step) => step.run(),
-        Step::Plan(step) => step.run(),
-        Step::Security(step) => step.run(),
-        Step::Image(step) => step.run(),
-        Step::Scan(step) => step.run(),
-        Step::Tags(step) => step.run(),
-        Step::Publish(step) => step.run(),
-        Step::Release(step) => step.run(),
-        Step::Sign(step) => step.run(),
-        Step::Verify(step) => step.run(),
-        Step::Notify(step) => step.run(),
-        Step::Protect(step) => step.run(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+impl Command {
+    /// Runs the command, and returns the exit code of the process.
+    fn run(self) -> Result<ExitCode> {
+        match self {
+            // These two have a third result: the environment is held.
+            Self::Deploy(command) => return command.run(),
+            Self::Promote(command) => return command.run(),
+            Self::Lint(command) => command.run(),
+            Self::Quality(command) => command.run(),
+            Self::Test(command) => command.run(),
+            Self::Coverage(command) => command.run(),
+            Self::Comment(command) => command.run(),
+            Self::Tools(command) => command.run(),
+            Self::Plan(command) => command.run(),
+            Self::Security(command) => command.run(),
+            Self::Image(command) => command.run(),
+            Self::Scan(command) => command.run(),
+            Self::Tags(command) => command.run(),
+            Self::Publish(command) => command.run(),
+            Self::Release(command) => command.run(),
+            Self::Sign(command) => command.run(),
+            Self::Verify(command) => command.run(),
+            Self::Notify(command) => command.run(),
+            Self::Protect(command) => command.run(),
+        }?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Prints the whole chain of causes; in a workflow also as an annotation on the run.
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("error: {error:#}");
-    forge::annotate_error(&format!("{error:#}"));
-    ExitCode::FAILURE
+fn main() -> ExitCode {
+    Cli::parse().command.run().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        workflow::annotate_error(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
 }
-
-/// What a step returns.
-type Outcome = Result<()>;
 
 #[cfg(test)]
 mod tests {
@@ -140,9 +125,9 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// A slip in a job that the lab leaves out would otherwise show on GitHub first.
+    /// The lab does not run all jobs. Without this test, a mistake in the others would first show on GitHub.
     #[test]
-    fn the_workflows_call_what_there_is() {
+    fn the_workflows_call_existing_commands() {
         let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/workflows");
         let mut calls = 0;
         for file in std::fs::read_dir(workflows).unwrap() {
@@ -154,7 +139,7 @@ mod tests {
             let steps = scripts.filter_map(|line| line.strip_prefix("run: "));
             for (_, call) in steps.filter_map(|step| step.split_once("cargo pipeline ")) {
                 let call = call.split([';', '|', '#']).next().unwrap_or(call);
-                // What a variable will hold must be of the right form too.
+                // The values of variables must have the right form too.
                 let call = call
                     .replace("\"$DIGEST\"", &format!("sha256:{}", "a".repeat(64)))
                     .replace("\"$TAG\"", "v1.0.0")

@@ -1,8 +1,7 @@
 //! `cargo pipeline tools`: installs the programs that the other subcommands call.
 
-use crate::Outcome;
-use crate::checks::Ran;
-use crate::forge;
+use crate::check::Outcome;
+use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use devkit::process::{self, find};
@@ -32,7 +31,8 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    pub(crate) fn run(&self) -> Outcome {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
         let defaults = [Step::Lint, Step::Test];
         let steps = if self.steps.is_empty() {
             &defaults[..]
@@ -60,7 +60,7 @@ impl Tools {
             missing == 0,
             "{missing} of {count} tools are missing: run `cargo pipeline tools`",
         );
-        if !folders.is_empty() && !forge::in_workflow() {
+        if !folders.is_empty() && !workflow::in_workflow() {
             let folders = std::env::join_paths(&folders)
                 .context("the cache folder's name must not contain a colon")?;
             println!(
@@ -86,21 +86,23 @@ pub(crate) fn command(root: &Path, step: Step, program: &str, args: &[&str]) -> 
 }
 
 /// How a check ends whose program is missing and optional.
-pub(crate) fn skipped(program: &str) -> Option<Ran> {
+pub(crate) fn skipped(program: &str) -> Option<Outcome> {
     let skip = find(program).is_none() && is_optional(program);
-    skip.then(|| Ran::Skipped(format!("{program} is not installed")))
+    skip.then(|| Outcome::Skipped(format!("{program} is not installed")))
 }
 
 /// Whether a program may be missing.
 pub(crate) fn is_optional(program: &str) -> bool {
-    let names = forge::var(OPTIONAL).unwrap_or_default();
+    let names = workflow::var(OPTIONAL).unwrap_or_default();
     names.split_whitespace().any(|name| name == program)
 }
 
 /// The tools of these steps. Kubeconform is only called where a variable names the schemas.
 fn needed(steps: &[Step]) -> Vec<&'static Tool> {
     let mut needed = tools::needed(steps);
-    needed.retain(|tool| tool.name != "kubeconform" || forge::var(crate::lint::SCHEMAS).is_some());
+    needed.retain(|tool| {
+        tool.name != "kubeconform" || workflow::var(crate::project::SCHEMAS).is_some()
+    });
     needed
 }
 
@@ -110,7 +112,7 @@ pub(crate) fn install(steps: &[Step]) -> Result<Vec<PathBuf>> {
     wanted.retain(|tool| !is_optional(tool.name));
     let folders = tools::install(&cache::root()?, &wanted, Progress::new())?;
     for folder in &folders {
-        forge::add_path(&folder.display().to_string())?;
+        workflow::add_path(&folder.display().to_string())?;
     }
     process::prepend_path(folders.clone());
     Ok(folders)

@@ -1,36 +1,47 @@
-//! Trivy's findings: as SARIF for the forge, and as a table of what is severe.
+//! Runs Trivy. It writes all findings as SARIF for the forge, and prints the severe ones.
 
-use crate::process::run;
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, ensure};
-use std::path::Path;
+use devkit::process::Run;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::NamedTempFile;
 
-/// What it never does: ask for newer versions of itself, or tell anybody that it was used.
+/// No search for newer versions of Trivy or of its built-in checks, and no telemetry.
 const QUIET: [&str; 4] = [
     "--quiet",
     "--skip-version-check",
     "--disable-telemetry",
-    // The checks of configurations that it brings, which change only with its version.
     "--skip-check-update",
 ];
 
-/// Scans with `args`; every finding goes to `sarif`, and the severe ones are printed and an error.
+/// The SARIF file of a scan. The workflow uploads all files in its folder.
+pub(crate) fn sarif(root: &Path, scan: &str) -> Result<PathBuf> {
+    let folder = root.join("target/security");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder.join(format!("{scan}.sarif")))
+}
+
+/// Scans with `args`, and writes all findings to `sarif`.
+///
+/// # Errors
+/// When a finding has high or critical severity.
 pub(crate) fn scan(root: &Path, step: Step, args: &[&str], sarif: &Path) -> Result<()> {
     let trivy = |args: &[&str]| tools::command(root, step, "trivy", args);
-    let report = NamedTempFile::new().context("cannot make a temporary file")?;
+    let report = NamedTempFile::new().context("cannot create a temporary file")?;
     let ignored = "--ignorefile=.trivyignore.yaml";
     let mut scan = trivy(args)?;
-    scan.args(QUIET).args([ignored, "--format=json"]);
-    run(scan.arg("--output").arg(report.path())).context("trivy cannot scan")?;
+    scan.args(QUIET)
+        .args([ignored, "--format=json", "--output"]);
+    scan.arg(report.path()).run().context("the scan failed")?;
     let convert = |args: &[&str]| -> Result<Command> {
         let mut convert = trivy(&["convert", "--quiet", ignored])?;
         convert.args(args);
         Ok(convert)
     };
     let mut to_sarif = convert(&["--format=sarif", "--output"])?;
-    run(to_sarif.arg(sarif).arg(report.path()))?;
+    to_sarif.arg(sarif).arg(report.path()).run()?;
     let severe = [
         "--format=table",
         "--severity=HIGH,CRITICAL",

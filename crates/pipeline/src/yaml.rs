@@ -11,14 +11,18 @@ use std::ops::Range;
 /// A YAML value.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {
+    /// A single value.
     Scalar(Scalar),
+    /// A sequence.
     List(Vec<Node>),
+    /// A mapping, in the order of the file.
     Map(Vec<(String, Node)>),
 }
 
-/// A scalar and where it stands in the text.
+/// A scalar and its place in the text.
 #[derive(Clone, Debug)]
 pub(crate) struct Scalar {
+    /// The text, without quotes.
     pub(crate) value: String,
     style: ScalarStyle,
     bytes: Range<usize>,

@@ -173,7 +173,7 @@ fn lint_shows_each_tool_what_is_its_own() {
         "clippy",
         "dockerfile",
         "scripts",
-        "house rules",
+        "policy",
         "chart",
         "workflows",
         "workflow security",
@@ -214,12 +214,12 @@ fn lint_fails_if_any_tool_objects_and_the_others_run_all_the_same() {
         (
             "shellcheck --shell*",
             "scripts ",
-            "objects to .github/actions/setup/action.yaml, step 1",
+            "found problems in .github/actions/setup/action.yaml, step 1",
         ),
         (
             "helm lint*/ci/*",
             "chart ",
-            "helm objects to charts/waybill/ci/other.yaml",
+            "helm found problems with charts/waybill/ci/other.yaml",
         ),
         ("actionlint*", "workflows ", "failed"),
         ("zizmor*", "workflow security ", "failed"),
@@ -252,7 +252,7 @@ fn lint_says_where_to_get_what_is_missing() {
 #[test]
 fn lint_shows_what_clippy_objects_to() {
     let project = Project::new();
-    let warning = r#"{"reason":"compiler-message","message":{"code":{"code":"clippy::x"},"spans":[],"message":"x","rendered":"warning: it is x\n"}}"#;
+    let warning = r#"{"reason":"compiler-message","package_id":"a 1.0.0","manifest_path":"/a/Cargo.toml","target":{"kind":["lib"],"crate_types":["lib"],"name":"a","src_path":"/a/src/lib.rs","edition":"2024"},"message":{"code":{"code":"clippy::x"},"level":"warning","spans":[],"children":[],"message":"x","rendered":"warning: it is x\n"}}"#;
     let mut lint = project.step(&["lint"]);
     let output = lint.env("FAKE_WARNING", warning).output().unwrap();
     assert!(failed(&output).contains("warning: it is x\n"));
@@ -297,19 +297,19 @@ fn lint_validates_manifests_where_there_are_schemas() {
 
     let said = failed(&run(&project, "kubeconform*"));
     assert!(
-        said.contains("kubeconform objects to charts/waybill/ci/other.yaml"),
+        said.contains("kubeconform found problems with charts/waybill/ci/other.yaml"),
         "{said}"
     );
 }
 
 #[test]
-fn lint_knows_the_rules_of_the_house() {
+fn lint_checks_the_policy() {
     let long = "true\n".repeat(21);
     for (file, text, reason) in [
         (
             ".github/workflows/ci.yaml",
             WORKFLOW.replacen("permissions: {}", "permissions: read-all", 1),
-            ".github/workflows/ci.yaml: the top must say `permissions: {}`",
+            ".github/workflows/ci.yaml: the top level must have `permissions: {}`",
         ),
         (
             ".github/workflows/ci.yaml",
@@ -324,7 +324,7 @@ fn lint_knows_the_rules_of_the_house() {
         (
             ".github/workflows/ci.yaml",
             WORKFLOW.replace("some/action", "other/action"),
-            "other/action has no stand-in for the lab",
+            "other/action has no replacement for the lab",
         ),
         (
             ".github/workflows/ci.yaml",
@@ -347,7 +347,7 @@ fn lint_knows_the_rules_of_the_house() {
         let said = failed(&output);
         assert!(said.contains(reason), "{reason} is not in {said}");
         let table = String::from_utf8_lossy(&output.stdout);
-        assert!(row(&table, "house rules ").starts_with("FAILED"), "{table}");
+        assert!(row(&table, "policy ").starts_with("FAILED"), "{table}");
     }
 }
 

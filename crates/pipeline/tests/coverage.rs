@@ -17,6 +17,9 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
+/// The thresholds of this project itself, with a floor of 90 % and a minimum of 70 %.
+const THRESHOLDS: &str = include_str!("../../../quality.toml");
+
 const MARKER: &str = "<!-- waybill:coverage -->";
 
 /// Notes what it is asked for; its report is the file `lcov`, unless a kind of test fails.
@@ -25,8 +28,7 @@ set -eu
 echo "cargo $*" >> "$FAKE/log"
 case "$*" in
   metadata*)
-    api='{"kind":["test"],"name":"api"}' lib='{"kind":["lib"],"name":"waybill"}'
-    echo '{"packages":[{"targets":['"$lib,$api"']},{"targets":[{"kind":["test"],"name":"tags"}]}]}'
+    cat "$FAKE/metadata.json"
     ;;
   *--lib*) exit "${FAKE_UNIT-0}" ;;
   *report*) for file; do :; done; cp "$FAKE/lcov" "$file" ;;
@@ -64,7 +66,8 @@ impl Project {
             project.commit(file, "fn main() {}\n");
         }
         project.commit(".gitignore", "/target/\n");
-        project.commit("quality.toml", "[coverage]\nfloor = 90\nminimum = 70.0\n");
+        project.commit("quality.toml", THRESHOLDS);
+        project.write_metadata();
         project
     }
 
@@ -74,6 +77,30 @@ impl Project {
 
     fn commit(&self, file: &str, text: &str) -> String {
         commit(&self.path("clone"), file, text)
+    }
+
+    /// What `cargo metadata` prints: two packages, with the tests `api` and `tags`.
+    fn write_metadata(&self) {
+        let target = |kind: &str, name: &str| {
+            json!({
+                "kind": [kind], "crate_types": ["bin"], "name": name, "src_path": "/p/x.rs", "edition": "2024",
+            })
+        };
+        let package = |name: &str, targets: Vec<Value>| {
+            json!({
+                "name": name, "version": "0.1.0", "id": name, "dependencies": [], "features": {},
+                "manifest_path": "/p/Cargo.toml", "targets": targets,
+            })
+        };
+        let metadata = json!({
+            "packages": [
+                package("waybill", vec![target("lib", "waybill"), target("test", "api")]),
+                package("pipeline", vec![target("test", "tags")]),
+            ],
+            "workspace_members": [], "resolve": null, "workspace_root": "/p", "target_directory": "/p/target",
+            "version": 1,
+        });
+        fs::write(self.path("metadata.json"), metadata.to_string()).unwrap();
     }
 
     fn head(&self) -> String {
@@ -345,10 +372,10 @@ fn lines_are_counted_by_package() {
     let said = succeeded(&project.coverage(&lcov.concat()));
 
     for row in [
-        "| `waybill`          |  90.0 % | 27 of 30 | 90.0 % |",
+        "| `waybill`  |  90.0 % | 27 of 30 | 90.0 % |",
         "| `pipeline` |  97.5 % | 39 of 40 | 90.0 % |",
         "| `lab`      |  10.0 % |  1 of 10 |   none |",
-        "| `src/main.rs`          |  80.0 % | 2 of 10 |",
+        "| `src/main.rs`                 |  80.0 % | 2 of 10 |",
     ] {
         assert!(said.contains(row), "{row} is not in {said}");
         assert!(project.read("summary").contains(row), "{row}");
@@ -380,7 +407,7 @@ fn a_line_counts_once_and_tests_in_the_same_file_do_not() {
     // In one program it ran, in the other, which was built in the folder of another job, it did not.
     let lcov = "SF:CLONE/src/app.rs\nDA:1,3\nDA:2,0\nDA:6,1\nend_of_record\n\
                 SF:/elsewhere/job/src/app.rs\nDA:1,0\nDA:2,0\nDA:6,1\nend_of_record\n\
-                SF:/elsewhere/job/pipeline/src/main.rs\nDA:1,1\nend_of_record\n";
+                SF:/elsewhere/job/crates/pipeline/src/main.rs\nDA:1,1\nend_of_record\n";
     let clone = project.path("clone").display().to_string();
     project.coverage(&lcov.replace("CLONE", &clone));
     let files = &project.figures()["files"];
@@ -447,38 +474,32 @@ fn a_package_that_was_not_measured_is_below_the_floor() {
 
 #[test]
 fn a_floor_that_is_none_is_refused_before_anything_runs() {
-    for (thresholds, reason) in [
+    for (floor, instead, reason) in [
         (
-            "[coverage]\nfloor = 69.9\nminimum = 70\n",
+            "floor = 90.0",
+            "floor = 69.9",
             "`floor` is 69.9, below the `minimum` of 70",
         ),
+        ("minimum = 70.0\n", "", "missing field `minimum`"),
         (
-            "[coverage]\nfloor = 90\n",
-            "`minimum` must be a number from 0 to 100",
+            "floor = 90.0",
+            "floor = \"90\"",
+            "invalid type: string \"90\"",
         ),
-        (
-            "[coverage]\nfloor = \"90\"\nminimum = 70\n",
-            "`floor` must be a number",
-        ),
-        (
-            "[coverage]\nfloor = 101\nminimum = 70\n",
-            "`floor` must be a number",
-        ),
-        (
-            "[coverage]\nfloor = nan\nminimum = 70\n",
-            "`floor` must be a number",
-        ),
-        ("floor = 90\nminimum = 70\n", "`floor` must be a number"),
-        ("coverage", "this is not TOML"),
+        ("floor = 90.0", "floor = 101", "`floor` must be a number"),
+        ("floor = 90.0", "floor = nan", "`floor` must be a number"),
+        ("[coverage]", "", "unknown field `floor`"),
+        ("[coverage]", "coverage", "cannot use quality.toml"),
     ] {
         let project = Project::new();
-        project.commit("quality.toml", thresholds);
+        assert!(THRESHOLDS.contains(floor), "{floor}");
+        project.commit("quality.toml", &THRESHOLDS.replace(floor, instead));
         let said = failed(&project.coverage(""));
         assert!(
             said.contains("quality.toml") && said.contains(reason),
-            "{thresholds}: {said}"
+            "{instead}: {said}"
         );
-        assert_eq!(project.read("log"), "", "{thresholds}");
+        assert_eq!(project.read("log"), "", "{instead}");
     }
     let project = Project::new();
     fs::remove_file(project.path("clone/quality.toml")).unwrap();
@@ -538,9 +559,9 @@ fn a_pull_request_has_one_comment_which_is_updated() {
         for part in [
             MARKER,
             "## Coverage",
-            "| `waybill`          |  93.1 % |",
+            "| `waybill`  |  93.1 % |",
             "| `pipeline` |  91.0 % |",
-            "at aaaaaaa; the base branch has no figures to compare with",
+            "at aaaaaaa; the base branch has no coverage to compare with",
         ] {
             assert!(ours.contains(part), "{part} is not in {ours}");
         }
@@ -567,7 +588,7 @@ fn an_account_of_its_own_must_be_named() {
     forge.settings = vec![("COMMENT_TOKEN", "s3cret")];
     let said = failed(&project.pull_request(&forge, &[]));
     assert!(
-        said.contains("COMMENT_AUTHOR must name its account"),
+        said.contains("COMMENT_AUTHOR must name the account of the token"),
         "{said}"
     );
     assert_eq!(forge.changes(), [""; 0]);
@@ -599,8 +620,8 @@ fn what_a_push_reports_is_what_a_pull_request_is_compared_with() {
     succeeded(&project.pull_request(&forge, &[]));
     let comment = forge.comment();
     for part in [
-        "| Package            | Covered |   Base | Change |",
-        "| `waybill`          |  93.1 % | 92.0 % |   +1.1 |",
+        "| Package    | Covered |   Base | Change |",
+        "| `waybill`  |  93.1 % | 92.0 % |   +1.1 |",
         "| `pipeline` |  90.4 % | 91.5 % |   -1.1 |",
         "compared with ccccccc.",
     ] {
@@ -638,7 +659,7 @@ fn a_status_that_says_something_else_is_not_a_figure() {
         succeeded(&project.pull_request(&forge, &[]));
         let comment = forge.comment();
         assert!(
-            comment.contains("no figures to compare with"),
+            comment.contains("no coverage to compare with"),
             "{description}: {comment}"
         );
     }
@@ -676,10 +697,10 @@ fn the_pull_requests_files_are_listed_with_the_largest_drop_first() {
     succeeded(&project.pull_request(&forge, &["--base", &base]));
     let comment = forge.comment();
     let expected = "\
-| File                   | Covered |   Base | Change |   Missing |
-|:-----------------------|--------:|-------:|-------:|----------:|
-| `src/main.rs`          |  80.0 % | 95.0 % |  -15.0 | 20 of 100 |
-| `src/app.rs`           |  90.0 % | 98.0 % |   -8.0 | 10 of 100 |
+| File                          | Covered |   Base | Change |   Missing |
+|:------------------------------|--------:|-------:|-------:|----------:|
+| `src/main.rs`                 |  80.0 % | 95.0 % |  -15.0 | 20 of 100 |
+| `src/app.rs`                  |  90.0 % | 98.0 % |   -8.0 | 10 of 100 |
 | `crates/pipeline/src/main.rs` |  50.0 % | 50.0 % |    0.0 | 50 of 100 |
 
 ";
@@ -692,7 +713,7 @@ fn the_pull_requests_files_are_listed_with_the_largest_drop_first() {
     // Without them, what is missing most comes first.
     succeeded(&project.pull_request(&forge, &[]));
     let comment = forge.comment();
-    let list = "| File                   | Covered |   Missing |\n|:";
+    let list = "| File                          | Covered |   Missing |\n|:";
     assert!(comment.contains(list), "{comment}");
     let place = |file: &str| comment.find(file).unwrap();
     assert!(
@@ -859,7 +880,7 @@ fn a_token_that_may_not_write_is_an_error_unless_that_was_expected() {
     let said = succeeded(&project.pull_request(&forge, &["--optional"]));
     assert!(said.contains("93.1 %") && said.contains(refused), "{said}");
     assert!(
-        said.contains("::notice::the forge was not told the coverage"),
+        said.contains("::notice::the coverage was not reported"),
         "{said}"
     );
     assert!(!said.contains("s3cret"), "{said}");
@@ -881,15 +902,18 @@ fn an_event_without_a_pull_request_is_an_error() {
     for (event, reason) in [
         (
             "schedule",
-            "the event `schedule` is about no commit or pull request",
+            "the event `schedule` has no commit or pull request",
         ),
-        ("pull_request_target", "is about no commit or pull request"),
-        ("pull_request", "doesn't say which pull request"),
+        ("pull_request_target", "has no commit or pull request"),
+        ("pull_request", "does not name its pull request"),
     ] {
         let said = failed(&project.comment(&forge, event, &json!({}), &[]));
         assert!(said.contains(reason), "{event}: {said}");
     }
     let run = json!({"event": "pull_request", "head_sha": "x"});
     let said = failed(&project.comment(&forge, "workflow_run", &json!({"workflow_run": run}), &[]));
-    assert!(said.contains("which commit was measured"), "{said}");
+    assert!(
+        said.contains("does not name the commit that was measured"),
+        "{said}"
+    );
 }

@@ -225,8 +225,8 @@ fn bad_input_is_refused_and_changes_nothing() {
         ("--digest", "sha256:12", "sha256:12"),
         ("--digest", &zero, "sha256:000"),
         ("--tag", "latest", "names no particular image"),
-        ("--env", "prod", "prod changes by pull request"),
-        ("--commit", "nonsense", "`nonsense` is not a commit"),
+        ("--env", "prod", "prod changes only by pull request"),
+        ("--commit", "nonsense", "no commit `nonsense`"),
         ("--remote", "nowhere", "no remote `nowhere`"),
         ("--file", "no/such.yaml", "no/such.yaml"),
         ("--file", "Cargo.toml", "Cargo.toml"),
@@ -442,7 +442,7 @@ fn a_branch_that_refuses_is_an_error_with_its_reason() {
     let head = git(&clone, &["rev-parse", "HEAD"]);
     forge.protect();
     let said = failed(&write_back(&clone, &head, 7));
-    assert!(said.contains("develop refuses the write-back"), "{said}");
+    assert!(said.contains("develop refuses the push"), "{said}");
     assert!(said.contains("protected branch"), "{said}");
     assert_eq!(forge.values(), VALUES);
 }

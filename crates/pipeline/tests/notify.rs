@@ -179,7 +179,9 @@ fn failure_and_recovery_are_told_and_nothing_else() {
 #[test]
 fn both_webhooks_get_what_is_documented() {
     let world = World::new(Server::forge(&json!([run(11, "failure")])));
-    let before = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+    let before = jiff::Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string();
     // The result may come from the environment.
     succeeded(&world.notify(&[], &[("NOTIFY_RESULT", "success")]));
 
@@ -198,7 +200,7 @@ fn both_webhooks_get_what_is_documented() {
     let time = object["time"].take();
     let time = time.as_str().unwrap();
     assert!(
-        *before <= *time && humantime::parse_rfc3339(time).is_ok(),
+        *before <= *time && time.parse::<jiff::Timestamp>().is_ok(),
         "{time}"
     );
     assert_eq!(
@@ -377,7 +379,7 @@ fn a_webhook_that_is_not_told_is_a_warning_and_no_failure_unless_strict() {
         let environment = [("NOTIFY_SLACK_URL", url.as_str())];
         let output = world.notify(&["--result=failure"], &environment);
         let said = succeeded(&output);
-        let warning = format!("::warning::Slack was not told: {reason}");
+        let warning = format!("::warning::cannot notify Slack: {reason}");
         assert!(said.contains(&warning), "{said}");
         assert_eq!(world.webhook.requests().len(), 1, "the other is told");
 
@@ -413,7 +415,7 @@ fn a_failure_is_told_even_if_the_forge_says_nothing() {
     let world = World::new(Server::new(answers));
     let said = succeeded(&world.notify(&["--result=failure"], &[]));
     assert!(
-        said.contains("::warning::how the run before ended"),
+        said.contains("::warning::cannot read the conclusion of the previous run"),
         "{said}"
     );
     assert!(said.contains("out of order"), "{said}");
@@ -421,7 +423,7 @@ fn a_failure_is_told_even_if_the_forge_says_nothing() {
 
     let said = succeeded(&world.notify(&["--result=success"], &[]));
     assert!(
-        said.contains("::warning::how the run before ended"),
+        said.contains("::warning::cannot read the conclusion of the previous run"),
         "{said}"
     );
     assert_eq!(world.told(), [1, 1]);
@@ -440,7 +442,7 @@ fn what_the_forge_must_say_is_asked_for() {
             "x",
             "GITHUB_RUN_NUMBER is `x`, not a number",
         ),
-        ("GITHUB_SHA", "HEAD", "not a full commit id"),
+        ("GITHUB_SHA", "HEAD", "not a full commit ID"),
         ("NOTIFY_RESULT", "red", "possible values"),
         ("NOTIFY_RESULT", "", "a value is required for '--result"),
     ] {

@@ -182,7 +182,7 @@ fn a_pull_request_is_compared_with_its_merge_base() {
         &["update-ref", "-d", "refs/remotes/origin/develop"],
     );
     let (code, said) = clone.pull_request("develop");
-    assert!(code && said.contains("doesn't have the branch"), "{said}");
+    assert!(code && said.contains("does not have the branch"), "{said}");
 }
 
 #[test]

@@ -310,11 +310,14 @@ fn refused(project: &Project, arguments: &[&str], reason: &str) {
 fn arguments_that_make_no_sense_change_nothing() {
     let project = Project::new();
     for (arguments, reason) in [
-        (&["--to", "dev"][..], "dev gets what is merged to develop"),
+        (
+            &["--to", "dev"][..],
+            "dev gets each merge to develop by itself",
+        ),
         (&["--to", "prod"], "--version"),
         (
             &["--to", "staging", "--version", "v1.0.0"],
-            "`--version` is for prod",
+            "`--version` is only for prod",
         ),
         (
             &["--to", "prod", "--version", "1.0"],
@@ -374,7 +377,7 @@ fn prod_is_offered_what_a_version_on_staging_names() {
 
     for (version, reason) in [
         ("v9.9.9", "is not on staging"),
-        ("v1.3.0-rc.1", "is a preview"),
+        ("v1.3.0-rc.1", "is a prerelease"),
     ] {
         let said = failed(&project.promote(&["--to", "prod", "--version", version]));
         assert!(said.contains(reason), "{version}: {said}");

@@ -405,7 +405,7 @@ fn what_must_not_be_published_is_not() {
             vec![("GITHUB_SHA", "0123456789012345678901234567890123456789")],
             "but this run is for",
         ),
-        (vec![("GITHUB_SHA", "HEAD")], "not a full commit id"),
+        (vec![("GITHUB_SHA", "HEAD")], "not a full commit ID"),
         (
             vec![("GITHUB_ACTIONS", "true"), ("REGISTRY_TOKEN", "")],
             "REGISTRY_TOKEN is not set",
@@ -554,7 +554,7 @@ fn an_image_is_signed_with_where_it_comes_from_and_what_is_in_it() {
         ("GITHUB_EVENT_NAME", "pull_request"),
         ("COSIGN_PRIVATE_KEY", "k3y"),
     ];
-    assert!(failed(&sign(&pull)).contains("a pull request signs nothing"));
+    assert!(failed(&sign(&pull)).contains("a pull request must not sign images"));
     assert_eq!(project.read("log"), "");
 }
 

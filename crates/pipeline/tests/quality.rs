@@ -71,15 +71,24 @@ fn copies(percent: f64) -> String {
 
 /// What cargo prints of a warning, in the library and again in its tests, and a message that is no warning.
 fn warning() -> String {
-    let span = json!({"file_name": "src/lib.rs", "is_primary": true, "line_start": 3});
+    let span = json!({
+        "file_name": "src/lib.rs", "is_primary": true, "line_start": 3, "line_end": 3, "column_start": 5,
+        "column_end": 9, "byte_start": 30, "byte_end": 34, "text": [],
+    });
     let message = json!({
         "code": {"code": "clippy::needless_return", "explanation": null}, "level": "warning",
         "message": "unneeded `return` statement", "rendered": "warning: unneeded `return` statement\n",
-        "spans": [span],
+        "spans": [span], "children": [],
     });
-    let artifact = json!({"reason": "compiler-artifact", "fresh": true});
-    let message = json!({"reason": "compiler-message", "message": message});
-    format!("{artifact}\n{message}\n{message}\n")
+    let target = json!({
+        "kind": ["lib"], "crate_types": ["lib"], "name": "waybill", "src_path": "/p/src/lib.rs", "edition": "2024",
+    });
+    let finished = json!({"reason": "build-finished", "success": true});
+    let message = json!({
+        "reason": "compiler-message", "package_id": "waybill 0.1.0", "manifest_path": "/p/Cargo.toml",
+        "target": target, "message": message,
+    });
+    format!("{message}\n{message}\n{finished}\n")
 }
 
 /// A project that keeps all thresholds.
@@ -203,20 +212,6 @@ fn what_keeps_all_thresholds_passes_and_the_table_says_by_how_much() {
         ("warnings", ["0", "at most 0", "passed"]),
         ("unused dependencies", ["0", "at most 0", "passed"]),
         ("duplicated lines", ["0.10 %", "at most 1.00 %", "passed"]),
-        ("complexity of a function", ["1", "at most 20", "passed"]),
-        ("lines of a function", ["1", "at most 80", "passed"]),
-        (
-            "documented items of `waybill`",
-            ["100.0 %", "at least 100.0 %", "passed"],
-        ),
-        (
-            "documented items of `pipeline`",
-            ["nothing is public", "–", "skipped"],
-        ),
-        (
-            "documented items of `lab`",
-            ["100.0 %", "at least 100.0 %", "passed"],
-        ),
         (
             "coverage of `waybill`",
             ["95.0 %", "at least 90.0 %", "passed"],
@@ -289,7 +284,7 @@ fn an_unused_dependency_is_found_in_its_manifest() {
 #[test]
 fn too_many_copied_lines_are_shown_with_their_copies() {
     let project = Project::new();
-    let place = "src/a.rs:79: as src/b.rs:46, 8 lines";
+    let place = "src/a.rs:79: same as src/b.rs:46, 8 lines";
     project.write("jscpd", &copies(2.5));
     assert_red(
         &project,
@@ -312,59 +307,13 @@ fn too_many_copied_lines_are_shown_with_their_copies() {
 }
 
 #[test]
-fn a_function_may_have_so_many_ways_and_lines() {
-    let project = Project::new();
-    let function = |ifs: usize, lines: usize| {
-        let text = format!(
-            "fn f() {{\n{}{}}}\n",
-            "if a {} ".repeat(ifs),
-            "\n".repeat(lines - 2)
-        );
-        format!("mod tests {{\n{text}}}\n")
-    };
-    project.commit("tests/a.rs", &function(19, 80));
-    succeeded(&project.run());
-    project.commit("tests/a.rs", &function(20, 80));
-    let gate = "complexity of a function";
-    assert_red(
-        &project,
-        &mut project.step(),
-        gate,
-        "21",
-        &["tests/a.rs:2: f, 21"],
-    );
-    project.commit("tests/a.rs", &function(19, 81));
-    let gate = "lines of a function";
-    assert_red(
-        &project,
-        &mut project.step(),
-        gate,
-        "81",
-        &["tests/a.rs:2: f, 81"],
-    );
-}
-
-#[test]
-fn public_items_say_what_they_are() {
-    let project = Project::new();
-    project.commit(
-        "crates/lab/src/other.rs",
-        "/// A.\npub struct A {\n    pub b: u8,\n}\n",
-    );
-    let gate = "documented items of `lab`";
-    assert_red(
-        &project,
-        &mut project.step(),
-        gate,
-        "66.6 %",
-        &["crates/lab/src/other.rs:3: b"],
-    );
-}
-
-#[test]
 fn coverage_is_that_of_this_commit() {
     let project = Project::new();
-    let unknown = ["`cargo pipeline coverage` measures it", "–", "skipped"];
+    let unknown = [
+        "run `cargo pipeline coverage` to measure it",
+        "–",
+        "skipped",
+    ];
     let output = project.run();
     succeeded(&output);
     assert_eq!(row(&output, "coverage"), unknown);
@@ -413,7 +362,7 @@ const UNMEASURABLE: &[(&str, Change, &str)] = &[
         |_, step| {
             step.env("MACHETE_EXIT", "1");
         },
-        "says it otherwise than version 0.9 did",
+        "does not print its findings as version 0.9 does",
     ),
     (
         "duplicated lines",
@@ -430,11 +379,6 @@ const UNMEASURABLE: &[(&str, Change, &str)] = &[
             fs::remove_file(project.path("jscpd")).unwrap();
         },
         "cannot read jscpd's report",
-    ),
-    (
-        "functions",
-        |project, _| project.commit("tests/a.rs", "\nfn f( {}\n"),
-        "cannot read tests/a.rs:2 as Rust",
     ),
     (
         "coverage",
@@ -478,18 +422,14 @@ fn a_report_without_figures_is_not_taken_for_a_good_one() {
         (
             "/statistics/total/lines",
             json!(0),
-            "no Rust source was read",
+            "jscpd found no Rust source",
         ),
-        (
-            "/statistics/total/percentage",
-            Value::Null,
-            "no `statistics.total.percentage`",
-        ),
-        ("/duplicates", Value::Null, "no list of `duplicates`"),
+        ("/statistics/total/percentage", Value::Null, "expected f64"),
+        ("/duplicates", Value::Null, "expected a sequence"),
         (
             "/duplicates/0/firstFile/name",
             Value::Null,
-            "no list of `duplicates`",
+            "expected a string",
         ),
     ] {
         let mut report = good.clone();
@@ -529,52 +469,36 @@ fn a_program_may_be_missing_only_where_that_is_said() {
 fn bad_thresholds_are_refused_by_name_before_anything_runs() {
     let project = Project::new();
     for (line, instead, reason) in [
+        ("tokens = 50\n", "", "missing field `tokens`"),
         (
             "tokens = 50",
-            "",
+            "tokens = 9",
             "[duplication]: `tokens` must be a whole number from 10 to 1000",
         ),
-        (
-            "complexity = 20",
-            "complexity = 0",
-            "[functions]: `complexity` must be a whole number from 1 to 1000",
-        ),
-        (
-            "lines = 80",
-            "lines = 80.5",
-            "[functions]: `lines` must be a whole number",
-        ),
+        ("lines = 5", "lines = 5.5", "invalid type: floating point"),
         (
             "maximum = 1.0",
             "maximum = 101",
             "[duplication]: `maximum` must be a number from 0 to 100",
         ),
         (
-            "minimum = 100.0",
+            "minimum = 70.0",
             "minimum = \"all\"",
-            "[documentation]: `minimum` must be a number from 0 to 100",
+            "invalid type: string \"all\"",
         ),
         (
             "floor = 90.0",
             "floor = 60.0",
             "[coverage]: `floor` is 60, below the `minimum` of 70",
         ),
-        (
-            "lines = 80",
-            "lines = 80\nline = 80",
-            "[functions]: `line` is no threshold of a check: remove it",
-        ),
+        ("lines = 5", "lines = 5\nline = 5", "unknown field `line`"),
         (
             "[warnings]\n",
             "[notes]\n[warnings]\n",
-            "`notes` is no section of a check: remove it",
+            "unknown field `notes`",
         ),
-        (
-            "[warnings]\nmaximum = 0\n",
-            "",
-            "[warnings]: `maximum` must be a whole number from 0 to 1000",
-        ),
-        ("[warnings]", "[warnings", "quality.toml: this is not TOML"),
+        ("[warnings]\nmaximum = 0\n", "", "missing field `warnings`"),
+        ("[warnings]", "[warnings", "cannot use quality.toml"),
     ] {
         assert!(THRESHOLDS.contains(line), "{line}");
         project.commit("quality.toml", &THRESHOLDS.replacen(line, instead, 1));

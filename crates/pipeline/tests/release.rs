@@ -170,7 +170,7 @@ fn a_preview_shows_what_is_not_released() {
 fn what_cannot_be_explained_is_not_released() {
     let project = Project::new("");
     let said = failed(&project.release("v1.3.0", &[]));
-    assert!(said.contains("no part `## [1.3.0]`"), "{said}");
+    assert!(said.contains("no section `## [1.3.0]`"), "{said}");
     let said = failed(&project.release("1.3.0", &[]));
     assert!(said.contains("1.3.0"), "{said}");
     git(

@@ -333,7 +333,7 @@ fn without_a_database_the_scan_says_what_it_did_not_do() {
     let output = project.run(&["scan"], &[("BILL", &bill), ("SCAN_DATABASE", "none")]);
     let said = succeeded(&output);
     assert!(
-        said.contains("vulnerabilities were not looked for: no database here"),
+        said.contains("vulnerabilities were not searched for, because SCAN_DATABASE is `none`"),
         "{said}"
     );
     let log = project.read("log");

@@ -1,6 +1,6 @@
 //! The file as it is written, and what must be true of its values.
 
-use super::{Delivery, Environment, Error, Promotion, Sync, fill};
+use super::{Delivery, Environment, Error, Promotion, Release, Sync, fill};
 use crate::reference::{self, Repository, is_registry, is_tag};
 use serde::Deserialize;
 
@@ -32,11 +32,15 @@ struct FileEnvironment {
     image_tags: Vec<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Release {
-    pub(super) image_tags: Vec<String>,
-    pub(super) prerelease_image_tags: Vec<String>,
+impl Delivery {
+    /// Reads the text of a `delivery.toml`.
+    ///
+    /// # Errors
+    /// When it is not valid; with everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let file: File = toml::from_str(text).map_err(Error::Syntax)?;
+        file.check()
+    }
 }
 
 impl File {

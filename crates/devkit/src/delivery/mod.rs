@@ -122,7 +122,17 @@ pub struct Delivery {
     pub chart: String,
     image_repository: Repository,
     environments: Vec<Environment>,
-    release: file::Release,
+    release: Release,
+}
+
+/// The templates of the tags of a released image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Release {
+    /// For a final version.
+    image_tags: Vec<String>,
+    /// For a prerelease.
+    prerelease_image_tags: Vec<String>,
 }
 
 impl Delivery {
@@ -134,15 +144,6 @@ impl Delivery {
         let path = root.join(FILE);
         let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path, source })?;
         Self::parse(&text)
-    }
-
-    /// Reads the text of a `delivery.toml`.
-    ///
-    /// # Errors
-    /// When it is not valid; with everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let file: file::File = toml::from_str(text).map_err(Error::Syntax)?;
-        file.check()
     }
 
     /// Owner and name, as forges write them: `acme/shop`.

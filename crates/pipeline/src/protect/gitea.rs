@@ -1,31 +1,31 @@
-//! The rules in Gitea's words: a protection for each branch, one for tags, and settings of the repository.
+//! The rules on Gitea: branch protections, tag protections, and settings of the repository.
 
-use super::rules::{Branch, Check, Rules, Tags};
-use super::{Difference, Request, fields};
+use super::difference::{Difference, Request, fields};
+use super::rules::{BranchRule, RequiredCheck, Rules, TagRule};
 use crate::api::Api;
-use crate::forge;
+use crate::workflow;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-/// The user that write-backs are pushed as.
+/// The variable with the user name of the delivery bot.
 const BOT: &str = "DELIVERY_BOT_USER";
 
 pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
     let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {
-        true => Some(forge::require(BOT)?),
+        true => Some(workflow::require(BOT)?),
         false => None,
     };
     let repository = api.get("")?.with_context(|| api.nothing_there())?;
     let mut differences: Vec<Difference> = settings(&repository).into_iter().collect();
 
-    // Neither list comes in pages.
+    // Gitea does not page these lists.
     let protections = api.get("/branch_protections")?.unwrap_or_default();
     for branch in &rules.branches {
         let bot = bot.as_deref().filter(|_| branch.bot_may_push);
         let have = find(&protections, "rule_name", &branch.name);
         differences.extend(protection(branch, &rules.check, bot, have));
         if have.is_some() {
-            differences.extend(overruled(api, &branch.name)?);
+            differences.extend(shadowed(api, &branch.name)?);
         }
     }
 
@@ -36,10 +36,10 @@ pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
         let have = find(&protections, "name_pattern", &tags.pattern);
         differences.extend(tag_protection(tags, have));
     }
-    // Who is allowed by one protection is not stopped by another that names the tag too.
+    // A tag may match several protections, and one that allows a user is enough.
     differences.extend(others.into_iter().map(|other| {
-        Difference::beyond(format!(
-            "tags {}: a protection that the rules don't know, and that may allow more; remove it or add it there",
+        Difference::unmanaged(format!(
+            "tags {}: this protection is not in the rules and may allow more: remove it from the forge, or add it to the rules",
             other["name_pattern"]
         ))
     }));
@@ -51,7 +51,7 @@ fn find<'a>(list: &'a Value, key: &str, name: &str) -> Option<&'a Value> {
     list.find(|entry| entry[key] == name)
 }
 
-/// Merge commits only: a promotion has to bring the very commits that were tested.
+/// Only merge commits: a promotion must contain the tested commits unchanged.
 fn settings(repository: &Value) -> Option<Difference> {
     let want = json!({
         "allow_merge_commits": true,
@@ -71,14 +71,14 @@ fn settings(repository: &Value) -> Option<Difference> {
 }
 
 fn protection(
-    branch: &Branch,
-    check: &Check,
+    branch: &BranchRule,
+    check: &RequiredCheck,
     bot: Option<&str>,
     have: Option<&Value>,
 ) -> Option<Difference> {
     let name = &branch.name;
     let mut body = json!({
-        // With pushes on, only who is in the list may; without, nobody, and pull requests are the only way.
+        // If pushes are enabled, only listed users may push. Otherwise all changes need a pull request.
         "enable_push": bot.is_some(),
         "enable_push_whitelist": bot.is_some(),
         "push_whitelist_usernames": Vec::from_iter(bot),
@@ -91,7 +91,7 @@ fn protection(
         "enable_status_check": true,
         "status_check_contexts": [format!("{} / {} (pull_request)", check.workflow, check.job)],
         "required_approvals": branch.approvals,
-        // Such a list could let people count who may only read. Nobody can approve their own anyway.
+        // A list could count approvals of users who may only read. Nobody can approve their own pull request anyway.
         "enable_approvals_whitelist": false,
         "block_on_rejected_reviews": true,
         "dismiss_stale_approvals": branch.dismiss_stale_approvals,
@@ -117,20 +117,20 @@ fn protection(
     Difference::between(&format!("branch {name}"), &want, have, request)
 }
 
-/// Only the first protection that matches a branch is in force, and others can be put before ours.
-fn overruled(api: &Api, branch: &str) -> Result<Option<Difference>> {
+/// Gitea applies only the first protection that matches a branch, and another one may come before ours.
+fn shadowed(api: &Api, branch: &str) -> Result<Option<Difference>> {
     let Some(found) = api.get(&format!("/branches/{branch}"))? else {
         return Ok(None);
     };
     let first = &found["effective_branch_protection_name"];
     Ok((first != branch).then(|| {
-        Difference::beyond(format!(
-            "branch {branch}: the protection {first} comes first, so the branch's own is not in force; move it down"
+        Difference::unmanaged(format!(
+            "branch {branch}: the protection {first} comes first and replaces that of the branch: move it down"
         ))
     }))
 }
 
-fn tag_protection(tags: &Tags, have: Option<&Value>) -> Option<Difference> {
+fn tag_protection(tags: &TagRule, have: Option<&Value>) -> Option<Difference> {
     let want = json!({
         "whitelist_usernames": [],
         "whitelist_teams": tags.creators,

@@ -1,28 +1,28 @@
-//! The rules in GitHub's words: rulesets, environments, and settings of the repository.
+//! The rules on GitHub: rulesets, environments, and settings of the repository.
 //!
-//! Who may bypass a ruleset bypasses all of it. So what the bot may pass (pull request and check, on one branch) is in
-//! one ruleset, and what nobody may (force, deletion) in another; making a tag and moving it are parted likewise.
+//! Who may bypass a ruleset bypasses all of it. So one ruleset has what the bot may bypass (pull request and check), and
+//! another has what nobody may bypass (force-push, deletion). Creating and moving tags are separate for the same reason.
 
-use super::rules::{Environment, Rules};
-use super::{Difference, Request, fields};
+use super::difference::{Difference, Request, fields};
+use super::rules::{EnvironmentRule, Rules};
 use crate::api::Api;
-use crate::forge;
+use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
-/// How the names of our rulesets begin.
+/// The prefix of our rulesets' names.
 const OURS: &str = "protection: ";
 
-/// The number of the delivery bot's App.
+/// The variable with the number of the delivery bot's app.
 const BOT: &str = "BOT_APP_ID";
 
-/// GitHub Actions' own App: whoever may write could else report a check of the same name.
+/// The number of the app of GitHub Actions. Without it, anyone with write access could report the required check.
 const ACTIONS: u64 = 15368;
 
 pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
     let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {
-        true => Some(app(&forge::require(BOT)?)?),
+        true => Some(app(&workflow::require(BOT)?)?),
         false => None,
     };
     let repository = api.get("")?.with_context(|| api.nothing_there())?;
@@ -37,10 +37,10 @@ pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
 
 fn app(id: &str) -> Result<u64> {
     id.parse()
-        .with_context(|| format!("{BOT} is `{id}`, not the number of an App"))
+        .with_context(|| format!("{BOT} is `{id}`, not the number of an app"))
 }
 
-/// The numbers of the teams that the rules name. All have to be there before anything is sent.
+/// The numbers of the teams in the rules. All must exist before any request changes something.
 fn teams(api: &Api, rules: &Rules) -> Result<HashMap<String, u64>> {
     let listed = api.list("/teams", None)?;
     let teams: HashMap<String, u64> = listed
@@ -52,13 +52,13 @@ fn teams(api: &Api, rules: &Rules) -> Result<HashMap<String, u64>> {
     for team in creators.chain(reviewers) {
         ensure!(
             teams.contains_key(team),
-            "the team `{team}` of the rules has no access to the repository; give it access (teams need an organisation)"
+            "the team `{team}` in the rules has no access to the repository: give it access (only organisations have teams)"
         );
     }
     Ok(teams)
 }
 
-/// Merge commits only: a promotion has to bring the very commits that were tested.
+/// Only merge commits: a promotion must contain the tested commits unchanged.
 fn settings(repository: &Value) -> Option<Difference> {
     let want = json!({
         "allow_merge_commit": true,
@@ -154,17 +154,17 @@ fn compare_rulesets(api: &Api, wanted: &[Value]) -> Result<Vec<Difference>> {
         let name = &body["name"];
         let what = format!("ruleset {name}");
         let known = listed.iter().position(|entry| entry["name"] == *name);
-        // The list leaves out what is in a ruleset.
+        // The list does not contain the content of a ruleset.
         let (have, method, path) = match known.map(|at| listed.remove(at)) {
             None => (None, "POST", "/rulesets".to_owned()),
             Some(entry) => {
                 let path = format!("/rulesets/{}", entry["id"]);
                 let have = api
                     .get(&path)?
-                    .with_context(|| format!("{what} went away"))?;
+                    .with_context(|| format!("{what} was deleted in the meantime"))?;
                 ensure!(
                     have["bypass_actors"].is_array(),
-                    "this token may not see who may bypass {what}; take an administrator's"
+                    "this token cannot see who may bypass {what}: use the token of an administrator"
                 );
                 (Some(Value::Object(view(&have))), "PUT", path)
             }
@@ -182,15 +182,15 @@ fn compare_rulesets(api: &Api, wanted: &[Value]) -> Result<Vec<Difference>> {
         ));
     }
     differences.extend(listed.iter().map(|entry| {
-        Difference::beyond(format!(
-            "ruleset {}: the rules don't know it; remove it or add it there",
+        Difference::unmanaged(format!(
+            "ruleset {} is not in the rules: remove it from the forge, or add it to the rules",
             entry["name"]
         ))
     }));
     Ok(differences)
 }
 
-/// A ruleset as flat fields that compare in words.
+/// A ruleset as flat fields, which make readable differences.
 fn view(ruleset: &Value) -> Map<String, Value> {
     let list = |value: &Value, word: fn(&Value) -> Value| -> Value {
         value.as_array().into_iter().flatten().map(word).collect()
@@ -233,10 +233,10 @@ fn word(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-/// The environment itself, and what may deploy to it.
+/// Compares an environment, and which refs may deploy to it.
 fn compare_environment(
     api: &Api,
-    environment: &Environment,
+    environment: &EnvironmentRule,
     teams: &HashMap<String, u64>,
 ) -> Result<Vec<Difference>> {
     let path = format!("/environments/{}", environment.name);
@@ -289,9 +289,9 @@ fn compare_environment(
     Ok(differences)
 }
 
-/// What may deploy to an environment. `path` is where its policies are.
+/// Compares which refs may deploy to an environment. `path` is the address of its policies.
 fn compare_policies(
-    environment: &Environment,
+    environment: &EnvironmentRule,
     path: &str,
     mut policies: Vec<Value>,
 ) -> Vec<Difference> {
@@ -314,10 +314,10 @@ fn compare_policies(
             }),
         });
     }
-    // An environment is wholly ours: what opens it wider is taken away.
+    // The rules describe an environment completely, so all other policies are removed.
     differences.extend(policies.iter().map(|policy| Difference {
         reasons: vec![format!(
-            "{what}: the {} {} may deploy to it, which the rules don't give",
+            "{what}: the {} {} may deploy to it, but the rules do not allow this",
             word(&policy["type"]),
             policy["name"]
         )],

@@ -1,209 +1,260 @@
-//! The rules file. It is read strictly: a key that is missing or unknown is an error, so that a slip of the pen can't
-//! leave something unprotected.
+//! The rules file, .github/protection.yaml. All keys are required and unknown keys are errors, so that a typing mistake
+//! cannot leave anything unprotected.
 
-use crate::yaml::Node;
 use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use std::fmt;
+use std::marker::PhantomData;
 
-/// More than either forge can ask for.
-const TOO_MANY_APPROVALS: u64 = 7;
-
-/// What the file says.
+/// The content of the file.
 #[derive(Debug)]
 pub(super) struct Rules {
-    pub(super) check: Check,
-    pub(super) branches: Vec<Branch>,
-    pub(super) tags: Vec<Tags>,
-    pub(super) environments: Vec<Environment>,
+    /// The check that a pull request must pass.
+    pub(super) check: RequiredCheck,
+    /// The protected branches.
+    pub(super) branches: Vec<BranchRule>,
+    /// The protected tags.
+    pub(super) tags: Vec<TagRule>,
+    /// The environments of the forge.
+    pub(super) environments: Vec<EnvironmentRule>,
 }
 
 /// The job that decides whether a pull request may be merged.
 #[derive(Debug)]
-pub(super) struct Check {
+pub(super) struct RequiredCheck {
+    /// The name of its workflow.
     pub(super) workflow: String,
+    /// The name of the job.
     pub(super) job: String,
 }
 
 /// A branch that changes only by pull request.
 #[derive(Debug)]
-pub(super) struct Branch {
+pub(super) struct BranchRule {
+    /// The name of the branch.
     pub(super) name: String,
+    /// The required number of approvals.
     pub(super) approvals: u64,
+    /// Whether a new commit dismisses approvals.
     pub(super) dismiss_stale_approvals: bool,
+    /// Whether a pull request must contain the tip of the branch.
     pub(super) up_to_date: bool,
+    /// Whether the delivery bot may push without a pull request.
     pub(super) bot_may_push: bool,
 }
 
-/// Tags that are made once and stay.
+/// Tags that nobody can move or delete.
 #[derive(Debug)]
-pub(super) struct Tags {
+pub(super) struct TagRule {
+    /// The pattern of their names.
     pub(super) pattern: String,
-    /// Teams.
+    /// The teams that may create them.
     pub(super) creators: Vec<String>,
 }
 
-/// A place that workflows deploy to.
+/// An environment that workflows deploy to.
 #[derive(Debug)]
-pub(super) struct Environment {
+pub(super) struct EnvironmentRule {
+    /// The name of the environment.
     pub(super) name: String,
+    /// The branches that may deploy to it.
     pub(super) branches: Vec<String>,
+    /// The patterns of tags that may deploy to it.
     pub(super) tags: Vec<String>,
-    /// Teams.
+    /// The teams that must approve.
     pub(super) reviewers: Vec<String>,
 }
 
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    check: String,
+    branches: Entries<BranchFile>,
+    tags: Entries<TagFile>,
+    environments: Entries<EnvironmentFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct BranchFile {
+    approvals: Approvals,
+    dismiss_stale_approvals: bool,
+    up_to_date: bool,
+    bot_may_push: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TagFile {
+    creators: Vec<Name>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EnvironmentFile {
+    branches: Vec<Pattern>,
+    tags: Vec<Pattern>,
+    reviewers: Vec<Name>,
+}
+
+/// A map, in the order of the file.
+struct Entries<T>(Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Entries<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(Reader(PhantomData))
+    }
+}
+
+/// A number of approvals that both forges support.
+#[derive(Deserialize)]
+#[serde(try_from = "u64")]
+struct Approvals(u64);
+
+impl TryFrom<u64> for Approvals {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        match number {
+            0..=6 => Ok(Self(number)),
+            _ => Err(format!("{number} is not a number of approvals from 0 to 6")),
+        }
+    }
+}
+
+/// The name of a team.
+struct Name(String);
+
+/// A name that may contain `*`.
+struct Pattern(String);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        match is_name(&name, "") {
+            true => Ok(Self(name)),
+            false => Err(D::Error::custom(format!("`{name}` is not a name"))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let pattern = String::deserialize(deserializer)?;
+        match is_name(&pattern, "*") {
+            true => Ok(Self(pattern)),
+            false => Err(D::Error::custom(format!(
+                "`{pattern}` is not a name or a pattern"
+            ))),
+        }
+    }
+}
+
 impl Rules {
+    /// Parses the text of the file.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let document = Node::parse(text)?;
-        let file = Section::new(
-            "",
-            &document,
-            &["check", "branches", "tags", "environments"],
-        )?;
-        let check = file.text("check")?;
-        let (workflow, job) = check
+        // Only `true` and `false` are booleans: `no` may be a typing mistake for a name.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let file: File = match serde_saphyr::from_str_with_options(text, options) {
+            Ok(file) => file,
+            // The message has a snippet of the file, and begins as our own errors do.
+            Err(error) => bail!("{}", error.to_string().trim_start_matches("error: ")),
+        };
+        let (workflow, job) = file
+            .check
             .split_once(" / ")
-            .with_context(|| format!("`check` is `{check}`, not `WORKFLOW / JOB`"))?;
+            .with_context(|| format!("`check` is `{}`, not `WORKFLOW / JOB`", file.check))?;
         let rules = Self {
-            check: Check {
+            check: RequiredCheck {
                 workflow: workflow.to_owned(),
                 job: job.to_owned(),
             },
-            branches: file.each("branches", branch)?,
-            tags: file.each("tags", tags)?,
-            environments: file.each("environments", environment)?,
+            branches: each(file.branches, BranchRule::new)?,
+            tags: each(file.tags, TagRule::new)?,
+            environments: each(file.environments, EnvironmentRule::new)?,
         };
         ensure!(!rules.branches.is_empty(), "`branches` names no branch");
         Ok(rules)
     }
 }
 
-fn branch(name: &str, path: &str, node: &Node) -> Result<Branch> {
-    let known = [
-        "approvals",
-        "dismiss-stale-approvals",
-        "up-to-date",
-        "bot-may-push",
-    ];
-    let section = Section::new(path, node, &known)?;
-    ensure!(
-        is_name(name, ""),
-        "`{path}` is not the name of a single branch"
-    );
-    Ok(Branch {
-        name: name.to_owned(),
-        approvals: section.approvals("approvals")?,
-        dismiss_stale_approvals: section.flag("dismiss-stale-approvals")?,
-        up_to_date: section.flag("up-to-date")?,
-        bot_may_push: section.flag("bot-may-push")?,
-    })
+fn each<F, R>(entries: Entries<F>, rule: fn(String, F) -> Result<R>) -> Result<Vec<R>> {
+    let entries = entries.0.into_iter();
+    entries.map(|(name, file)| rule(name, file)).collect()
 }
 
-fn tags(pattern: &str, path: &str, node: &Node) -> Result<Tags> {
-    let section = Section::new(path, node, &["creators"])?;
-    ensure!(is_name(pattern, "*"), "`{path}` is not a pattern of tags");
-    let creators = section.names("creators", "")?;
-    ensure!(
-        !creators.is_empty(),
-        "`{path}.creators` names no team: nobody could release"
-    );
-    Ok(Tags {
-        pattern: pattern.to_owned(),
-        creators,
-    })
+impl BranchRule {
+    fn new(name: String, file: BranchFile) -> Result<Self> {
+        ensure!(
+            is_name(&name, ""),
+            "`branches.{name}` is not the name of a single branch"
+        );
+        Ok(Self {
+            name,
+            approvals: file.approvals.0,
+            dismiss_stale_approvals: file.dismiss_stale_approvals,
+            up_to_date: file.up_to_date,
+            bot_may_push: file.bot_may_push,
+        })
+    }
 }
 
-fn environment(name: &str, path: &str, node: &Node) -> Result<Environment> {
-    let section = Section::new(path, node, &["branches", "tags", "reviewers"])?;
-    ensure!(
-        is_name(name, "") && !name.contains('/'),
-        "`{path}` is not the name of an environment"
-    );
-    Ok(Environment {
-        name: name.to_owned(),
-        branches: section.names("branches", "*")?,
-        tags: section.names("tags", "*")?,
-        reviewers: section.names("reviewers", "")?,
-    })
+impl TagRule {
+    fn new(pattern: String, file: TagFile) -> Result<Self> {
+        ensure!(
+            is_name(&pattern, "*"),
+            "`tags.{pattern}` is not a pattern of tags"
+        );
+        ensure!(
+            !file.creators.is_empty(),
+            "`tags.{pattern}.creators` names no team, so nobody could release"
+        );
+        Ok(Self {
+            pattern,
+            creators: file.creators.into_iter().map(|name| name.0).collect(),
+        })
+    }
 }
 
-/// Letters, digits, `._-/` and what is given: needs no escape in an address, and no forge takes it for a pattern.
+impl EnvironmentRule {
+    fn new(name: String, file: EnvironmentFile) -> Result<Self> {
+        ensure!(
+            is_name(&name, "") && !name.contains('/'),
+            "`environments.{name}` is not the name of an environment"
+        );
+        let patterns = |list: Vec<Pattern>| list.into_iter().map(|pattern| pattern.0).collect();
+        Ok(Self {
+            name,
+            branches: patterns(file.branches),
+            tags: patterns(file.tags),
+            reviewers: file.reviewers.into_iter().map(|name| name.0).collect(),
+        })
+    }
+}
+
+/// Whether a name has only letters, digits, `._-/` and the characters in `also`. Such a name needs no escaping in a URL,
+/// and neither forge takes it for a pattern.
 fn is_name(name: &str, also: &str) -> bool {
     let known = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c) || also.contains(c);
     !name.is_empty() && name.chars().all(known) && !name.contains("..") && !name.starts_with('/')
-}
-
-/// A map of the file whose keys are all known.
-struct Section<'a> {
-    path: &'a str,
-    node: &'a Node,
-}
-
-impl<'a> Section<'a> {
-    fn new(path: &'a str, node: &'a Node, known: &[&str]) -> Result<Self> {
-        let section = Self { path, node };
-        let Node::Map(entries) = node else {
-            bail!("`{path}` has no keys; it needs {}", known.join(", "));
-        };
-        for (key, _) in entries {
-            ensure!(
-                known.contains(&key.as_str()),
-                "the key `{}` is unknown; known are {}",
-                section.full(key),
-                known.join(", ")
-            );
-        }
-        Ok(section)
-    }
-
-    fn full(&self, key: &str) -> String {
-        match self.path {
-            "" => key.to_owned(),
-            path => format!("{path}.{key}"),
-        }
-    }
-
-    fn node(&self, key: &str) -> Result<&Node> {
-        let node = self.node.get(key);
-        node.with_context(|| format!("the key `{}` is missing", self.full(key)))
-    }
-
-    fn text(&self, key: &str) -> Result<&str> {
-        let text = self.node(key)?.text();
-        text.with_context(|| format!("`{}` is not a single value", self.full(key)))
-    }
-
-    fn flag(&self, key: &str) -> Result<bool> {
-        let text = self.text(key)?;
-        text.parse()
-            .with_context(|| format!("`{}` is `{text}`, not true or false", self.full(key)))
-    }
-
-    fn approvals(&self, key: &str) -> Result<u64> {
-        let text = self.text(key)?;
-        let number = text.parse().ok().filter(|n| *n < TOO_MANY_APPROVALS);
-        number.with_context(|| format!("`{}` is `{text}`, not a small number", self.full(key)))
-    }
-
-    fn names(&self, key: &str, also: &str) -> Result<Vec<String>> {
-        let full = self.full(key);
-        let Node::List(items) = self.node(key)? else {
-            bail!("`{full}` is not a list");
-        };
-        let name = |item: &Node| {
-            let name = item.text().filter(|name| is_name(name, also));
-            let name = name.with_context(|| format!("`{full}` has an item that is not a name"))?;
-            Ok(name.to_owned())
-        };
-        items.iter().map(name).collect()
-    }
-
-    /// What `read` makes of each entry of the map under a key.
-    fn each<T>(&self, key: &str, read: fn(&str, &str, &Node) -> Result<T>) -> Result<Vec<T>> {
-        let full = self.full(key);
-        let Node::Map(entries) = self.node(key)? else {
-            bail!("`{full}` has no entries");
-        };
-        let entry = |(name, node): &(String, Node)| read(name, &format!("{full}.{name}"), node);
-        entries.iter().map(entry).collect()
-    }
 }

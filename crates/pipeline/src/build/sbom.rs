@@ -1,0 +1,188 @@
+//! The software bill of materials (SBOM) of an image, as CycloneDX (<https://cyclonedx.org/docs/1.6/json/>).
+//!
+//! Trivy writes it with the current time and with random identifiers. This module replaces both, so that the same
+//! image always gives the same SBOM.
+
+use super::layout::Description;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A CycloneDX document. `other` keeps the fields that this module does not change.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sbom {
+    serial_number: Option<String>,
+    metadata: Metadata,
+    #[serde(default)]
+    pub(super) components: Vec<Component>,
+    #[serde(default)]
+    dependencies: Vec<Dependency>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+struct Metadata {
+    timestamp: Option<String>,
+    component: Component,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Component {
+    #[serde(rename = "bom-ref")]
+    reference: String,
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// What a component depends on, by references.
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Dependency {
+    #[serde(rename = "ref")]
+    reference: String,
+    #[serde(default)]
+    depends_on: Vec<String>,
+}
+
+impl Sbom {
+    /// Parses a document of Trivy, and replaces what differs between two scans of the same image.
+    pub(super) fn reproducible(text: &str, image: &Description) -> Result<Self> {
+        let mut sbom: Self =
+            serde_json::from_str(text).context("this is not CycloneDX with metadata")?;
+        sbom.serial_number = Some(serial_number(&image.digest)?);
+        sbom.metadata.timestamp = Some(image.created.clone());
+        // Trivy knows only the folder of the image.
+        sbom.metadata.component.name = "waybill".to_owned();
+        sbom.metadata.component.version = Some(image.revision.clone());
+        sbom.replace_references();
+        Ok(sbom)
+    }
+
+    /// Trivy's reference is the package URL of a component, or a random identifier where there is no such URL. This
+    /// names the latter after the component, and restores the order of lists that are sorted by reference.
+    fn replace_references(&mut self) {
+        let mut names = BTreeMap::new();
+        for component in self.components.iter().chain([&self.metadata.component]) {
+            if !component.reference.starts_with("pkg:") {
+                let name = format!("{}:{}", component.kind, component.name);
+                names.insert(component.reference.clone(), name);
+            }
+        }
+        let rename = |reference: &mut String| {
+            if let Some(name) = names.get(reference) {
+                reference.clone_from(name);
+            }
+        };
+        rename(&mut self.metadata.component.reference);
+        self.components
+            .iter_mut()
+            .for_each(|component| rename(&mut component.reference));
+        self.components
+            .sort_by(|a, b| a.reference.cmp(&b.reference));
+        for dependency in &mut self.dependencies {
+            rename(&mut dependency.reference);
+            dependency.depends_on.iter_mut().for_each(rename);
+            dependency.depends_on.sort();
+        }
+        self.dependencies
+            .sort_by(|a, b| a.reference.cmp(&b.reference));
+    }
+}
+
+/// A UUID that follows from the digest: version 8 (RFC 9562), whose content is free.
+fn serial_number(digest: &str) -> Result<String> {
+    let hex = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
+    let hex = hex.with_context(|| format!("`{digest}` is not a SHA-256 digest"))?;
+    let part = |range| hex.get(range).unwrap_or_default();
+    Ok(format!(
+        "urn:uuid:{}-{}-8{}-8{}-{}",
+        part(0..8),
+        part(8..12),
+        part(12..15),
+        part(15..18),
+        part(18..30)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn image() -> Description {
+        Description {
+            digest: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            size: 1,
+            revision: REVISION.to_owned(),
+            created: "2026-01-02T03:04:05Z".to_owned(),
+            version: "1.0.0".to_owned(),
+            builder: "dockerfile".to_owned(),
+        }
+    }
+
+    /// What Trivy writes for an image with one binary of two crates. The random identifiers differ each time.
+    fn written(root: &str, binary: &str, serial: &str, time: &str) -> String {
+        let mut components = vec![
+            json!({"bom-ref": binary, "type": "application", "name": "waybill"}),
+            json!({"bom-ref": "pkg:cargo/b@1.0.0", "type": "library", "name": "b"}),
+            json!({"bom-ref": "pkg:cargo/a@1.0.0", "type": "library", "name": "a", "purl": "pkg:cargo/a@1.0.0"}),
+        ];
+        components.sort_by_key(|component| component["bom-ref"].to_string());
+        json!({
+            "bomFormat": "CycloneDX",
+            "serialNumber": serial,
+            "metadata": {
+                "timestamp": time,
+                "component": {"bom-ref": root, "type": "container", "name": "target/image/layout"}
+            },
+            "components": components,
+            "dependencies": [
+                {"ref": root, "dependsOn": [binary]},
+                {"ref": binary, "dependsOn": ["pkg:cargo/b@1.0.0", "pkg:cargo/a@1.0.0"]},
+            ],
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn the_same_image_gives_the_same_sbom() {
+        let one =
+            Sbom::reproducible(&written("2f1c", "9a00", "urn:uuid:1", "now"), &image()).unwrap();
+        let other =
+            Sbom::reproducible(&written("c001", "0b5e", "urn:uuid:2", "later"), &image()).unwrap();
+        assert_eq!(one, other);
+        let one = serde_json::to_value(one).unwrap();
+        assert_eq!(one["bomFormat"], "CycloneDX");
+        assert_eq!(one["components"][1]["purl"], "pkg:cargo/a@1.0.0");
+        assert_eq!(one["metadata"]["timestamp"], "2026-01-02T03:04:05Z");
+        assert_eq!(one["metadata"]["component"]["version"], REVISION);
+        assert_eq!(
+            one["dependencies"],
+            json!([
+                {"ref": "application:waybill", "dependsOn": ["pkg:cargo/a@1.0.0", "pkg:cargo/b@1.0.0"]},
+                {"ref": "container:waybill", "dependsOn": ["application:waybill"]},
+            ])
+        );
+    }
+
+    #[test]
+    fn the_serial_number_is_a_uuid() {
+        assert_eq!(
+            serial_number(&image().digest).unwrap(),
+            "urn:uuid:01234567-89ab-8cde-8f01-23456789abcd"
+        );
+        assert!(serial_number("sha256:0123").is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! `cargo pipeline coverage` measures which lines the tests run.
+//!
+//! A line counts once, however many programs contain it. Tests inside source files do not count.
+
+mod lcov;
+mod report;
+
+pub(crate) use report::{CoverageReport, LineCount, PACKAGES, Package, REPORT, change, percent};
+
+use super::thresholds::Thresholds;
+use crate::git::Git;
+use crate::project::{SERVICE_TESTS, root};
+use crate::workflow;
+use anyhow::{Context, Result, ensure};
+use cargo_metadata::{Metadata, TargetKind};
+use devkit::process::{Run, command, find};
+use lcov::line_counts;
+use report::LCOV;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Measure which lines the tests run.
+///
+/// All tests must pass, except the integration tests of the service: they run only for their coverage. Whether they
+/// pass is checked by `cargo pipeline test --only integration`, for each database. Fails if the coverage is below the
+/// floor in quality.toml. Writes target/coverage/coverage.json and lcov.info.
+#[derive(clap::Args)]
+pub(crate) struct Coverage {}
+
+impl Coverage {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        let root = root()?;
+        // Thresholds first: the tests take a while.
+        let floor = Thresholds::read(&root)?.coverage.floor;
+        measure(&root)?;
+        let lcov = std::fs::read_to_string(root.join(LCOV))
+            .with_context(|| format!("cargo-llvm-cov wrote no {LCOV}"))?;
+        let report = CoverageReport {
+            commit: Git::new(&root).read(&["rev-parse", "HEAD"])?,
+            files: line_counts(&root, &lcov)?,
+        };
+        let tables = format!("{}\n{}", report.table(floor, None), report.worst_files());
+        print!("\n{tables}");
+        workflow::summary(&format!("## Coverage\n\n{tables}"))?;
+        report.write(&root.join(REPORT))?;
+        report.check(floor)
+    }
+}
+
+/// Runs the tests, and writes their coverage to [`LCOV`].
+fn measure(root: &Path) -> Result<()> {
+    ensure!(
+        find("cargo-llvm-cov").is_some(),
+        "cargo-llvm-cov is not on PATH: `cargo pipeline tools coverage` installs it"
+    );
+    let target = target(root)?;
+    let llvm_cov = |words: &[&str]| {
+        let mut command = command("cargo", [&["llvm-cov"], words].concat());
+        // A separate target folder: coverage needs other compiler flags, and a shared folder would rebuild everything.
+        command
+            .current_dir(root)
+            .env("CARGO_LLVM_COV_TARGET_DIR", &target);
+        command
+    };
+    let tests = |words: &[&str]| {
+        let all = ["--no-report", "--workspace", "--locked"];
+        llvm_cov(&[&all, words].concat()).run()
+    };
+    std::fs::create_dir_all(root.join("target/coverage"))
+        .context("cannot create target/coverage")?;
+    let metadata = metadata(root)?;
+    clean(root, &metadata, &target, &llvm_cov)?;
+    let mut all = vec!["--lib", "--bins"];
+    let targets = test_targets(&metadata);
+    all.extend(targets.iter().flat_map(|name| ["--test", name]));
+    tests(&all).context("tests must pass")?;
+    tests(&["--ignore-run-fail", "--test", SERVICE_TESTS])?;
+    let report = ["report", "--workspace", "--lcov", "--output-path", LCOV];
+    Ok(llvm_cov(&report).run()?)
+}
+
+/// The folder of the programs that are built for coverage.
+fn target(root: &Path) -> Result<PathBuf> {
+    let target = workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = root.join(target).join("coverage-build");
+    std::fs::create_dir_all(&target)
+        .with_context(|| format!("cannot create {}", target.display()))?;
+    Ok(target)
+}
+
+/// Removes files of earlier runs that would count in this one.
+///
+/// Profiles are always removed. Programs are removed only if their names may have changed, which happens with the
+/// dependencies, the targets and the toolchain. Otherwise cargo replaces them, and a second run builds almost nothing.
+fn clean(
+    root: &Path,
+    metadata: &Metadata,
+    target: &Path,
+    llvm_cov: &dyn Fn(&[&str]) -> Command,
+) -> Result<()> {
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    let names = [
+        // Another clone of the project gives its programs the same names.
+        serde_json::to_string(metadata)?.replace(&*root.to_string_lossy(), ""),
+        command("rustc", ["-vV"]).current_dir(root).read()?,
+        lock,
+    ]
+    .concat();
+    let stamp = target.join("names");
+    if std::fs::read_to_string(&stamp).is_ok_and(|last| last == names) {
+        return Ok(llvm_cov(&["clean", "--profraw-only"]).run()?);
+    }
+    llvm_cov(&["clean", "--workspace"]).run()?;
+    std::fs::write(&stamp, names).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// The packages of the workspace.
+fn metadata(root: &Path) -> Result<Metadata> {
+    let text = command("cargo", ["metadata", "--no-deps", "--format-version=1"])
+        .current_dir(root)
+        .read()?;
+    serde_json::from_str(&text).context("`cargo metadata` printed something unexpected")
+}
+
+/// The names of the integration tests, except those of the service.
+fn test_targets(metadata: &Metadata) -> BTreeSet<&str> {
+    let targets = metadata
+        .packages
+        .iter()
+        .flat_map(|package| &package.targets);
+    targets
+        .filter(|target| target.kind.contains(&TargetKind::Test))
+        .map(|target| target.name.as_str())
+        .filter(|name| *name != SERVICE_TESTS)
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! `cargo pipeline lint`: the static checks. All of them run, even after a failure.
+
+use super::{clippy, policy};
+use crate::check::{Check, Outcome, Summary};
+use crate::project::{CHART, SCHEMAS, root, values_files};
+use crate::tools::{self, Step};
+use crate::workflow;
+use anyhow::{Context, Result, bail, ensure};
+use devkit::process::{Run, line};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Run all static checks.
+///
+/// All checks run, even after a failure. The table at the end shows skipped checks. kubeconform runs only if KUBECONFORM_SCHEMA_LOCATION names its schemas. A
+/// check is also skipped if its program is missing and PIPELINE_OPTIONAL_TOOLS names that program.
+#[derive(clap::Args)]
+pub(crate) struct Lint {}
+
+/// Rust, the Dockerfile, scripts, and the policy of this project.
+pub(crate) const CODE: [Check; 5] = [
+    Check {
+        name: "format",
+        run: format,
+    },
+    Check {
+        name: "clippy",
+        run: warnings,
+    },
+    Check {
+        name: "dockerfile",
+        run: dockerfile,
+    },
+    Check {
+        name: "scripts",
+        run: scripts,
+    },
+    Check {
+        name: "policy",
+        run: policy,
+    },
+];
+
+/// The Helm chart, with each values file.
+pub(crate) const CHARTS: [Check; 2] = [
+    Check {
+        name: "chart",
+        run: chart,
+    },
+    Check {
+        name: "schemas",
+        run: schemas,
+    },
+];
+
+/// The workflows.
+pub(crate) const WORKFLOWS: [Check; 2] = [
+    Check {
+        name: "workflows",
+        run: workflows,
+    },
+    Check {
+        name: "workflow security",
+        run: zizmor,
+    },
+];
+
+impl Lint {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        let root = root()?;
+        let mut report = Summary::default();
+        for check in CODE.iter().chain(&CHARTS).chain(&WORKFLOWS) {
+            report.run(check, &root);
+        }
+        print!("\n{}", report.table());
+        ensure!(report.failed() == 0, "{} checks failed", report.failed());
+        Ok(())
+    }
+}
+
+fn tool(root: &Path, program: &str, args: &[&str]) -> Result<Command> {
+    tools::command(root, Step::Lint, program, args)
+}
+
+fn format(root: &Path) -> Result<Outcome> {
+    tool(root, "cargo", &["fmt", "--all", "--check"])?.run()?;
+    Ok(Outcome::Passed)
+}
+
+fn warnings(root: &Path) -> Result<Outcome> {
+    let findings = clippy::findings(root, Step::Lint)?;
+    for found in &findings {
+        eprint!("{}", found.rendered);
+    }
+    ensure!(findings.is_empty(), "{} warnings", findings.len());
+    Ok(Outcome::Passed)
+}
+
+fn dockerfile(root: &Path) -> Result<Outcome> {
+    if let Some(skipped) = tools::skipped("hadolint") {
+        return Ok(skipped);
+    }
+    tool(root, "hadolint", &["Dockerfile"])?.run()?;
+    Ok(Outcome::Passed)
+}
+
+/// ShellCheck for the scripts in git and in our own actions. actionlint checks the scripts in workflows.
+fn scripts(root: &Path) -> Result<Outcome> {
+    let files = policy::scripts(root)?;
+    if !files.is_empty() {
+        tool(root, "shellcheck", &[])?.args(&files).run()?;
+    }
+    for (place, script) in policy::action_scripts(root)? {
+        tool(root, "shellcheck", &["--shell=bash", "-"])?
+            .read_with(script.as_bytes())
+            .with_context(|| format!("shellcheck found problems in {place}"))?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn policy(root: &Path) -> Result<Outcome> {
+    let violations = policy::violations(root)?;
+    for violation in &violations {
+        eprintln!("{violation}");
+    }
+    ensure!(
+        violations.is_empty(),
+        "{} policy violations, listed above",
+        violations.len()
+    );
+    Ok(Outcome::Passed)
+}
+
+fn chart(root: &Path) -> Result<Outcome> {
+    let mut failed = Vec::new();
+    for values in values_files(root)? {
+        let lint = ["lint", "--strict", "--quiet", "--values", &values, CHART];
+        let template = ["template", "waybill", "--values", &values, CHART];
+        for args in [&lint[..], &template[..]] {
+            let mut helm = tool(root, "helm", args)?;
+            // Only kubeconform needs the rendered manifests.
+            if let Err(error) = helm.stdout(Stdio::null()).run() {
+                eprintln!("{error:#}");
+                failed.push(values.clone());
+            }
+        }
+        println!("{values}");
+    }
+    failed.dedup();
+    ensure!(
+        failed.is_empty(),
+        "helm found problems with {}",
+        failed.join(", ")
+    );
+    Ok(Outcome::Passed)
+}
+
+fn schemas(root: &Path) -> Result<Outcome> {
+    let Some(location) = workflow::var(SCHEMAS) else {
+        return Ok(Outcome::Skipped(format!(
+            "{SCHEMAS} is not set, so manifests were not validated"
+        )));
+    };
+    for values in values_files(root)? {
+        println!("{values}");
+        let mut helm = tool(
+            root,
+            "helm",
+            &["template", "waybill", "--values", &values, CHART],
+        )?;
+        let mut rendered = helm
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start helm")?;
+        let Some(manifests) = rendered.stdout.take() else {
+            bail!("helm has no output");
+        };
+        let args = ["-strict", "-summary", "-schema-location", &location];
+        let valid = tool(root, "kubeconform", &args)?.stdin(manifests).run();
+        ensure!(rendered.wait()?.success(), "`{}` failed", line(&helm));
+        valid.with_context(|| format!("kubeconform found problems with {values}"))?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn workflows(root: &Path) -> Result<Outcome> {
+    tool(root, "actionlint", &["-color"])?.run()?;
+    Ok(Outcome::Passed)
+}
+
+fn zizmor(root: &Path) -> Result<Outcome> {
+    if let Some(skipped) = tools::skipped("zizmor") {
+        return Ok(skipped);
+    }
+    tool(root, "zizmor", &["--offline", "--no-progress", ".github"])?.run()?;
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,208 @@
+//! `cargo pipeline test`: all checks of the project, the fastest first.
+//!
+//! The last stage runs `cargo lab test` as a child process, as a person would. The pipeline depends on the lab nowhere
+//! else.
+
+use super::{lint, quality, security};
+use crate::check::{Check, Outcome, Summary};
+use crate::project::{SERVICE_TESTS, root};
+use crate::tools::{self, Step};
+use anyhow::{Result, ensure};
+use clap::ValueEnum;
+use devkit::process::{Run, command};
+use std::path::Path;
+
+/// Run all checks of the project, including the scenarios of the lab.
+///
+/// First installs the tools that the chosen stages need. The last line of the output is `checks: N passed, N failed`.
+#[derive(clap::Args)]
+pub(crate) struct Test {
+    /// Skip a stage (can be repeated)
+    #[arg(long, value_enum, value_name = "STAGE")]
+    skip: Vec<Stage>,
+    /// Run only this stage (can be repeated)
+    #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "skip")]
+    only: Vec<Stage>,
+    /// Run only the integration tests of the service, on one kind of database [default: all tests, on both]
+    #[arg(long, value_enum)]
+    database: Option<Database>,
+}
+
+/// The databases of the service.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Database {
+    /// The tests on SQLite, and those without a database
+    Sqlite,
+    /// Only the tests on PostgreSQL
+    Postgresql,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Stage {
+    /// Format, clippy, Dockerfile, scripts, policy
+    Lint,
+    /// Warnings, unused dependencies, duplication, coverage
+    Quality,
+    /// The Helm chart with each values file
+    Chart,
+    /// The workflows
+    Workflows,
+    /// Dependencies, secrets, configuration
+    Security,
+    /// Unit tests
+    Unit,
+    /// Tests of the programs, with real databases and repositories
+    Integration,
+    /// The flake, evaluated with fake inputs
+    Nix,
+    /// The scenarios of the lab, on one machine
+    Lab,
+}
+
+const UNIT: [Check; 1] = [Check {
+    name: "unit",
+    run: unit,
+}];
+const INTEGRATION: [Check; 1] = [Check {
+    name: "integration",
+    run: integration,
+}];
+const ON_SQLITE: [Check; 1] = [Check {
+    name: "integration (SQLite)",
+    run: on_sqlite,
+}];
+const ON_POSTGRESQL: [Check; 1] = [Check {
+    name: "integration (PostgreSQL)",
+    run: on_postgresql,
+}];
+const NIX: [Check; 1] = [Check {
+    name: "nix",
+    run: nix,
+}];
+const LAB: [Check; 1] = [Check {
+    name: "lab",
+    run: lab,
+}];
+
+impl Stage {
+    fn checks(self, database: Option<Database>) -> &'static [Check] {
+        match self {
+            Self::Lint => &lint::CODE,
+            Self::Quality => &quality::CHECKS,
+            Self::Chart => &lint::CHARTS,
+            Self::Workflows => &lint::WORKFLOWS,
+            Self::Security => &security::CHECKS,
+            Self::Unit => &UNIT,
+            Self::Integration => match database {
+                None => &INTEGRATION,
+                Some(Database::Sqlite) => &ON_SQLITE,
+                Some(Database::Postgresql) => &ON_POSTGRESQL,
+            },
+            Self::Nix => &NIX,
+            Self::Lab => &LAB,
+        }
+    }
+
+    fn needs(self) -> &'static [Step] {
+        match self {
+            Self::Lint | Self::Chart | Self::Workflows => &[Step::Lint],
+            Self::Unit | Self::Integration => &[Step::Test],
+            Self::Quality => &[Step::Quality],
+            Self::Security => &[Step::Security],
+            Self::Nix => &[Step::Nix],
+            // The lab installs its own tools.
+            Self::Lab => &[],
+        }
+    }
+}
+
+impl Test {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        let root = root()?;
+        let stages = self.stages();
+        let mut report = Summary::default();
+        let needs: Vec<Step> = stages
+            .iter()
+            .flat_map(|stage| stage.needs())
+            .copied()
+            .collect();
+        if let Err(error) = tools::install(&needs) {
+            report.fail("tools", error);
+        }
+        let checks = stages.iter().flat_map(|stage| stage.checks(self.database));
+        for check in checks {
+            report.run(check, &root);
+        }
+        let (passed, failed) = (report.passed(), report.failed());
+        println!(
+            "\n{}\nchecks: {passed} passed, {failed} failed",
+            report.table()
+        );
+        ensure!(failed == 0, "not all checks passed");
+        Ok(())
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        let wanted = |stage: &Stage| match self.only.as_slice() {
+            [] => !self.skip.contains(stage),
+            only => only.contains(stage),
+        };
+        Stage::value_variants()
+            .iter()
+            .copied()
+            .filter(wanted)
+            .collect()
+    }
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Result<Outcome> {
+    command("cargo", args).current_dir(root).run()?;
+    Ok(Outcome::Passed)
+}
+
+fn unit(root: &Path) -> Result<Outcome> {
+    cargo(
+        root,
+        &["test", "--workspace", "--locked", "--lib", "--bins"],
+    )
+}
+
+fn integration(root: &Path) -> Result<Outcome> {
+    cargo(root, &["test", "--workspace", "--locked", "--test", "*"])
+}
+
+/// A test that runs on both databases has the name of the database in its own name.
+fn on_sqlite(root: &Path) -> Result<Outcome> {
+    service(root, &["--skip", "Postgres"])
+}
+
+fn on_postgresql(root: &Path) -> Result<Outcome> {
+    service(root, &["Postgres"])
+}
+
+fn service(root: &Path, which: &[&str]) -> Result<Outcome> {
+    // With the whole workspace, so that dependencies get the same features as in the other tests and are not rebuilt.
+    let words = ["test", "--workspace", "--locked", "--test", SERVICE_TESTS];
+    cargo(root, &[&words[..], &["--"], which].concat())
+}
+
+/// The tests that need Nix are ignored by default, so that the other tests run without it.
+fn nix(root: &Path) -> Result<Outcome> {
+    let words = [
+        "test",
+        "--package",
+        "pipeline",
+        "--locked",
+        "--test",
+        "nix",
+        "--",
+        "--ignored",
+    ];
+    cargo(root, &words)
+}
+
+/// The only place where the pipeline uses the lab.
+fn lab(root: &Path) -> Result<Outcome> {
+    cargo(root, &["lab", "test"])
+}

@@ -1,0 +1,350 @@
+//! `cargo pipeline deploy` writes the tag and the digest of an image to the values of an environment, as a commit.
+//!
+//! The commit is made from git objects, on top of the remote branch: no checkout, no work tree, no merge. If another
+//! push came first, the same two values are set on the new tip, so no update is lost. Trailers of the commit name the
+//! deployed source commit; an older run uses them to notice that a newer one was faster.
+
+use super::environment::{Environment, SourceCommit, TRAILER_PREFIX, Values, with_image};
+use super::reference::{self, ImageReference};
+use super::registry::Registry;
+use super::remote::{HELD, with_bot_token, with_remote};
+use super::verify;
+use crate::git::Git;
+use crate::project::root;
+use crate::workflow::{self, short};
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
+
+/// How long to keep trying while others push to the same branch.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How many pushes may fail while the branch does not move. After that, contention is not the reason.
+const REFUSALS: u32 = 3;
+
+/// Deploy an image: write its tag and digest to the values of an environment.
+///
+/// Commits `image.tag` and `image.digest` in charts/waybill/values-ENV.yaml to the branch of the environment. Changes no
+/// other byte. You can repeat the command and run it concurrently; a newer deployment is never replaced by an older one.
+///
+/// Deploys only images whose signature and provenance verify. If the values contain `hold`, nothing is written and the
+/// exit code is 3.
+#[derive(clap::Args)]
+pub(crate) struct Deploy {
+    /// Environment to deploy to
+    #[arg(long, value_enum)]
+    env: Environment,
+    /// Tag of the image, for people
+    #[arg(long, value_parser = reference::parse_tag)]
+    tag: String,
+    /// Digest of the image, which decides what runs
+    #[arg(long, value_parser = reference::parse_digest)]
+    digest: String,
+    /// Commit that the image was built from [default: HEAD]
+    #[arg(long, env = "GITHUB_SHA", value_name = "SHA")]
+    commit: Option<String>,
+    /// Values file [default: charts/waybill/values-ENV.yaml]
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Edit the file in the work tree only, without a commit or network access
+    #[arg(long)]
+    no_commit: bool,
+    /// Show the change without making it
+    #[arg(long)]
+    dry_run: bool,
+    /// Git remote with the branch of the environment
+    #[arg(long, default_value = "origin")]
+    remote: String,
+    /// URL of a separate repository with the values [default: this repository]
+    #[arg(
+        long,
+        env = "GITOPS_REPOSITORY",
+        value_name = "URL",
+        default_value = "",
+        hide_default_value = true
+    )]
+    repository: String,
+    /// Branch to write to [default: the branch of the environment]
+    #[arg(
+        long,
+        env = "GITOPS_BRANCH",
+        default_value = "",
+        hide_default_value = true
+    )]
+    branch: String,
+}
+
+/// The result of a deployment.
+#[derive(Debug)]
+enum Deployment {
+    /// The commit was pushed.
+    Committed(String),
+    /// The values already had this image.
+    Unchanged,
+    /// The values already had a newer commit.
+    Superseded(String),
+    /// The values have a hold, for a reason.
+    Held(String),
+    /// A dry run printed the change.
+    Previewed,
+}
+
+/// What to do on top of one tip of the branch.
+enum Attempt {
+    Done(Deployment),
+    Push(String),
+}
+
+impl Deploy {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        if self.no_commit {
+            return self.edit_file().map(|()| ExitCode::SUCCESS);
+        }
+        let written = self.write_back()?;
+        let (env, tag) = (self.env.name(), &self.tag);
+        let (result, message) = match &written {
+            Deployment::Committed(id) => (
+                "written",
+                format!("{env} gets {tag} by commit {}", short(id)),
+            ),
+            Deployment::Unchanged => (
+                "unchanged",
+                format!("{env} already has {tag} with this digest"),
+            ),
+            Deployment::Superseded(newer) => (
+                "superseded",
+                format!(
+                    "{env} already has the newer commit {}: nothing to do",
+                    short(newer)
+                ),
+            ),
+            Deployment::Held(why) => ("held", format!("{env} is held and stays as it is: {why}")),
+            Deployment::Previewed => return Ok(ExitCode::SUCCESS),
+        };
+        println!("{message}");
+        if matches!(result, "superseded" | "held") {
+            workflow::annotate_notice(&message);
+        }
+        workflow::output("result", result)?;
+        workflow::summary(&format!("**Deploy:** {message}"))?;
+        Ok(match result {
+            "held" => ExitCode::from(HELD),
+            _ => ExitCode::SUCCESS,
+        })
+    }
+
+    fn image(&self) -> ImageReference {
+        ImageReference {
+            tag: self.tag.clone(),
+            digest: self.digest.clone(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        let default = || self.env.file().into();
+        self.file.clone().unwrap_or_else(default)
+    }
+
+    fn edit_file(&self) -> Result<()> {
+        let file = match &self.file {
+            Some(file) => file.clone(),
+            None => root()?.join(self.path()),
+        };
+        let name = file.display();
+        let before =
+            std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
+        let after =
+            with_image(&before, &self.image()).with_context(|| format!("cannot edit {name}"))?;
+        if before == after {
+            println!("{name} already has {} with this digest", self.tag);
+        } else if self.dry_run {
+            print!("{}", difference(&before, &after));
+        } else {
+            std::fs::write(&file, after).with_context(|| format!("cannot write {name}"))?;
+            println!("{name} has {} now", self.tag);
+        }
+        Ok(())
+    }
+
+    fn write_back(&self) -> Result<Deployment> {
+        // A workflow passes an empty string for what is not configured.
+        let branch = match self.branch.as_str() {
+            "" => writable_branch(self.env)?,
+            branch => branch,
+        };
+        let path = self.path();
+        let path = path
+            .to_str()
+            .context("the name of the values file is not UTF-8")?;
+        ensure!(
+            !Path::new(path).is_absolute(),
+            "`{path}` must be relative to the repository; use `--no-commit` to edit any other file"
+        );
+        let here = Git::new(&root()?);
+        let source = SourceCommit::read(&here, self.commit.as_deref().unwrap_or("HEAD"))?;
+        let target = self.target(&here)?;
+        let commit = verify::verify(&Registry::from_env()?, &self.digest)?;
+        verify::require_commit(&commit, &source.sha)?;
+
+        let git = &target.git;
+        let start = Instant::now();
+        let (mut attempt, mut refusals) = (0, 0);
+        let mut tip = target.tip(branch)?;
+        loop {
+            attempt += 1;
+            let commit = match self.prepare(&target, &here, &tip, path, branch, &source)? {
+                Attempt::Done(written) => return Ok(written),
+                Attempt::Push(commit) => commit,
+            };
+            let place = format!("{commit}:refs/heads/{branch}");
+            let refused = match git.read(&["push", "--quiet", &target.remote, &place]) {
+                Ok(_) => return Ok(Deployment::Committed(commit)),
+                Err(refused) => refused,
+            };
+            let moved = target.tip(branch)?;
+            refusals = if moved == tip { refusals + 1 } else { 0 };
+            if refusals >= REFUSALS {
+                return Err(refused).with_context(|| format!("{branch} refuses the push"));
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(refused)
+                    .with_context(|| format!("{branch} kept moving for {attempt} attempts"));
+            }
+            tip = moved;
+            std::thread::sleep(pause(attempt));
+        }
+    }
+
+    /// The repository with the values: this one, or a separate one without a work tree.
+    fn target(&self, here: &Git) -> Result<Target> {
+        let url = &self.repository;
+        if url.is_empty() {
+            return Ok(Target {
+                git: with_remote(here.clone(), &self.remote)?,
+                remote: self.remote.clone(),
+                temporary: None,
+            });
+        }
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let git = Git::new(folder.path());
+        git.read(&["init", "--quiet", "--bare"])?;
+        Ok(Target {
+            git: with_bot_token(git, url)?,
+            remote: url.clone(),
+            temporary: Some(folder),
+        })
+    }
+
+    /// Makes the commit that deploys on top of `tip`, unless there is nothing to deploy.
+    fn prepare(
+        &self,
+        target: &Target,
+        here: &Git,
+        tip: &str,
+        path: &str,
+        branch: &str,
+        source: &SourceCommit,
+    ) -> Result<Attempt> {
+        let git = &target.git;
+        ensure!(
+            target.temporary.is_some() || git.contains(tip, &source.sha)?,
+            "commit {} is not on {branch}: only what is there can be deployed to {}",
+            short(&source.sha),
+            self.env.name()
+        );
+        let before = Values::read(git, tip, path)
+            .with_context(|| format!("{branch} cannot be deployed to"))?;
+        let image = self.image();
+        let after = before.with(&image)?;
+        if before.text() == after.text() {
+            return Ok(Attempt::Done(Deployment::Unchanged));
+        }
+        if let Some(newer) = newer(git, here, tip, path, &source.sha)? {
+            return Ok(Attempt::Done(Deployment::Superseded(newer)));
+        }
+        if let Some(why) = before.hold()? {
+            return Ok(Attempt::Done(Deployment::Held(why)));
+        }
+        let message = before.message(self.env, &image, source)?;
+        if self.dry_run {
+            println!("would commit to {branch}, on top of {}:\n", short(tip));
+            let change = difference(before.text(), after.text());
+            println!("{message}\n--- {path}\n{change}");
+            return Ok(Attempt::Done(Deployment::Previewed));
+        }
+        Ok(Attempt::Push(after.commit(git, tip, &message)?))
+    }
+}
+
+/// The repository and the remote with the values.
+struct Target {
+    git: Git,
+    remote: String,
+    /// The folder of a separate repository, deleted at the end.
+    temporary: Option<TempDir>,
+}
+
+impl Target {
+    /// The current tip of the remote branch, with its history.
+    fn tip(&self, branch: &str) -> Result<String> {
+        self.git
+            .fetch(&self.remote, &format!("refs/heads/{branch}"))
+    }
+}
+
+/// The branch that this command may write to. The other environments change by pull request, with approvals.
+fn writable_branch(environment: Environment) -> Result<&'static str> {
+    ensure!(
+        environment == Environment::Dev,
+        "{0} changes only by pull request: run `cargo pipeline promote --to {0}`",
+        environment.name()
+    );
+    Ok(environment.branch())
+}
+
+/// The commit deployed to `path` last, if it is newer than `sha`.
+fn newer(git: &Git, here: &Git, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
+    let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
+    let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
+    let log = git.read(&["log", &format, &grep, tip, "--", path])?;
+    // A commit from another history cannot be compared.
+    let deployed = log
+        .lines()
+        .find(|line| workflow::is_commit(line))
+        .and_then(|line| here.commit(line));
+    match deployed {
+        Some(deployed) if deployed != sha && here.contains(&deployed, sha)? => Ok(Some(deployed)),
+        _ => Ok(None),
+    }
+}
+
+/// The changed lines. An edit never adds or removes lines.
+fn difference(before: &str, after: &str) -> String {
+    let pairs = before.lines().zip(after.lines());
+    pairs
+        .filter(|(old, new)| old != new)
+        .map(|(old, new)| format!("-{old}\n+{new}\n"))
+        .collect()
+}
+
+/// A pause that grows to about a second. The random part keeps concurrent runs from colliding again.
+fn pause(attempt: u32) -> Duration {
+    let ceiling = 50 << attempt.min(5);
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let random = clock.map_or(0, |time| time.subsec_micros()) ^ std::process::id();
+    Duration::from_millis(u64::from(random % ceiling))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_short() {
+        for attempt in 1..100 {
+            assert!(pause(attempt) < Duration::from_secs(2));
+        }
+    }
+}

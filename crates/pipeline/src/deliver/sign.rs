@@ -1,0 +1,144 @@
+//! `cargo pipeline sign` signs a published image and attests its provenance and its SBOM.
+
+use super::cosign::{Kind, json_file};
+use super::provenance::Provenance;
+use super::reference;
+use super::registry::Registry;
+use crate::tools;
+use crate::workflow::{self, Event};
+use anyhow::{Context, Result, bail, ensure};
+use devkit::process::Run;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+const PRIVATE_KEY: &str = "COSIGN_PRIVATE_KEY";
+
+/// Sign a published image, and attest its provenance and its SBOM.
+///
+/// Signs as the workflow where the forge supports this (the job permission `id-token: write`). Otherwise signs with
+/// the key in COSIGN_PRIVATE_KEY and its password in COSIGN_PASSWORD.
+#[derive(clap::Args)]
+pub(crate) struct Sign {
+    /// Digest of the image in the registry
+    #[arg(long, value_parser = reference::parse_digest)]
+    digest: String,
+    /// SBOM to attest too (CycloneDX, JSON)
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
+}
+
+impl Sign {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        let event = Event::from_env()?;
+        ensure!(
+            !event.is_pull_request(),
+            "a pull request must not sign images: run this step only on branches"
+        );
+        let sbom = self.sbom()?;
+        let registry = Registry::from_env()?;
+        registry.require_credentials()?;
+        let signer = Signer::from_env()?;
+        let image = format!("{}@{}", registry.image(), self.digest);
+        let cosign = |verb: &str| {
+            let mut cosign = registry.command("cosign", &[verb, "--yes"]);
+            cosign.args(signer.arguments());
+            cosign
+        };
+        let attest = |kind: Kind, predicate: &Path| {
+            let mut cosign = cosign("attest");
+            cosign
+                .args(["--type", kind.name(), "--predicate"])
+                .arg(predicate)
+                .arg(&image)
+                .run()
+                .with_context(|| format!("cannot attest the {} of {image}", kind.name()))
+        };
+        cosign("sign")
+            .arg(&image)
+            .run()
+            .with_context(|| format!("cannot sign {image}"))?;
+        let predicate = json_file(&Provenance::of(&event)?)?;
+        attest(Kind::Provenance, predicate.path())?;
+        if let Some(sbom) = sbom {
+            attest(Kind::Sbom, sbom)?;
+        }
+        println!("signed {image}");
+        Ok(())
+    }
+
+    /// The SBOM. It may be missing where the scanner that writes it may be missing.
+    fn sbom(&self) -> Result<Option<&Path>> {
+        let Some(sbom) = &self.sbom else {
+            return Ok(None);
+        };
+        if sbom.is_file() {
+            return Ok(Some(sbom));
+        }
+        ensure!(
+            tools::is_optional("trivy"),
+            "there is no file {}: run `cargo pipeline scan` first",
+            sbom.display()
+        );
+        println!("no SBOM is attested: trivy is not installed");
+        Ok(None)
+    }
+}
+
+/// The signer of an image.
+enum Signer {
+    /// The workflow itself.
+    Workflow,
+    /// A key, without certificates and without a log. The files tell cosign that it has no services and no authorities.
+    Key {
+        services: NamedTempFile,
+        authorities: NamedTempFile,
+    },
+}
+
+/// A configuration file of Sigstore without entries.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EmptyConfiguration {
+    media_type: String,
+}
+
+impl EmptyConfiguration {
+    fn write(kind: &str) -> Result<NamedTempFile> {
+        json_file(&Self {
+            media_type: format!("application/vnd.dev.sigstore.{kind}"),
+        })
+    }
+}
+
+impl Signer {
+    fn from_env() -> Result<Self> {
+        if workflow::var(PRIVATE_KEY).is_some() {
+            return Ok(Self::Key {
+                services: EmptyConfiguration::write("signingconfig.v0.2+json")?,
+                authorities: EmptyConfiguration::write("trustedroot+json;version=0.1")?,
+            });
+        }
+        if workflow::var("ACTIONS_ID_TOKEN_REQUEST_URL").is_none() {
+            bail!(
+                "nothing to sign with: give the job the permission `id-token: write`, or the repository the secret {PRIVATE_KEY}"
+            );
+        }
+        Ok(Self::Workflow)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Workflow => Vec::new(),
+            Self::Key {
+                services,
+                authorities,
+            } => vec![
+                format!("--key=env://{PRIVATE_KEY}"),
+                format!("--signing-config={}", services.path().display()),
+                format!("--trusted-root={}", authorities.path().display()),
+            ],
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `cargo pipeline tags` prints the tags of an image (requirement C12). A tag tells people where an image comes from;
+//! deployments pin the digest.
+
+use super::reference::is_prerelease;
+use crate::workflow::{Event, short};
+use anyhow::{Result, bail};
+
+/// Print the image tags for this event, one per line.
+#[derive(clap::Args)]
+pub(crate) struct Tags {}
+
+impl Tags {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        for tag in tags(&Event::from_env()?)? {
+            println!("{tag}");
+        }
+        Ok(())
+    }
+}
+
+/// The tags for an event. The last one is the tag to deploy by. Empty if the event publishes nothing.
+pub(super) fn tags(event: &Event) -> Result<Vec<String>> {
+    if event.is_pull_request() {
+        return Ok(Vec::new());
+    }
+    let commit = short(&event.sha);
+    let sha = format!("sha-{commit}");
+    if let Some(tag) = event.reference.strip_prefix("refs/tags/") {
+        let mut tags = vec![sha, tag.to_owned()];
+        if !is_prerelease(tag)? {
+            tags.insert(1, "latest".to_owned());
+        }
+        return Ok(tags);
+    }
+    match event.branch() {
+        Some("develop") => Ok(vec![sha, "develop".to_owned(), format!("develop-{commit}")]),
+        Some("main") => Ok(vec!["main".to_owned(), sha]),
+        Some(_) => Ok(Vec::new()),
+        None => bail!(
+            "GITHUB_REF is `{}`, which is neither a branch (refs/heads/…) nor a tag (refs/tags/…)",
+            event.reference
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, reference: &str) -> Result<Vec<String>> {
+        tags(&Event {
+            name: name.to_owned(),
+            reference: reference.to_owned(),
+            sha: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        })
+    }
+
+    #[test]
+    fn each_ref_has_its_tags() {
+        for (reference, expected) in [
+            (
+                "refs/heads/develop",
+                vec!["sha-0123456", "develop", "develop-0123456"],
+            ),
+            ("refs/heads/main", vec!["main", "sha-0123456"]),
+            ("refs/heads/staging", vec![]),
+            ("refs/heads/feature/develop", vec![]),
+            ("refs/heads/v1.0.0", vec![]),
+            ("refs/tags/v1.0.0", vec!["sha-0123456", "latest", "v1.0.0"]),
+            (
+                "refs/tags/v0.10.200",
+                vec!["sha-0123456", "latest", "v0.10.200"],
+            ),
+            ("refs/tags/v1.0.0-rc.1", vec!["sha-0123456", "v1.0.0-rc.1"]),
+            (
+                "refs/tags/v1.0.0-0.x-y.z",
+                vec!["sha-0123456", "v1.0.0-0.x-y.z"],
+            ),
+        ] {
+            assert_eq!(of("push", reference).unwrap(), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_pull_request_has_none() {
+        for name in ["pull_request", "pull_request_target"] {
+            for reference in [
+                "refs/pull/7/merge",
+                "refs/pull/7/head",
+                "refs/heads/develop",
+            ] {
+                assert!(of(name, reference).unwrap().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_tag_is_an_error() {
+        for tag in [
+            "1.0.0",
+            "v1",
+            "v1.0",
+            "v1.0.0.0",
+            "v01.0.0",
+            "v1.0.0-",
+            "v1.0.0-rc..1",
+            "v1.0.0-01",
+            "v1.0.0+build",
+            "v1.0.x",
+            "V1.0.0",
+            "vv1.0.0",
+            "v1.0.0 ",
+            "v-1.0.0",
+            "release",
+            "latest",
+        ] {
+            let error = of("push", &format!("refs/tags/{tag}"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("is not a release tag"), "{tag}: {error}");
+        }
+        assert!(of("push", &format!("refs/tags/v1.0.0-{}", "a".repeat(128))).is_err());
+    }
+
+    #[test]
+    fn something_else_is_an_error() {
+        assert!(of("push", "develop").is_err());
+        assert!(of("push", "refs/notes/x").is_err());
+    }
+}

@@ -1,0 +1,79 @@
+//! `cargo pipeline verify` verifies the signature and the provenance of an image.
+
+use super::cosign::{Kind, attestations, trusting};
+use super::provenance::Provenance;
+use super::reference;
+use super::registry::Registry;
+use anyhow::{Context, Result, ensure};
+use devkit::process::Run;
+use serde_json::Value;
+
+/// Verify the signature and the provenance of an image.
+///
+/// Trusts the workflow ci.yaml on `develop` of GITHUB_REPOSITORY or, if COSIGN_PUBLIC_KEY is set, only that key.
+#[derive(clap::Args)]
+pub(crate) struct Verify {
+    /// Digest of the image in the registry
+    #[arg(long, value_parser = reference::parse_digest)]
+    digest: String,
+    /// Commit that the image must have been built from
+    #[arg(long, value_name = "SHA")]
+    commit: Option<String>,
+}
+
+impl Verify {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        let registry = Registry::from_env()?;
+        let commit = verify(&registry, &self.digest)?;
+        if let Some(expected) = &self.commit {
+            require_commit(&commit, expected)?;
+        }
+        println!(
+            "{}@{} is signed and was built from {commit}",
+            registry.image(),
+            self.digest
+        );
+        Ok(())
+    }
+}
+
+/// Verifies the signature and the provenance of an image. Returns the commit that it was built from.
+pub(super) fn verify(registry: &Registry, digest: &str) -> Result<String> {
+    let image = format!("{}@{digest}", registry.image());
+    trusting(registry, "verify")?
+        .arg(&image)
+        .read()
+        .with_context(|| {
+            format!("{image} has no signature that is trusted here; nothing was changed")
+        })?;
+    let provenances: Vec<Provenance> = attestations(registry, &image, Kind::Provenance)
+        .with_context(|| {
+            format!("{image} has no provenance that is trusted here; nothing was changed")
+        })?;
+    provenances
+        .into_iter()
+        .find_map(Provenance::commit)
+        .with_context(|| format!("the provenance of {image} names no commit"))
+}
+
+/// Verifies and returns the SBOM that was attested of an image.
+pub(super) fn sbom(registry: &Registry, digest: &str) -> Result<Vec<u8>> {
+    let image = format!("{}@{digest}", registry.image());
+    // The document is passed on whole, so it has no typed model here.
+    let sboms: Vec<Value> = attestations(registry, &image, Kind::Sbom)
+        .with_context(|| format!("{image} has no SBOM that is trusted here"))?;
+    let sbom = sboms.first();
+    let sbom =
+        sbom.with_context(|| format!("the SBOM of {image} does not have the expected format"))?;
+    serde_json::to_vec_pretty(sbom).context("cannot write the SBOM as JSON")
+}
+
+/// Fails if an image was built from another commit than expected.
+pub(super) fn require_commit(commit: &str, expected: &str) -> Result<()> {
+    ensure!(
+        commit == expected,
+        "the provenance says that the image was built from {commit}, not {expected}; nothing was changed"
+    );
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The layout of the project that the commands work on: its root, its files and its chart.
+
+use crate::git::Git;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+
+/// The Helm chart of the service.
+pub(crate) const CHART: &str = "charts/waybill";
+
+/// Cargo's name for the integration tests of the service. They run against a binary, with a real database.
+pub(crate) const SERVICE_TESTS: &str = "api";
+
+/// The variable that names the location of kubeconform's schemas. Without it, kubeconform would use the network.
+pub(crate) const SCHEMAS: &str = "KUBECONFORM_SCHEMA_LOCATION";
+
+/// The root of the project: the nearest folder, from the current one upwards, that has a `.git`.
+pub(crate) fn root() -> Result<PathBuf> {
+    let current = std::env::current_dir().context("cannot find the current folder")?;
+    current
+        .ancestors()
+        .find(|folder| folder.join(".git").exists())
+        .map(Path::to_path_buf)
+        .with_context(|| {
+            format!(
+                "{} is not inside a git repository: run this command in a clone of the project",
+                current.display()
+            )
+        })
+}
+
+/// The files that match one of the patterns and that git tracks or would add.
+pub(crate) fn tracked(root: &Path, patterns: &[&str]) -> Result<Vec<String>> {
+    let mut args = vec!["ls-files", "-z", "--cached", "--others"];
+    args.extend(["--exclude-standard", "--"]);
+    args.extend(patterns);
+    let list = Git::new(root).read(&args)?;
+    let exists = |file: &&str| !file.is_empty() && root.join(file).is_file();
+    Ok(list.split('\0').filter(exists).map(str::to_owned).collect())
+}
+
+/// The values files that the chart must work with: those of the environments, and those in `ci/`.
+pub(crate) fn values_files(root: &Path) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for (folder, prefix) in [(CHART.to_owned(), "values-"), (format!("{CHART}/ci"), "")] {
+        let Ok(entries) = std::fs::read_dir(root.join(&folder)) else {
+            continue;
+        };
+        let names = entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let values = names.filter(|name| name.starts_with(prefix) && name.ends_with(".yaml"));
+        files.extend(values.map(|name| format!("{folder}/{name}")));
+    }
+    ensure!(!files.is_empty(), "{CHART} has no values-<env>.yaml");
+    files.sort();
+    Ok(files)
+}

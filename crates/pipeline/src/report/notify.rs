@@ -1,0 +1,386 @@
+//! `cargo pipeline notify` reports the conclusion of a run when it is news: on a failure, and on the first success after
+//! one.
+//!
+//! Webhook addresses are secrets, because everyone who knows one can post to it. This module never prints them, nor
+//! errors of the HTTP client, which may contain them.
+
+use crate::api::{self, Api};
+use crate::git::Git;
+use crate::project::root;
+use crate::workflow::{self, Event, require, short, var};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::Sha256;
+use ureq::http::Uri;
+
+const SLACK: &str = "NOTIFY_SLACK_URL";
+const WEBHOOK: &str = "NOTIFY_WEBHOOK_URL";
+const SECRET: &str = "NOTIFY_WEBHOOK_SECRET";
+const SIGNATURE: &str = "X-Waybill-Signature-256";
+/// The longest foreign text in a message, in characters. Chats reject long messages, and a commit subject must not be
+/// able to suppress a notification.
+const LONGEST: usize = 200;
+
+/// Notify chats and webhooks about the conclusion of a run, if it is news.
+///
+/// A failure is news, and so is the first success after one. The conclusion of the previous run comes from the forge, with
+/// GITHUB_TOKEN. NOTIFY_SLACK_URL gets a line of text. NOTIFY_WEBHOOK_URL gets a JSON object, signed if
+/// NOTIFY_WEBHOOK_SECRET is set (docs/github.md). Without these variables, the command does nothing.
+#[derive(clap::Args)]
+pub(crate) struct Notify {
+    /// Conclusion of this run
+    #[arg(long, env = "NOTIFY_RESULT", value_enum)]
+    result: Conclusion,
+    /// Fail if a notification fails; by default this is a warning
+    #[arg(long)]
+    strict: bool,
+}
+
+/// The conclusion of a workflow run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+enum Conclusion {
+    Success,
+    Failure,
+    Cancelled,
+}
+
+impl Conclusion {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The conclusion of a run in the forge's API. `None` if it says nothing about the code, or does not exist yet.
+    fn of(run: &Value) -> Option<Self> {
+        match run["conclusion"].as_str()? {
+            "success" => Some(Self::Success),
+            "failure" | "timed_out" | "startup_failure" => Some(Self::Failure),
+            _ => None,
+        }
+    }
+}
+
+impl Notify {
+    /// Runs the command.
+    pub(crate) fn run(&self) -> Result<()> {
+        let slack = address(SLACK)?;
+        let webhook = address(WEBHOOK)?;
+        if slack.is_none() && webhook.is_none() {
+            println!("neither {SLACK} nor {WEBHOOK} is set: no notifications are sent");
+            return Ok(());
+        }
+        let event = Event::from_env()?;
+        if event.is_pull_request() || self.result == Conclusion::Cancelled {
+            println!("no notifications for pull requests and cancelled runs");
+            return Ok(());
+        }
+        let run = WorkflowRun::from_env(event)?;
+        let mut problems = Vec::new();
+        let before = run.previous().unwrap_or_else(|error| {
+            problems.push(format!(
+                "cannot read the conclusion of the previous run: {error:#}"
+            ));
+            None
+        });
+        match headline(before, self.result) {
+            None => println!(
+                "{} after {}: no news",
+                self.result.name(),
+                before.map_or("nothing", Conclusion::name)
+            ),
+            Some(headline) => {
+                let told = [
+                    slack.map(|url| {
+                        let body = SlackMessage {
+                            text: run.text(headline),
+                        };
+                        ("Slack", post(&url, &body, None))
+                    }),
+                    webhook.map(|url| {
+                        let body = run.notification(self.result, before);
+                        ("the webhook", post(&url, &body, var(SECRET).as_deref()))
+                    }),
+                ];
+                for (name, result) in told.into_iter().flatten() {
+                    match result {
+                        Ok(()) => println!("notified {name}: {} {headline}", run.workflow),
+                        Err(error) => problems.push(format!("cannot notify {name}: {error:#}")),
+                    }
+                }
+            }
+        }
+        ensure!(!self.strict || problems.is_empty(), problems.join("; "));
+        for problem in problems {
+            eprintln!("warning: {problem}");
+            workflow::annotate_warning(&problem);
+        }
+        Ok(())
+    }
+}
+
+/// The headline of a notification. `None` if the conclusion is not news.
+fn headline(before: Option<Conclusion>, now: Conclusion) -> Option<&'static str> {
+    match (before, now) {
+        (Some(Conclusion::Failure), Conclusion::Failure) => Some("still fails"),
+        (_, Conclusion::Failure) => Some("fails"),
+        (Some(Conclusion::Failure), Conclusion::Success) => Some("works again"),
+        _ => None,
+    }
+}
+
+/// The workflow run that this job belongs to.
+struct WorkflowRun {
+    repository: String,
+    workflow: String,
+    /// The name of the workflow's file, without the folder.
+    file: String,
+    event: Event,
+    /// The branch or tag, without `refs/`.
+    branch: String,
+    number: u64,
+    attempt: u64,
+    id: String,
+    url: String,
+    actor: String,
+}
+
+impl WorkflowRun {
+    fn from_env(event: Event) -> Result<Self> {
+        let number = |name: &str, text: String| {
+            text.parse()
+                .with_context(|| format!("{name} is `{text}`, not a number"))
+        };
+        let workflow = require("GITHUB_WORKFLOW")?;
+        let id = require("GITHUB_RUN_ID")?;
+        Ok(Self {
+            repository: require("GITHUB_REPOSITORY")?,
+            // Gitea does not set GITHUB_WORKFLOW_REF; its GITHUB_WORKFLOW is the name of the file.
+            file: file(&var("GITHUB_WORKFLOW_REF").unwrap_or_else(|| workflow.clone())),
+            workflow,
+            event,
+            branch: require("GITHUB_REF_NAME")?,
+            number: number("GITHUB_RUN_NUMBER", require("GITHUB_RUN_NUMBER")?)?,
+            attempt: number(
+                "GITHUB_RUN_ATTEMPT",
+                var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned()),
+            )?,
+            url: format!("{}/actions/runs/{id}", workflow::require_repository_url()?),
+            id,
+            actor: require("GITHUB_ACTOR")?,
+        })
+    }
+
+    /// The previous conclusion: of the previous attempt of this run, or of the previous run of the same workflow on the same
+    /// branch. Cancelled runs are ignored, so that a failure before them still counts.
+    fn previous(&self) -> Result<Option<Conclusion>> {
+        let api = Api::from_env(&["GITHUB_TOKEN"])?;
+        if self.attempt > 1 {
+            let path = format!("/actions/runs/{}/attempts/{}", self.id, self.attempt - 1);
+            // Gitea does not keep attempts.
+            if let Some(ending) = api.get(&path)?.as_ref().and_then(Conclusion::of) {
+                return Ok(Some(ending));
+            }
+        }
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        // Gitea calls `per_page` `limit`. The newest runs come first, so one page is enough.
+        let path = format!(
+            "/actions/runs?branch={}&event={}&status=completed&per_page=50&limit=50",
+            encoded(&self.branch),
+            encoded(&self.event.name)
+        );
+        let mut answer = api.get(&path)?.unwrap_or_default();
+        let Value::Array(runs) = answer["workflow_runs"].take() else {
+            return Ok(None);
+        };
+        let earlier = runs.iter().filter_map(|run| {
+            let number = run["run_number"].as_u64()?;
+            let this = self.is_of_workflow(run) && number < self.number;
+            Some((number, Conclusion::of(run)?)).filter(|_| this)
+        });
+        let last = earlier.max_by_key(|(number, _)| *number);
+        Ok(last.map(|(_, ending)| ending))
+    }
+
+    /// Compares files, because two workflows may have the same name.
+    fn is_of_workflow(&self, run: &Value) -> bool {
+        match run["path"].as_str() {
+            Some(path) => file(path) == self.file,
+            None => run["name"] == self.workflow.as_str(),
+        }
+    }
+
+    /// One line of text in Slack's format
+    /// (<https://docs.slack.dev/messaging/formatting-message-text>).
+    fn text(&self, headline: &str) -> String {
+        let subject = match self.subject() {
+            Some(subject) => format!(" “{}”", escape(&subject)),
+            None => String::new(),
+        };
+        format!(
+            "{}: {} {headline} on {}, at {}{subject} by {}: <{}|run {}>",
+            escape(&self.repository),
+            escape(&self.workflow),
+            escape(&self.branch),
+            short(&self.event.sha),
+            escape(&self.actor),
+            escape(&self.url),
+            self.number
+        )
+    }
+
+    /// The subject of the commit, if this clone has it.
+    fn subject(&self) -> Option<String> {
+        let show = ["show", "--no-patch", "--no-show-signature", "--format=%s"];
+        let git = Git::new(&root().ok()?);
+        git.read(&[&show[..], &[&self.event.sha]].concat()).ok()
+    }
+
+    fn notification(&self, result: Conclusion, before: Option<Conclusion>) -> Notification<'_> {
+        Notification {
+            repository: &self.repository,
+            workflow: &self.workflow,
+            branch: &self.branch,
+            commit: &self.event.sha,
+            result,
+            previous_result: before,
+            run_url: &self.url,
+            actor: &self.actor,
+            time: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+}
+
+/// The JSON object for NOTIFY_WEBHOOK_URL. docs/github.md documents it: fields may be added, but not changed or removed.
+#[derive(Serialize)]
+struct Notification<'a> {
+    repository: &'a str,
+    workflow: &'a str,
+    branch: &'a str,
+    commit: &'a str,
+    result: Conclusion,
+    previous_result: Option<Conclusion>,
+    run_url: &'a str,
+    actor: &'a str,
+    time: String,
+}
+
+/// The JSON object for NOTIFY_SLACK_URL.
+#[derive(Serialize)]
+struct SlackMessage {
+    text: String,
+}
+
+/// `ci.yaml` of `owner/name/.github/workflows/ci.yaml@refs/heads/develop`.
+fn file(path: &str) -> String {
+    let path = path.split_once('@').map_or(path, |(path, _)| path);
+    path.rsplit('/').next().unwrap_or(path).to_owned()
+}
+
+/// Foreign text for Slack: a single line, without characters that begin a link or a mention.
+fn escape(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let text: String = text.chars().take(LONGEST).map(plain).collect();
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+/// The address of a webhook in a variable, if the variable is set.
+fn address(variable: &str) -> Result<Option<Uri>> {
+    let Some(text) = var(variable) else {
+        return Ok(None);
+    };
+    let is_http = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https"));
+    let url = text.trim().parse().ok().filter(is_http);
+    url.map(Some).with_context(|| {
+        format!("{variable} is not a URL that begins with https:// (it is secret and not shown here): set it again")
+    })
+}
+
+/// Posts JSON. Errors do not contain the address.
+fn post(url: &Uri, body: &impl Serialize, secret: Option<&str>) -> Result<()> {
+    let body = serde_json::to_string(body)?;
+    let mut request = api::agent()
+        .post(url)
+        .config()
+        // The answer to a redirected POST would come from another page.
+        .max_redirects(0)
+        .build()
+        .header("Content-Type", "application/json")
+        .header("User-Agent", "pipeline");
+    if let Some(secret) = secret {
+        request = request.header(SIGNATURE, signature(secret, &body)?);
+    }
+    let status = match request.send(&body) {
+        Ok(answer) => answer.status(),
+        Err(error) => bail!(reason(&error)),
+    };
+    ensure!(status.is_success(), "it answered {}", status.as_u16());
+    Ok(())
+}
+
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => "its host is unknown".to_owned(),
+        ureq::Error::Io(error) => error.kind().to_string(),
+        ureq::Error::Timeout(_) => "no answer in time".to_owned(),
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
+            "no TLS connection: does this machine trust its certificate?".to_owned()
+        }
+        _ => "no connection, or no answer in HTTP".to_owned(),
+    }
+}
+
+/// Signs as GitHub does
+/// (<https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>).
+fn signature(secret: &str, body: &str) -> Result<String> {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
+    let mut mac = mac.map_err(|_| anyhow!("{SECRET} cannot be used as a key"))?;
+    mac.update(body.as_bytes());
+    Ok(format!(
+        "sha256={}",
+        hex::encode(mac.finalize().into_bytes())
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_agrees_with_rfc_4231() {
+        assert_eq!(
+            signature("Jefe", "what do ya want for nothing?").unwrap(),
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
+
+    #[test]
+    fn a_workflow_is_known_by_its_file() {
+        for path in [
+            "ci.yaml",
+            "ci.yaml@refs/heads/a/b",
+            ".github/workflows/ci.yaml",
+            "owner/name/.github/workflows/ci.yaml@refs/heads/develop",
+        ] {
+            assert_eq!(file(path), "ci.yaml", "{path}");
+        }
+    }
+
+    #[test]
+    fn escaped_text_is_one_short_line_without_mentions() {
+        assert_eq!(
+            escape("<!channel>\n&amp;\r\u{1b}x"),
+            "&lt;!channel&gt; &amp;amp;  x"
+        );
+        assert_eq!(escape(&"<".repeat(1000)), "&lt;".repeat(LONGEST));
+    }
+}

@@ -1,0 +1,239 @@
+//! The interface between a workflow and its jobs: variables, the event, outputs, annotations. GitHub Actions and Gitea
+//! Actions use the same names
+//! (<https://docs.github.com/en/actions/reference/workflows-and-actions/variables>).
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+/// The value of a variable. An empty one counts as not set, because workflows set unused variables to the empty string.
+pub(crate) fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The value of a variable that must be set.
+pub(crate) fn require(name: &str) -> Result<String> {
+    var(name).with_context(|| format!("the variable {name} is not set"))
+}
+
+/// The web address of the repository, or nothing outside a workflow.
+pub(crate) fn repository_url() -> Option<String> {
+    let (server, name) = var("GITHUB_SERVER_URL").zip(var("GITHUB_REPOSITORY"))?;
+    Some(join_url(&server, &name))
+}
+
+/// The web address of the repository that GITHUB_REPOSITORY names, on GITHUB_SERVER_URL (https://github.com).
+pub(crate) fn require_repository_url() -> Result<String> {
+    let server = var("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned());
+    Ok(join_url(&server, &require("GITHUB_REPOSITORY")?))
+}
+
+/// Gitea's server address ends with a slash, GitHub's does not.
+fn join_url(server: &str, repository: &str) -> String {
+    format!("{}/{repository}", server.trim_end_matches('/'))
+}
+
+/// Whether this process runs in a workflow job.
+pub(crate) fn in_workflow() -> bool {
+    var("GITHUB_ACTIONS").as_deref() == Some("true")
+}
+
+/// The event that started the workflow run.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// The name: `push`, `pull_request`, …
+    pub(crate) name: String,
+    /// The full ref: `refs/heads/develop`.
+    pub(crate) reference: String,
+    /// The commit of the run: 40 hexadecimal digits.
+    pub(crate) sha: String,
+}
+
+impl Event {
+    /// The event that the variables of the job describe.
+    pub(crate) fn from_env() -> Result<Self> {
+        let event = Self {
+            name: require("GITHUB_EVENT_NAME")?,
+            reference: require("GITHUB_REF")?,
+            sha: require("GITHUB_SHA")?,
+        };
+        ensure!(
+            is_commit(&event.sha),
+            "GITHUB_SHA is `{}`, not a full commit ID (40 hexadecimal digits)",
+            event.sha
+        );
+        Ok(event)
+    }
+
+    /// The name of the branch, if the ref is a branch.
+    pub(crate) fn branch(&self) -> Option<&str> {
+        self.reference.strip_prefix("refs/heads/")
+    }
+
+    /// Whether the run belongs to a pull request. Its code is not trusted: it may not publish or deploy.
+    pub(crate) fn is_pull_request(&self) -> bool {
+        self.name.starts_with("pull_request")
+    }
+}
+
+/// The details of the event, from the file that GITHUB_EVENT_PATH names. Which fields exist depends on the event
+/// (<https://docs.github.com/en/webhooks/webhook-events-and-payloads>).
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Payload {
+    /// Of a push: the commit that the branch had before.
+    pub(crate) before: Option<String>,
+    /// Of a pull request.
+    pub(crate) pull_request: Option<PullRequestPayload>,
+    /// Of a `workflow_run`: the other run.
+    pub(crate) workflow_run: Option<WorkflowRunPayload>,
+}
+
+/// The pull request of an event.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PullRequestPayload {
+    /// The number of the pull request.
+    pub(crate) number: Option<u64>,
+    /// The branch that is to be merged.
+    pub(crate) head: HeadPayload,
+}
+
+/// The head of a pull request.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct HeadPayload {
+    /// The commit at the time of the event.
+    pub(crate) sha: Option<String>,
+}
+
+/// The run that a `workflow_run` event reports.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct WorkflowRunPayload {
+    /// The event that started that run.
+    pub(crate) event: Option<String>,
+    /// The commit of that run.
+    pub(crate) head_sha: Option<String>,
+    /// The repository of that commit, which may be a fork. Gitea does not send it.
+    pub(crate) head_repository: Option<RepositoryPayload>,
+}
+
+/// A repository in an event.
+#[derive(Deserialize)]
+pub(crate) struct RepositoryPayload {
+    /// `OWNER/NAME`.
+    pub(crate) full_name: Option<String>,
+}
+
+impl Payload {
+    /// Reads the file; empty outside a workflow.
+    pub(crate) fn read() -> Result<Self> {
+        let Some(file) = var("GITHUB_EVENT_PATH") else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read the event ({file})"))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("the event ({file}) does not have the expected format"))
+    }
+}
+
+/// Whether `text` is a full commit ID.
+pub(crate) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The first seven digits of a commit ID, as in image tags.
+pub(crate) fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+/// Sets an output of the workflow step. Does nothing outside a workflow.
+pub(crate) fn output(key: &str, value: &str) -> Result<()> {
+    ensure!(
+        !value.contains(['\n', '\r']),
+        "the output {key} must be a single line"
+    );
+    append("GITHUB_OUTPUT", &format!("{key}={value}"))
+}
+
+/// Adds Markdown to the summary page of the job.
+pub(crate) fn summary(markdown: &str) -> Result<()> {
+    append("GITHUB_STEP_SUMMARY", markdown)
+}
+
+/// Adds a folder to PATH for the following steps of the job.
+pub(crate) fn add_path(folder: &str) -> Result<()> {
+    append("GITHUB_PATH", folder)
+}
+
+fn append(variable: &str, line: &str) -> Result<()> {
+    let Some(file) = var(variable) else {
+        return Ok(());
+    };
+    let write = || {
+        writeln!(
+            OpenOptions::new().append(true).create(true).open(&file)?,
+            "{line}"
+        )
+    };
+    write().with_context(|| format!("cannot write to {variable} ({file})"))
+}
+
+/// Shows an error on the page of the workflow run.
+pub(crate) fn annotate_error(message: &str) {
+    annotate("error", message);
+}
+
+/// Shows a warning on the page of the workflow run.
+pub(crate) fn annotate_warning(message: &str) {
+    annotate("warning", message);
+}
+
+/// Shows a notice on the page of the workflow run.
+pub(crate) fn annotate_notice(message: &str) {
+    annotate("notice", message);
+}
+
+fn annotate(level: &str, message: &str) {
+    if in_workflow() {
+        println!("::{level}::{}", escape(message));
+    }
+}
+
+/// A workflow command ends at the end of its line. Escaping keeps a message from starting another command.
+fn escape(message: &str) -> String {
+    message
+        .replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_id_is_forty_lower_case_hexadecimal_digits() {
+        assert!(is_commit("0123456789abcdef0123456789abcdef01234567"));
+        for no in [
+            "",
+            "0123456",
+            &"g".repeat(40),
+            &"A".repeat(40),
+            &"a".repeat(41),
+        ] {
+            assert!(!is_commit(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn a_message_cannot_start_a_workflow_command() {
+        assert_eq!(
+            escape("100 %\n::set-output::x"),
+            "100 %25%0A::set-output::x"
+        );
+    }
+}
