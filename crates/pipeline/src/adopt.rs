@@ -1,7 +1,7 @@
 //! `cargo pipeline adopt`: gives a clone of this repository another owner and another name.
 
 use anyhow::{Context, Result, ensure};
-use devkit::delivery::{self, Delivery};
+use devkit::delivery::Delivery;
 use devkit::process::{Run, command};
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,7 +37,12 @@ impl Adopt {
         let old = Delivery::load(&root)?;
         let new = Identity::new(&self.owner, &self.name)?;
         let old = Identity::new(&old.owner, &old.name)?;
-        ensure!(old != new, "the project is {}/{} already", self.owner, self.name);
+        ensure!(
+            old != new,
+            "the project is {}/{} already",
+            self.owner,
+            self.name
+        );
         let changes = Changes::collect(&root, &old, &new)?;
         print!("{changes}");
         if self.dry_run {
@@ -166,7 +171,9 @@ struct Changes {
 impl Changes {
     fn collect(root: &Path, old: &Identity, new: &Identity) -> Result<Self> {
         let replacements = old.replacements(new);
-        let listed = command("git", ["ls-files", "-z"]).current_dir(root).read()?;
+        let listed = command("git", ["ls-files", "-z"])
+            .current_dir(root)
+            .read()?;
         let files: Vec<&str> = listed.split('\0').filter(|file| !file.is_empty()).collect();
         let mut changes = Self {
             contents: BTreeMap::new(),
@@ -257,7 +264,10 @@ mod tests {
         for (text, expected) in [
             ("ghcr.io/parcel/parcel@sha256", "ghcr.io/acme/shop@sha256"),
             ("/argocd/ @parcel/maintainers", "/argocd/ @acme/maintainers"),
-            ("owner = \"parcel\"\nname = \"parcel\"", "owner = \"acme\"\nname = \"shop\""),
+            (
+                "owner = \"parcel\"\nname = \"parcel\"",
+                "owner = \"acme\"\nname = \"shop\"",
+            ),
             ("charts/parcel/values.yaml", "charts/shop/values.yaml"),
             ("a parcel-dev b", "a shop-dev b"),
         ] {
@@ -282,13 +292,18 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_the_old_one() {
-        assert_eq!(renamed("parcel/parcel parcel", "parcel-two"), "acme/parcel-two parcel-two");
+        assert_eq!(
+            renamed("parcel/parcel parcel", "parcel-two"),
+            "acme/parcel-two parcel-two"
+        );
     }
 
     #[test]
     fn a_name_that_kubernetes_or_cargo_refuses_is_refused_here() {
         let long = "a".repeat(NAME_LENGTH + 1);
-        for name in ["", "Shop", "1shop", "-shop", "shop-", "my--shop", "my_shop", "a b", "é", &long] {
+        for name in [
+            "", "Shop", "1shop", "-shop", "shop-", "my--shop", "my_shop", "a b", "é", &long,
+        ] {
             assert!(Identity::new("acme", name).is_err(), "{name}");
         }
         for owner in ["", "Acme", "a/b", "-a", "a.b"] {

@@ -11,6 +11,7 @@ mod reference;
 mod registry;
 pub(crate) mod release;
 mod remote;
+pub(crate) mod required;
 pub(crate) mod sign;
 pub(crate) mod tags;
 pub(crate) mod verify;

@@ -1,6 +1,7 @@
 //! `cargo pipeline …`: each step of the delivery pipeline is a command. Workflows, people and the lab run the same ones.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod api;
 mod auth;
 mod build;
@@ -21,7 +22,7 @@ use anyhow::Result;
 use build::{image, scan};
 use checks::{coverage, lint, quality, security, test};
 use clap::{Parser, Subcommand};
-use deliver::{deploy, plan, promote, publish, release, sign, tags, verify};
+use deliver::{deploy, plan, promote, publish, release, required, sign, tags, verify};
 use report::{comment, notify};
 use std::process::ExitCode;
 
@@ -49,8 +50,10 @@ enum Command {
     Comment(comment::Comment),
     /// Install the programs that the commands need
     Tools(tools::Tools),
-    /// Decide whether this event needs tests and an image build
+    /// Decide which jobs of the workflow this event needs
     Plan(plan::Plan),
+    /// Check that every job that this event needs has succeeded
+    Required(required::Required),
     /// Check dependencies, secrets and configuration
     Security(security::Security),
     /// Build the OCI image of a commit
@@ -75,6 +78,8 @@ enum Command {
     Notify(notify::Notify),
     /// Apply the protection rules to the forge
     Protect(protect::Protect),
+    /// Rename the project to yours
+    Adopt(adopt::Adopt),
 }
 
 impl Command {
@@ -91,6 +96,7 @@ impl Command {
             Self::Comment(command) => command.run(),
             Self::Tools(command) => command.run(),
             Self::Plan(command) => command.run(),
+            Self::Required(command) => command.run(),
             Self::Security(command) => command.run(),
             Self::Image(command) => command.run(),
             Self::Scan(command) => command.run(),
@@ -101,6 +107,7 @@ impl Command {
             Self::Verify(command) => command.run(),
             Self::Notify(command) => command.run(),
             Self::Protect(command) => command.run(),
+            Self::Adopt(command) => command.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     }
@@ -145,6 +152,8 @@ mod tests {
                     .replace("\"$TAG\"", "v1.0.0")
                     .replace("\"$GITHUB_REF_NAME\"", "v1.0.0")
                     .replace("\"$DATABASE\"", "sqlite")
+                    .replace("\"$ENVIRONMENT\"", "staging")
+                    .replace("\"$ENVIRONMENT\"", "dev")
                     .replace("\"$RESULT\"", "success");
                 let words = ["cargo-pipeline"]
                     .into_iter()

@@ -34,6 +34,11 @@ fn join_url(server: &str, repository: &str) -> String {
     format!("{}/{repository}", server.trim_end_matches('/'))
 }
 
+/// Whether the forge is github.com: it alone has code scanning and runners with Nix.
+pub(crate) fn is_github() -> bool {
+    var("GITHUB_SERVER_URL").as_deref() == Some("https://github.com")
+}
+
 /// Whether this process runs in a workflow job.
 pub(crate) fn in_workflow() -> bool {
     var("GITHUB_ACTIONS").as_deref() == Some("true")
@@ -106,6 +111,8 @@ pub(crate) struct PullRequestPayload {
 pub(crate) struct HeadPayload {
     /// The commit at the time of the event.
     pub(crate) sha: Option<String>,
+    /// The repository of the branch; missing where it was deleted.
+    pub(crate) repo: Option<RepositoryPayload>,
 }
 
 /// The run that a `workflow_run` event reports.
@@ -128,6 +135,15 @@ pub(crate) struct RepositoryPayload {
 }
 
 impl Payload {
+    /// Whether the event is a pull request from another repository. Inside a forked repository, `fork` is true for every
+    /// pull request, so the names are compared.
+    pub(crate) fn is_from_fork(&self) -> bool {
+        self.pull_request.as_ref().is_some_and(|pull| {
+            let head = pull.head.repo.as_ref();
+            head.and_then(|repo| repo.full_name.clone()) != var("GITHUB_REPOSITORY")
+        })
+    }
+
     /// Reads the file; empty outside a workflow.
     pub(crate) fn read() -> Result<Self> {
         let Some(file) = var("GITHUB_EVENT_PATH") else {

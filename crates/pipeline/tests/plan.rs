@@ -31,6 +31,7 @@ impl Clone {
             &["clone", "--quiet", "forge.git", "clone"],
         );
         git(&clone.path(), &["checkout", "--quiet", "-b", "develop"]);
+        clone.commit("delivery.toml", include_str!("../../../delivery.toml"));
         clone.commit(VALUES, "a: 1\n");
         clone.commit("src/main.rs", "one");
         git(&clone.path(), &["push", "--quiet", "origin", "develop"]);
@@ -49,8 +50,20 @@ impl Clone {
         git(&self.path(), &["rev-parse", "HEAD"])
     }
 
-    /// What `plan` says, and the output it sets.
+    /// Whether `plan` tests code, and what it prints.
     fn plan(&self, event: &str, reference: &str, payload: &str) -> (bool, String) {
+        let (jobs, _, said) = self.planned(event, reference, payload, "https://forge.example");
+        (jobs.contains(&"unit".to_owned()), said)
+    }
+
+    /// The planned jobs, the environment to deploy to, and what `plan` prints.
+    fn planned(
+        &self,
+        event: &str,
+        reference: &str,
+        payload: &str,
+        server: &str,
+    ) -> (Vec<String>, String, String) {
         let output = self.folder.path().join("output");
         let event_file = self.folder.path().join("event.json");
         fs::write(&output, "").unwrap();
@@ -60,18 +73,16 @@ impl Clone {
             .env("GITHUB_REF", reference)
             .env("GITHUB_SHA", self.head())
             .env("GITHUB_EVENT_PATH", event_file)
+            .env("GITHUB_SERVER_URL", server)
+            .env("GITHUB_REPOSITORY", "acme/shop")
             .env("GITHUB_OUTPUT", &output);
         let said = succeeded(&plan.output().unwrap());
-        let code = said.starts_with("code=true");
-        // After develop nothing is built any more.
-        let build = code && !matches!(reference, "refs/heads/staging" | "refs/heads/main");
         let outputs = fs::read_to_string(output).unwrap();
-        assert_eq!(outputs, format!("code={code}\nbuild={build}\n"));
-        assert!(
-            said.starts_with(&format!("code={code} build={build}: ")),
-            "{said}"
-        );
-        (code, said)
+        let (jobs, environment) = outputs.split_once('\n').unwrap();
+        let jobs: Vec<String> = serde_json::from_str(jobs.strip_prefix("jobs=").unwrap()).unwrap();
+        let environment = environment.strip_prefix("environment=").unwrap().trim_end();
+        assert!(said.starts_with(&format!("{}: ", jobs.join(" "))), "{said}");
+        (jobs, environment.to_owned(), said)
     }
 
     fn push(&self, branch: &str, before: &str) -> (bool, String) {
@@ -212,7 +223,68 @@ fn code_that_never_was_on_develop_is_tested_and_not_built() {
         let before = clone.head();
         clone.commit("src/main.rs", "two");
         let (code, said) = clone.push(branch, &before);
-        assert!(code && said.contains("build=false"), "{said}");
+        assert!(code && !said.starts_with("image"), "{said}");
+        assert!(!said.contains(" image"), "{said}");
+    }
+}
+
+/// The jobs and the environment of an event after which a file differs.
+fn jobs_of(event: &str, reference: &str, file: &str, server: &str) -> (Vec<String>, String) {
+    let clone = Clone::new();
+    let before = clone.head();
+    clone.commit(file, "two");
+    let payload = format!(
+        r#"{{"before": "{before}", "pull_request": {{"head": {{"repo": {{"full_name": "acme/shop"}}}}}}}}"#
+    );
+    let (jobs, environment, _) = clone.planned(event, reference, &payload, server);
+    (jobs, environment)
+}
+
+#[test]
+fn each_event_has_its_jobs() {
+    let tests = ["lint", "security", "unit", "integration"];
+    for (event, reference, more, environment) in [
+        (
+            "push",
+            "refs/heads/develop",
+            &["image", "deliver", "notify"][..],
+            "dev",
+        ),
+        ("push", "refs/heads/staging", &["notify"], ""),
+        ("push", "refs/heads/main", &["retag", "notify"], ""),
+        ("push", "refs/heads/feature/x", &["image"], ""),
+        ("pull_request", "refs/pull/1/merge", &["image"], ""),
+        ("workflow_dispatch", "refs/heads/develop", &["image"], ""),
+    ] {
+        let expected = [&tests[..], more].concat();
+        let (jobs, deployed) = jobs_of(event, reference, "src/main.rs", "https://forge.example");
+        assert_eq!(jobs, expected, "{event} {reference}");
+        assert_eq!(deployed, environment, "{event} {reference}");
+    }
+}
+
+#[test]
+fn only_github_has_code_scanning_and_nix() {
+    let on_github = |file| {
+        let github = "https://github.com";
+        jobs_of("pull_request", "refs/pull/1/merge", file, github).0
+    };
+    assert!(on_github("src/main.rs").contains(&"sarif".to_owned()));
+    assert!(!on_github("src/main.rs").contains(&"nix".to_owned()));
+    for file in ["flake.lock", "nix/rust.nix", "nixos-vm/default.nix"] {
+        assert!(on_github(file).contains(&"nix".to_owned()), "{file}");
+    }
+}
+
+#[test]
+fn a_fork_sends_no_findings() {
+    let clone = Clone::new();
+    clone.commit("src/main.rs", "two");
+    for repository in [r#"{"full_name": "mallory/shop"}"#, "null"] {
+        let payload = format!(r#"{{"pull_request": {{"head": {{"repo": {repository}}}}}}}"#);
+        let github = "https://github.com";
+        let (jobs, _, _) = clone.planned("pull_request", "refs/pull/1/merge", &payload, github);
+        assert!(!jobs.contains(&"sarif".to_owned()), "{repository}");
     }
 }
 

@@ -67,28 +67,26 @@ fn workflow(text: &str) -> Result<Vec<String>> {
             }
         }
     }
-    if let Some(required) = tree.at("jobs.required") {
-        violations.extend(unchecked(required).map(|job| {
-            format!("the job `required` needs {job}, so it must check `needs.{job}.result`")
-        }));
+    if let Some(required) = tree.at("jobs.required")
+        && !judges_all(required)
+    {
+        violations.push(format!(
+            "the job `required` must run `cargo pipeline required` with NEEDS set to `{NEEDS}`"
+        ));
     }
     Ok(violations)
 }
 
-/// The needed jobs whose results a job does not check. Not every forge supports `needs.*.result`; on one that does not,
-/// it is empty and hides failures.
-fn unchecked(job: &Node) -> impl Iterator<Item = &str> {
+/// The results of all needed jobs. `needs.*.result` is empty on Gitea and would hide failures.
+const NEEDS: &str = "${{ toJSON(needs) }}";
+
+/// Whether a job hands the results of all jobs that it needs to `cargo pipeline required`.
+fn judges_all(job: &Node) -> bool {
     let steps = job.get("steps").map(Node::items).unwrap_or_default();
-    let variables = steps.iter().filter_map(|step| step.get("env"));
-    let named: String = variables
-        .flat_map(Node::entries)
-        .filter_map(|(_, value)| value.text())
-        .collect();
-    let needs = job.get("needs").map(Node::items).unwrap_or_default();
-    needs
-        .iter()
-        .filter_map(Node::text)
-        .filter(move |job| !named.contains(&format!("needs.{job}.result")))
+    steps.iter().any(|step| {
+        step.get("run").and_then(Node::text) == Some("cargo pipeline required")
+            && step.at("env.NEEDS").and_then(Node::text) == Some(NEEDS)
+    })
 }
 
 /// Third-party actions must be pinned to a commit, with the version in a comment.
@@ -226,24 +224,20 @@ mod tests {
     }
 
     #[test]
-    fn the_required_job_checks_all_jobs_that_it_needs() {
-        let workflow = |condition: &str| {
+    fn the_required_job_judges_all_jobs_that_it_needs() {
+        let workflow = |step: &str| {
             let text = format!(
-                "permissions: {{}}\njobs:\n  required:\n    permissions: {{}}\n    timeout-minutes: 5\n    needs: [a, b]\n    steps:\n      - env:\n          OK: {condition}\n"
+                "permissions: {{}}\njobs:\n  required:\n    permissions: {{}}\n    timeout-minutes: 5\n    needs: [a, b]\n    steps:\n      - {step}\n"
             );
-            super::workflow(&text).unwrap()
+            super::workflow(&text).unwrap().len()
         };
-        assert!(
-            workflow("${{ needs.a.result == 'success' && needs.b.result == 'success' }}")
-                .is_empty()
-        );
-        let violations = workflow("${{ needs.a.result == 'success' }}");
-        assert_eq!(violations.len(), 1);
-        assert!(violations[0].contains("needs.b.result"), "{violations:?}");
+        let env = "env: { NEEDS: '${{ toJSON(needs) }}' }";
         assert_eq!(
-            workflow("${{ contains(needs.*.result, 'failure') }}").len(),
-            2
+            workflow(&format!("run: cargo pipeline required\n        {env}")),
+            0
         );
+        assert_eq!(workflow("run: cargo pipeline required"), 1);
+        assert_eq!(workflow(&format!("run: 'true'\n        {env}")), 1);
     }
 
     #[test]
