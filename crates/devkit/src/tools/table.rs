@@ -190,7 +190,7 @@ pub static TOOLS: &[Tool] = &[
             tags: "sqlite,sqlite_unlock_notify",
             variables: &["main.Version=VERSION"],
             files: &["templates", "options", "public"],
-            minutes: 4.0,
+            minutes: 2.8,
             ..Build::new(&GITEA, "code.gitea.io/gitea")
         }),
         &[Step::Lab],
@@ -199,7 +199,7 @@ pub static TOOLS: &[Tool] = &[
         "coredns",
         Source::Go(Build {
             programs: &[("coredns", "github.com/coredns/coredns")],
-            minutes: 1.0,
+            minutes: 0.5,
             ..Build::new(&CLUSTER, "github.com/coredns/coredns")
         }),
         &[Step::Lab],
@@ -208,7 +208,7 @@ pub static TOOLS: &[Tool] = &[
         "runner",
         Source::Go(Build {
             programs: &[("gitea-runner", "gitea.com/gitea/runner")],
-            minutes: 0.5,
+            minutes: 0.4,
             ..Build::new(&RUNNER, "gitea.com/gitea/runner")
         }),
         &[Step::Lab],
