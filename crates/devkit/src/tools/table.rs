@@ -218,7 +218,7 @@ pub static TOOLS: &[Tool] = &[
         Source::Go(Build {
             programs: &[("cosign", "github.com/sigstore/cosign/v3/cmd/cosign")],
             variables: &["sigs.k8s.io/release-utils/version.gitVersion=VERSION"],
-            minutes: 1.0,
+            minutes: 1.5,
             ..Build::new(&COSIGN, "github.com/sigstore/cosign/v3")
         }),
         &[Step::Publish, Step::Deploy, Step::Lab],
