@@ -42,10 +42,10 @@ pub struct Build {
 }
 
 /// Free space for a build of everything at its peak: sources, objects and results.
-const DISK_GIB: f64 = 34.0;
+const DISK_GIB: f64 = 26.0;
 
 /// What [`DISK_GIB`] is for, in minutes of building.
-const ALL_MINUTES: f64 = 26.0;
+const ALL_MINUTES: f64 = 20.0;
 
 impl Build {
     pub(super) const fn new(module: &'static Module, path: &'static str) -> Self {
