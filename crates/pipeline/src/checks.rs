@@ -2,6 +2,7 @@
 
 mod clippy;
 pub(crate) mod coverage;
+mod identity;
 pub(crate) mod lint;
 mod policy;
 pub(crate) mod quality;

@@ -1,6 +1,6 @@
 //! `cargo pipeline lint`: the static checks. All of them run, even after a failure.
 
-use super::{clippy, policy};
+use super::{clippy, identity, policy};
 use crate::check::{Check, Outcome, Summary};
 use crate::project::{CHART, SCHEMAS, root, values_files};
 use crate::tools::{self, Step};
@@ -18,7 +18,7 @@ use std::process::{Command, Stdio};
 pub(crate) struct Lint {}
 
 /// Rust, the Dockerfile, scripts, and the policy of this project.
-pub(crate) const CODE: [Check; 5] = [
+pub(crate) const CODE: [Check; 6] = [
     Check {
         name: "format",
         run: format,
@@ -38,6 +38,10 @@ pub(crate) const CODE: [Check; 5] = [
     Check {
         name: "policy",
         run: policy,
+    },
+    Check {
+        name: "identity",
+        run: identity,
     },
 ];
 
@@ -120,14 +124,23 @@ fn scripts(root: &Path) -> Result<Outcome> {
 }
 
 fn policy(root: &Path) -> Result<Outcome> {
-    let violations = policy::violations(root)?;
-    for violation in &violations {
-        eprintln!("{violation}");
+    none(&policy::violations(root)?, "policy violations")
+}
+
+fn identity(root: &Path) -> Result<Outcome> {
+    let what = "places that disagree with delivery.toml";
+    none(&identity::disagreements(root)?, what)
+}
+
+/// Prints the problems; passes if there are none.
+fn none(problems: &[String], what: &str) -> Result<Outcome> {
+    for problem in problems {
+        eprintln!("{problem}");
     }
     ensure!(
-        violations.is_empty(),
-        "{} policy violations, listed above",
-        violations.len()
+        problems.is_empty(),
+        "{} {what}, listed above",
+        problems.len()
     );
     Ok(Outcome::Passed)
 }

@@ -59,7 +59,10 @@ fn jobs(
     };
     add(change.code, &["security", "unit", "integration"]);
     // The environments after the first run images that exist already.
-    let builds = change.code && environment.is_none_or(|env| env.promotion == Promotion::Build);
+    let builds = change.code
+        && event
+            .branch()
+            .is_none_or(|branch| delivery.is_built(branch));
     add(builds, &["image"]);
     let deploys = pushed.is_some_and(|env| env.promotion == Promotion::Build);
     add(builds && deploys, &[DELIVER]);

@@ -1,0 +1,220 @@
+//! Compares `delivery.toml` with the files that repeat a part of it, because Helm, Cargo and the forge cannot read it.
+
+use crate::project::tracked;
+use anyhow::{Context, Result};
+use devkit::delivery::{Delivery, FILE, Sync};
+use devkit::yaml::Node;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// What disagrees with `delivery.toml`, one sentence each.
+pub(crate) fn disagreements(root: &Path) -> Result<Vec<String>> {
+    let delivery = Delivery::load(root)?;
+    let mut problems = Vec::new();
+    let Delivery { name, chart, .. } = &delivery;
+
+    let manifest = read(root, "Cargo.toml")?;
+    let package = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("name = "));
+    expect(
+        &mut problems,
+        "Cargo.toml",
+        "package.name",
+        package.map(|name| name.trim_matches('"')),
+        name,
+    );
+    let file = format!("{chart}/Chart.yaml");
+    expect_yaml(root, &mut problems, &file, "name", name)?;
+    let file = format!("{chart}/values.yaml");
+    let image = delivery.image_repository().to_string();
+    expect_yaml(root, &mut problems, &file, "image.repository", &image)?;
+
+    problems.extend(values_files(root, &delivery)?);
+    problems.extend(argocd(&read(root, ARGOCD)?, &delivery)?);
+    problems.extend(concurrency(&read(root, CI)?, &delivery)?);
+    Ok(problems)
+}
+
+/// The values of the chart with Argo CD's Applications.
+const ARGOCD: &str = "argocd/values.yaml";
+
+/// The workflow that delivers.
+const CI: &str = ".github/workflows/ci.yaml";
+
+fn read(root: &Path, file: &str) -> Result<String> {
+    std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))
+}
+
+fn expect(problems: &mut Vec<String>, file: &str, key: &str, found: Option<&str>, expected: &str) {
+    if found != Some(expected) {
+        let found = found.unwrap_or("missing");
+        problems.push(format!(
+            "{file}: `{key}` is `{found}`, but {FILE} says `{expected}`"
+        ));
+    }
+}
+
+fn expect_yaml(
+    root: &Path,
+    problems: &mut Vec<String>,
+    file: &str,
+    key: &str,
+    expected: &str,
+) -> Result<()> {
+    let tree = Node::parse(&read(root, file)?).with_context(|| file.to_owned())?;
+    expect(
+        problems,
+        file,
+        key,
+        tree.at(key).and_then(Node::text),
+        expected,
+    );
+    Ok(())
+}
+
+/// Each environment has a values file, and each values file an environment.
+fn values_files(root: &Path, delivery: &Delivery) -> Result<Vec<String>> {
+    let pattern = format!("{}/values-*.yaml", delivery.chart);
+    let found: BTreeSet<String> = tracked(root, &[&pattern])?.into_iter().collect();
+    let environments = delivery.environments().iter();
+    let expected: BTreeSet<String> = environments.map(|env| env.values.clone()).collect();
+    let missing = expected.difference(&found);
+    let missing = missing.map(|file| format!("{file} is missing: {FILE} has its environment"));
+    let unknown = found.difference(&expected);
+    let unknown = unknown.map(|file| format!("{file} belongs to no environment of {FILE}"));
+    Ok(missing.chain(unknown).collect())
+}
+
+/// Argo CD's repository and environments.
+fn argocd(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
+    let tree = Node::parse(text).context(ARGOCD)?;
+    let mut problems = Vec::new();
+    let url = tree.get("repoURL").and_then(Node::text).unwrap_or_default();
+    let repository = delivery.repository();
+    if !url
+        .trim_end_matches(".git")
+        .ends_with(&format!("/{repository}"))
+    {
+        problems.push(format!(
+            "{ARGOCD}: `repoURL` is `{url}`, which is not {repository}"
+        ));
+    }
+    let entries = tree
+        .get("environments")
+        .map(Node::entries)
+        .unwrap_or_default();
+    let mut found: BTreeMap<&str, &Node> = entries.iter().map(|(k, v)| (k.as_str(), v)).collect();
+    for env in delivery.environments() {
+        let automated = (env.sync == Sync::Automatic).to_string();
+        let Some(entry) = found.remove(env.name.as_str()) else {
+            problems.push(format!(
+                "{ARGOCD}: the environment `{}` is missing; add it with `branch: {}` and `automated: {automated}`",
+                env.name, env.branch
+            ));
+            continue;
+        };
+        for (key, expected) in [("branch", &env.branch), ("automated", &automated)] {
+            let path = format!("environments.{}.{key}", env.name);
+            let found = entry.get(key).and_then(Node::text);
+            expect(&mut problems, ARGOCD, &path, found, expected);
+        }
+    }
+    let unknown = found.into_keys();
+    problems.extend(unknown.map(|name| format!("{ARGOCD}: {FILE} has no environment `{name}`")));
+    Ok(problems)
+}
+
+/// The branches on which CI delivers every commit. A workflow's concurrency cannot use the output of a job.
+fn concurrency(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
+    let tree = Node::parse(text).context(CI)?;
+    let Some(group) = tree.at("concurrency.group").and_then(Node::text) else {
+        return Ok(Vec::new());
+    };
+    let named: BTreeSet<&str> = group
+        .split('"')
+        .filter(|word| word.starts_with("refs/heads/"))
+        .collect();
+    let delivering = delivery
+        .environments()
+        .iter()
+        .filter(|env| !env.image_tags("").is_empty())
+        .map(|env| env.reference());
+    let delivering: BTreeSet<String> = delivering.collect();
+    let agree = named
+        .iter()
+        .copied()
+        .eq(delivering.iter().map(String::as_str));
+    Ok(match agree {
+        true => Vec::new(),
+        false => vec![format!(
+            "{CI}: `concurrency` names {named:?}, but CI publishes image tags on {delivering:?} by {FILE}"
+        )],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELIVERY: &str = include_str!("../../../../delivery.toml");
+
+    fn delivery() -> Delivery {
+        Delivery::parse(DELIVERY).unwrap()
+    }
+
+    #[test]
+    fn this_project_agrees_with_itself() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        assert_eq!(disagreements(&root).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn an_environment_that_argocd_lacks_or_has_too_many_is_named() {
+        let url = format!(
+            "repoURL: https://forge.example/{}.git",
+            delivery().repository()
+        );
+        let of = |environments: &str| {
+            argocd(&format!("{url}\nenvironments: {environments}"), &delivery()).unwrap()
+        };
+        let all = "dev: {branch: develop, automated: true}, staging: {branch: staging, automated: false}, \
+                   prod: {branch: main, automated: false}";
+        assert_eq!(of(&format!("{{{all}}}")), [""; 0]);
+        let added = of(&format!("{{{all}, qa: {{branch: qa, automated: false}}}}"));
+        assert!(added[0].contains("no environment `qa`"), "{added:?}");
+        let changed = of(&format!(
+            "{{{}}}",
+            all.replace("branch: staging", "branch: stage")
+        ));
+        assert!(changed[0].contains("`stage`, but"), "{changed:?}");
+        let missing = of("{dev: {branch: develop, automated: true}}");
+        assert_eq!(missing.len(), 2, "{missing:?}");
+        assert!(
+            missing[0].contains("add it with `branch: staging`"),
+            "{missing:?}"
+        );
+    }
+
+    #[test]
+    fn another_repository_is_named() {
+        let problems =
+            argocd("repoURL: https://forge.example/acme/other.git", &delivery()).unwrap();
+        assert!(problems[0].contains("acme/other"), "{problems:?}");
+    }
+
+    #[test]
+    fn concurrency_names_the_branches_that_deliver() {
+        let of = |branches: &str| {
+            let group = format!("${{{{ contains(fromJSON('[{branches}]'), github.ref) }}}}");
+            concurrency(&format!("concurrency:\n  group: {group}\n"), &delivery()).unwrap()
+        };
+        assert_eq!(of(r#""refs/heads/develop", "refs/heads/main""#), [""; 0]);
+        assert_eq!(of(r#""refs/heads/develop""#).len(), 1);
+        assert_eq!(
+            of(r#""refs/heads/develop", "refs/heads/main", "refs/heads/qa""#).len(),
+            1
+        );
+        assert_eq!(concurrency("on: push\n", &delivery()).unwrap(), [""; 0]);
+    }
+}
