@@ -25,7 +25,7 @@ pub(super) fn run(world: &World) -> Result<()> {
             .context("the service in dev does not answer")?,
     )?;
     let mut tags = world.forge.image_tags()?;
-    let clone = world.clone("deploy", world.main_line())?;
+    let clone = world.clone("deploy", world.trunk())?;
     // Both words have the same length, so that the code stays formatted.
     let after = if before == "ok" { "up" } else { "ok" };
 
@@ -45,7 +45,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     let merged = ship::merge(
         &world.forge,
         &clone,
-        world.main_line(),
+        world.trunk(),
         "Change the word of /health",
         &mut pull,
     )?;

@@ -12,8 +12,8 @@ pub(super) fn run(world: &World) -> Result<()> {
     // Given a clone with a changed source file,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
-    let tip = forge.tip(world.main_line())?;
-    let clone = world.clone("branch", world.main_line())?;
+    let tip = forge.tip(world.trunk())?;
+    let clone = world.clone("branch", world.trunk())?;
     world.edit(
         &clone,
         "src/main.rs",
@@ -47,9 +47,9 @@ pub(super) fn run(world: &World) -> Result<()> {
         "the push changed the registry's tags"
     );
     ensure!(
-        forge.tip(world.main_line())? == tip,
+        forge.tip(world.trunk())? == tip,
         "the push changed {}",
-        world.main_line()
+        world.trunk()
     );
     git.read(&["push", "--quiet", "--delete", "origin", &reference])?;
     Ok(())

@@ -32,7 +32,7 @@ pub(super) fn run(world: &World) -> Result<()> {
             "the report lacks {branch}:\n{report}"
         );
     }
-    let unchanged = world.main_line();
+    let unchanged = world.trunk();
     ensure!(
         !report.contains(unchanged),
         "the report names {unchanged}:\n{report}"

@@ -83,7 +83,7 @@ const MARK: &str = ":coverage -->";
 
 pub(super) fn run(world: &World) -> Result<()> {
     let forge = &world.forge;
-    let clone = world.clone("pull-request", world.main_line())?;
+    let clone = world.clone("pull-request", world.trunk())?;
     let git = forge.git(&clone);
     let good = git.head()?;
     let tags = forge.image_tags()?;
@@ -105,7 +105,7 @@ pub(super) fn run(world: &World) -> Result<()> {
 fn push(world: &World, clone: &Path, name: &str) -> Result<Pull> {
     world.forge.git(clone).read(&["add", "--all"])?;
     world.commit(clone, &format!("Add {name}"))?;
-    let base = world.main_line();
+    let base = world.trunk();
     pull_request::open(&world.forge, clone, base, "scenario", "Try the checks")
 }
 

@@ -56,7 +56,7 @@ pub fn promote(world: &World, to: &delivery::Environment) -> Result<Deployed> {
 /// Starts the promotion workflow and returns the pull request that it opens.
 fn propose(world: &World, to: &delivery::Environment) -> Result<Pull> {
     let forge = &world.forge;
-    let branch = world.main_line();
+    let branch = world.trunk();
     let tip = forge.tip(branch)?;
     let tip = tip.with_context(|| format!("the branch {branch} does not exist"))?;
     let inputs = BTreeMap::from([("environment", to.name.as_str())]);

@@ -48,7 +48,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     if found.is_none() {
         forge.execute("POST", "/forks", &json!({}))?;
     }
-    let clone = world.clone("fork", world.main_line())?;
+    let clone = world.clone("fork", world.trunk())?;
     fs::write(clone.join(".github/workflows/ci.yaml"), ATTACK).context("cannot write ci.yaml")?;
     let title = "Look for secrets";
     let commit = world.commit(&clone, title)?;
@@ -61,7 +61,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     // When its pull request is opened,
     let pull = forge.create_pull(&NewPull {
         head: &format!("{PERSON}:{branch}"),
-        base: world.main_line(),
+        base: world.trunk(),
         title,
         body: "",
     })?;

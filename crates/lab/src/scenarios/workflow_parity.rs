@@ -11,7 +11,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     // Given a commit that was shipped, whose run on dev's branch succeeded,
     let record = Record::last(&world.layout)?.context("nothing was shipped yet")?;
     let limit = std::time::Duration::from_secs(60);
-    let branch = world.main_line();
+    let branch = world.trunk();
     WorkflowRun::wait(&world.forge, &push(branch), &record.built_commit, limit)?;
 
     // When its files are cloned from the forge,

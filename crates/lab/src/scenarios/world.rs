@@ -74,7 +74,7 @@ impl World {
     }
 
     /// The branch that changes are merged to.
-    pub fn main_line(&self) -> &str {
+    pub fn trunk(&self) -> &str {
         &self.delivery.first().branch
     }
 
