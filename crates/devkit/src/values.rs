@@ -104,6 +104,12 @@ impl Values {
         self.tree.at("image.repository").and_then(Node::text)
     }
 
+    /// The text at a path, such as `database.existingSecret.name`; `None` where it is missing or empty.
+    pub fn find(&self, path: &str) -> Option<&str> {
+        let text = self.tree.at(path).and_then(Node::text);
+        text.filter(|text| !text.is_empty())
+    }
+
     fn scalar(&self, path: &str) -> Result<&str, Error> {
         let text = self.tree.at(path).and_then(Node::text);
         Ok(text.ok_or_else(|| yaml::Error::Missing(path.to_owned()))?)
@@ -169,6 +175,14 @@ mod tests {
         let image = image.unwrap();
         assert_eq!(image.tag.as_str(), "develop-0123456");
         assert_eq!(image.digest.as_str(), digest());
+    }
+
+    #[test]
+    fn a_text_is_found_by_its_path_unless_it_is_empty() {
+        let values = Values::parse("database:\n  secret: shop\n  key: \"\"\n").unwrap();
+        assert_eq!(values.find("database.secret"), Some("shop"));
+        assert_eq!(values.find("database.key"), None);
+        assert_eq!(values.find("database.port"), None);
     }
 
     #[test]

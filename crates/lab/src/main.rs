@@ -4,11 +4,9 @@
 mod argocd;
 mod cli;
 mod cluster;
-mod commit;
 mod delivery;
 mod expect;
 mod forge;
-mod http;
 mod sandbox;
 mod scenarios;
 mod timeline;

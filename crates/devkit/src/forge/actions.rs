@@ -3,6 +3,7 @@
 use super::{Error, Forge, Kind, encoded, null_default};
 use serde::{Deserialize, Deserializer};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// A run of a workflow.
 #[derive(Clone, Debug, Deserialize)]
@@ -229,13 +230,19 @@ impl Forge {
         Ok(self.api().text(&path)?)
     }
 
-    /// Starts a workflow by its file, on a branch or tag.
+    /// Starts a workflow by its file, on a branch or tag, with inputs that the workflow declares.
     ///
     /// # Errors
     /// When the forge refuses.
-    pub fn dispatch(&self, workflow: &str, reference: &str) -> Result<(), Error> {
+    pub fn dispatch(
+        &self,
+        workflow: &str,
+        reference: &str,
+        inputs: &BTreeMap<&str, &str>,
+    ) -> Result<(), Error> {
         let path = format!("/actions/workflows/{}/dispatches", encoded(workflow));
-        self.execute("POST", &path, &json!({ "ref": reference }))
+        let body = json!({ "ref": reference, "inputs": inputs });
+        self.execute("POST", &path, &body)
     }
 
     /// Sets a secret of the repository's workflows.

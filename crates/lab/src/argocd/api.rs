@@ -1,15 +1,14 @@
 //! A client of Argo CD's API. Source: its `/swagger-ui`.
 
 use anyhow::{Context, Result};
+use devkit::http::{Client, Tls};
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::{Event, Secret, Service};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::application::{ResourceTree, TreeNode};
 use crate::cluster::api::Kubernetes;
-use crate::http::Client;
 
 /// The namespace that Argo CD and its Applications are in.
 pub const NAMESPACE: &str = "argocd";
@@ -31,13 +30,12 @@ impl ArgoCd {
     /// # Errors
     /// When Argo CD does not answer or refuses.
     pub fn new(kubernetes: &Kubernetes) -> Result<Self> {
-        let api = Client::plain(&format!("http://{}/api/v1", address(kubernetes)?));
+        let url = format!("http://{}/api/v1", address(kubernetes)?);
+        let api = Client::new(&url, Tls::none());
         let login = json!({"username": "admin", "password": password(kubernetes)?});
-        let session = api.request("POST", "/session", Some(&login))?;
-        let session: Session =
-            serde_json::from_value(session).context("Argo CD's session has no token")?;
+        let session: Session = api.send("POST", "/session", &login)?;
         Ok(Self {
-            api: api.authorized(format!("Bearer {}", session.token)),
+            api: api.with_token(&session.token),
         })
     }
 
@@ -47,7 +45,7 @@ impl ArgoCd {
     /// When Argo CD refuses.
     pub fn sync(&self, application: &str) -> Result<()> {
         let path = format!("/applications/{application}/sync");
-        self.api.request("POST", &path, Some(&json!({}))).map(drop)
+        Ok(self.api.execute("POST", &path, &json!({}))?)
     }
 
     /// Rolls an Application back to an entry of its history, as `argocd app rollback` does.
@@ -56,9 +54,8 @@ impl ArgoCd {
     /// When Argo CD refuses, for example because the Application syncs automatically.
     pub fn rollback(&self, application: &str, entry: i64) -> Result<()> {
         let path = format!("/applications/{application}/rollback");
-        self.api
-            .request("POST", &path, Some(&json!({"id": entry, "prune": true})))
-            .map(drop)
+        let wanted = json!({"id": entry, "prune": true});
+        Ok(self.api.execute("POST", &path, &wanted)?)
     }
 
     /// The objects of an Application and the objects that they own.
@@ -67,24 +64,20 @@ impl ArgoCd {
     /// When Argo CD refuses.
     pub fn tree(&self, application: &str) -> Result<Vec<TreeNode>> {
         let path = format!("/applications/{application}/resource-tree");
-        let tree: ResourceTree = self.get(&path)?;
+        let tree: ResourceTree = self.api.get(&path)?;
         Ok(tree.nodes)
     }
 
-    /// The log of a pod of the tree: a JSON object in each line.
+    /// The log of a container of a pod of the tree: a JSON object in each line.
     ///
     /// # Errors
     /// When Argo CD refuses.
-    pub fn log(&self, application: &str, pod: &TreeNode) -> Result<String> {
+    pub fn log(&self, application: &str, pod: &TreeNode, container: &str) -> Result<String> {
         let path = format!(
-            "/applications/{application}/pods/{}/logs?namespace={}&container=waybill",
+            "/applications/{application}/pods/{}/logs?namespace={}&container={container}",
             pod.name, pod.namespace,
         );
-        // A log of one line is itself a JSON value.
-        Ok(match self.api.request("GET", &path, None)? {
-            Value::String(log) => log,
-            line => line.to_string(),
-        })
+        Ok(self.api.text(&path)?)
     }
 
     /// The messages of the cluster's events about an object of the tree.
@@ -96,18 +89,12 @@ impl ArgoCd {
             "/applications/{application}/events?resourceNamespace={}&resourceName={}&resourceUID={}",
             node.namespace, node.name, node.uid,
         );
-        let events: List<Event> = self.get(&path)?;
+        let events: List<Event> = self.api.get(&path)?;
         Ok(events
             .items
             .into_iter()
             .filter_map(|event| event.message)
             .collect())
-    }
-
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let answer = self.api.request("GET", path, None)?;
-        serde_json::from_value(answer)
-            .with_context(|| format!("Argo CD's answer to GET {path} is not understood"))
     }
 }
 
@@ -146,8 +133,8 @@ mod tests {
         let answer = json!({
             "metadata": {},
             "items": [{
-                "metadata": {"name": "waybill.1", "creationTimestamp": "2026-11-26T12:00:00Z"},
-                "involvedObject": {"kind": "Pod", "name": "waybill"},
+                "metadata": {"name": "shop.1", "creationTimestamp": "2026-11-26T12:00:00Z"},
+                "involvedObject": {"kind": "Pod", "name": "shop"},
                 "reason": "Failed",
                 "message": "Failed to pull image",
                 "source": {"component": "kubelet"},

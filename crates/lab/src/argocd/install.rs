@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use devkit::process::{Run, command};
 use devkit::tools;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::cluster::kubectl::{apply, kubectl, wait_rolled_out};
-use crate::forge::api::Forge;
+use crate::forge::Forge;
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::network::FORGE;
@@ -95,29 +96,26 @@ fn tailored(manifest: &str) -> String {
 /// # Errors
 /// When the chart cannot be rendered or applied, or the forge refuses the webhook.
 pub fn bootstrap(checkout: &Path, layout: &Layout) -> Result<()> {
+    let forge = Forge::new(layout)?;
     let manifests = command("helm", ["template", "argocd"])
         .arg(checkout.join("argocd"))
-        .args(["--set", &format!("repoURL={}", Forge::url())])
+        .args(["--set", &format!("repoURL={}", forge.url())])
         .read()?;
     apply("argocd", &manifests)?;
 
-    let forge = Forge::new(layout)?;
-    let hooks = forge.repository("GET", "/hooks", None)?;
-    if hooks.as_array().is_some_and(Vec::is_empty) {
-        forge.repository(
-            "POST",
-            "/hooks",
-            Some(&json!({
-                "type": "gitea",
-                "active": true,
-                "events": ["push"],
-                "config": {
-                    "url": "http://argocd-server.argocd.svc.cluster.local/api/webhook",
-                    "content_type": "json",
-                    "secret": Credentials::ensure(layout)?.webhook,
-                },
-            })),
-        )?;
+    let hooks: Vec<IgnoredAny> = forge.list("/hooks")?;
+    if hooks.is_empty() {
+        let hook = json!({
+            "type": "gitea",
+            "active": true,
+            "events": ["push"],
+            "config": {
+                "url": "http://argocd-server.argocd.svc.cluster.local/api/webhook",
+                "content_type": "json",
+                "secret": Credentials::ensure(layout)?.webhook,
+            },
+        });
+        forge.execute("POST", "/hooks", &hook)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! `cargo lab inside`: what `up` and `test` run inside the namespaces
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::iter;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,11 +14,12 @@ use devkit::progress::Progress;
 
 use crate::cluster::api::Kubernetes;
 use crate::cluster::database;
-use crate::delivery::environment::{ENVIRONMENTS, Environment};
+use crate::delivery::environment::Environment;
 use crate::delivery::ship;
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::network::{self, NODE};
+use crate::sandbox::port_forward::Target;
 use crate::sandbox::{mounts, pki};
 use crate::scenarios::registry::{self, Place};
 use crate::scenarios::world::World;
@@ -109,19 +111,30 @@ fn start(layout: &Layout, only: Option<Part>, progress: Progress) -> Result<()> 
 /// Saves the addresses that the host's port-forwards lead to, and Argo CD's password.
 fn save_addresses(layout: &Layout) -> Result<()> {
     let kubernetes = Kubernetes::new(layout)?;
-    let mut addresses: Vec<(&str, SocketAddr)> = Vec::new();
-    for name in ENVIRONMENTS {
+    let delivery = layout.delivery()?;
+    let target = |name: &str, port, address: &str, inner_port| -> Result<Target> {
+        Ok(Target {
+            name: name.to_owned(),
+            port,
+            address: SocketAddr::new(address.parse()?, inner_port),
+        })
+    };
+    let argocd = argocd::api::address(&kubernetes)?;
+    let mut targets = vec![
+        target("argocd", 18081, &argocd, 80)?,
+        target("forge", 18443, NODE, 443)?,
+    ];
+    // 18080, 18082, 18083 and so on.
+    let ports = iter::once(18080).chain(18082..);
+    for (env, port) in delivery.environments().iter().zip(ports) {
         // An environment that was never synced has no Service yet.
-        if let Ok(address) = Environment::new(&kubernetes, name).cluster_ip() {
-            addresses.push((name, SocketAddr::new(address.parse()?, 80)));
+        if let Ok(address) = Environment::new(&kubernetes, &delivery, env).cluster_ip() {
+            targets.push(target(&env.name, port, &address, 80)?);
         }
     }
-    let argocd: IpAddr = argocd::api::address(&kubernetes)?.parse()?;
-    addresses.push(("argocd", SocketAddr::new(argocd, 80)));
-    addresses.push(("forge", SocketAddr::new(NODE.parse()?, 443)));
     fs::write(
         layout.state("addresses.json"),
-        serde_json::to_vec(&addresses)?,
+        serde_json::to_vec(&targets)?,
     )?;
     let password = layout.state("argocd-password");
     fs::write(&password, argocd::api::password(&kubernetes)?)?;

@@ -22,8 +22,8 @@ use crate::sandbox::layout::Layout;
 #[derive(Parser)]
 #[command(name = "cargo lab", bin_name = "cargo lab", version)]
 pub struct Options {
-    /// The folder with all data of this lab [default: ~/.local/state/waybill/lab]
-    #[arg(long, env = "WAYBILL_LAB_STATE", value_name = "DIR", global = true)]
+    /// The folder with all data of this lab [default: ~/.local/state/delivery/lab]
+    #[arg(long, env = "LAB_STATE", value_name = "DIR", global = true)]
     state: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -31,7 +31,7 @@ pub struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start the lab and deliver the current commit to dev
+    /// Start the lab and deliver the current commit to the first environment
     Up {
         /// Write the timeline of the delivery to this file, as JSON
         #[arg(long, value_name = "FILE")]

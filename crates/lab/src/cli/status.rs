@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::delivery::record::Delivery;
-use crate::forge::api::PERSON;
+use crate::delivery::record::Record;
+use crate::forge::PERSON;
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::namespaces;
@@ -25,13 +25,13 @@ pub(super) fn run(layout: &Layout, as_json: bool) -> Result<ExitCode> {
         Vec::new()
     };
     if as_json {
-        let delivery = Delivery::last(layout).unwrap_or_default();
+        let record = Record::last(layout).unwrap_or_default();
         println!(
             "{}",
             json!({
                 "running": running,
                 "port_forwards": forwards,
-                "shipped": delivery.map(|delivery| delivery.commit),
+                "shipped": record.map(|record| record.commit),
             })
         );
     } else if running {
@@ -55,26 +55,23 @@ pub(super) fn print(layout: &Layout, forwards: &[PortForward]) {
         .map(|credentials| credentials.person)
         .unwrap_or_default();
     let argocd = fs::read_to_string(layout.state("argocd-password")).unwrap_or_default();
-    for (name, what, login) in [
-        ("dev", "the service in dev", String::new()),
-        ("staging", "the service in staging", String::new()),
-        ("prod", "the service in prod", String::new()),
-        (
-            "argocd",
-            "Argo CD (API only: the Go module does not contain the web page)",
-            format!("admin / {argocd}"),
-        ),
-        (
-            "forge",
-            "Gitea: git, pull requests, Actions, registry",
-            format!("{PERSON} / {password}"),
-        ),
-    ] {
-        if let Some(forward) = forwards.iter().find(|forward| forward.name == name) {
-            println!("  {:<26} {what}", forward.url());
-            if !login.is_empty() {
-                println!("  {:<26} {login}", "");
-            }
+    let mut forwards: Vec<&PortForward> = forwards.iter().collect();
+    forwards.sort_by_key(|forward| forward.listen.port());
+    for forward in forwards {
+        let (what, login) = match forward.name.as_str() {
+            "argocd" => (
+                "Argo CD (API only: the Go module does not contain the web page)".to_owned(),
+                Some(format!("admin / {argocd}")),
+            ),
+            "forge" => (
+                "Gitea: git, pull requests, Actions, registry".to_owned(),
+                Some(format!("{PERSON} / {password}")),
+            ),
+            environment => (format!("the service in {environment}"), None),
+        };
+        println!("  {:<26} {what}", forward.url());
+        if let Some(login) = login {
+            println!("  {:<26} {login}", "");
         }
     }
     println!(

@@ -1,20 +1,20 @@
 //! `cargo lab up`
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use devkit::delivery::Delivery;
 use devkit::progress::Progress;
 use devkit::tools::{self, Step};
 
 use super::inside::Part;
 use super::status;
 use crate::cluster::images;
-use crate::delivery::record::Delivery;
+use crate::delivery::record::Record;
 use crate::sandbox::layout::Layout;
-use crate::sandbox::port_forward::{self, PortForward};
+use crate::sandbox::port_forward::{self, PortForward, Target};
 use crate::sandbox::{checkout, debian, namespaces, start};
 
 /// The steps whose programs must be installed before the lab starts: the lab itself, and those of the workflows' jobs, which
@@ -31,7 +31,7 @@ const STEPS: &[Step] = &[
     Step::Deploy,
 ];
 
-/// Starts the lab and delivers the checkout's HEAD to dev.
+/// Starts the lab and delivers the checkout's HEAD to the first environment.
 ///
 /// When this fails, what was started stays, and the next `up` continues from there.
 pub(super) fn run(
@@ -43,6 +43,7 @@ pub(super) fn run(
     let checkout = checkout::root()?;
     namespaces::check_machine()?;
     let _lock = layout.lock()?;
+    check_repository(layout, &checkout)?;
     let init = start(layout, &checkout, progress)?;
     continue_inside(layout, init, only)?;
     if only.is_some() {
@@ -50,6 +51,26 @@ pub(super) fn run(
     }
     let forwards = open_port_forwards(layout, init)?;
     report(layout, &forwards, json)
+}
+
+/// Refuses to deliver a repository to the running lab of another one.
+fn check_repository(layout: &Layout, checkout: &Path) -> Result<()> {
+    let ours = Delivery::load(checkout)?.repository();
+    if namespaces::find(layout).is_none() {
+        return Ok(());
+    }
+    // The copy is missing while the lab starts for the first time.
+    let Ok(theirs) = layout.delivery().map(|delivery| delivery.repository()) else {
+        return Ok(());
+    };
+    if ours != theirs {
+        bail!(
+            "the lab in {} belongs to {theirs}, not to {ours}; stop it with `cargo lab down`, \
+             or start another one with --state",
+            layout.state.display()
+        );
+    }
+    Ok(())
 }
 
 /// Prepares on the host what the lab needs, and starts the namespaces if they do not exist. Returns the first process.
@@ -95,29 +116,26 @@ fn continue_inside(layout: &Layout, init: i32, only: Option<Part>) -> Result<()>
 }
 
 fn open_port_forwards(layout: &Layout, init: i32) -> Result<Vec<PortForward>> {
-    let targets: Vec<(String, SocketAddr)> =
-        serde_json::from_slice(&fs::read(layout.state("addresses.json"))?)?;
-    let targets: Vec<(&str, SocketAddr)> = targets
-        .iter()
-        .map(|(name, target)| (name.as_str(), *target))
-        .collect();
+    let targets: Vec<Target> = serde_json::from_slice(&fs::read(layout.state("addresses.json"))?)?;
     port_forward::ensure(layout, init, &targets)
 }
 
 /// Prints the timeline of the delivery and the lab's addresses.
 fn report(layout: &Layout, forwards: &[PortForward], json: Option<&Path>) -> Result<()> {
-    let mut delivery = Delivery::last(layout)?.context("nothing was delivered")?;
-    delivery.url = forwards
+    let delivery = layout.delivery()?;
+    let mut record = Record::last(layout)?.context("nothing was delivered")?;
+    let name = &delivery.first().name;
+    record.url = forwards
         .iter()
-        .find(|forward| forward.name == "dev")
-        .context("there is no port-forward to dev")?
+        .find(|forward| forward.name == *name)
+        .with_context(|| format!("there is no port-forward to {name}"))?
         .url();
     if let Some(path) = json {
-        fs::write(path, serde_json::to_vec_pretty(&delivery)?)
+        fs::write(path, serde_json::to_vec_pretty(&record)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("\n{}", delivery.timeline.table());
+    println!("\n{}", record.timeline.table());
     status::print(layout, forwards);
-    println!("\n  curl {}/version", delivery.url);
+    println!("\n  curl {}/version", record.url);
     Ok(())
 }

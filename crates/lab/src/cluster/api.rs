@@ -1,10 +1,10 @@
 //! A client of the cluster's API.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use devkit::http::{Client, Tls};
 use k8s_openapi::{ClusterResourceScope, List, ListableResource, NamespaceResourceScope, Resource};
 use serde::de::DeserializeOwned;
 
-use crate::http::Client;
 use crate::sandbox::layout::Layout;
 
 /// The address of the API server.
@@ -20,11 +20,9 @@ impl Kubernetes {
     /// When the certificates cannot be read.
     pub fn new(layout: &Layout) -> Result<Self> {
         let pki = |file: &str| layout.state("pki").join(file);
-        Ok(Self(Client::new(
-            URL,
-            &pki("kubernetes-ca.crt"),
-            Some((&pki("admin.crt"), &pki("admin.key"))),
-        )?))
+        let tls = Tls::authority(&pki("kubernetes-ca.crt"))?;
+        let tls = tls.with_identity(&pki("admin.crt"), &pki("admin.key"))?;
+        Ok(Self(Client::new(URL, tls)))
     }
 
     /// Reads an object of a namespace; `None` if it does not exist.
@@ -35,7 +33,8 @@ impl Kubernetes {
     where
         T: Resource<Scope = NamespaceResourceScope> + DeserializeOwned,
     {
-        self.read(&format!("{}/{name}", in_namespace::<T>(namespace)))
+        let path = format!("{}/{name}", in_namespace::<T>(namespace));
+        Ok(self.0.find(&path)?)
     }
 
     /// Reads an object that belongs to no namespace; `None` if it does not exist.
@@ -46,7 +45,8 @@ impl Kubernetes {
     where
         T: Resource<Scope = ClusterResourceScope> + DeserializeOwned,
     {
-        self.read(&format!("{}/{}/{name}", group::<T>(), T::URL_PATH_SEGMENT))
+        let path = format!("{}/{}/{name}", group::<T>(), T::URL_PATH_SEGMENT);
+        Ok(self.0.find(&path)?)
     }
 
     /// Reads all objects of a kind in a namespace.
@@ -57,22 +57,12 @@ impl Kubernetes {
     where
         T: ListableResource<Scope = NamespaceResourceScope> + DeserializeOwned,
     {
-        let list: Option<List<T>> = self.read(&in_namespace::<T>(namespace))?;
+        let list: Option<List<T>> = self.0.find(&in_namespace::<T>(namespace))?;
         Ok(list.map(|list| list.items).unwrap_or_default())
     }
 
-    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        self.0
-            .find(path)?
-            .map(serde_json::from_value)
-            .transpose()
-            .with_context(|| format!("the API server's answer to GET {path} is not understood"))
-    }
-
     pub(super) fn ready(&self) -> bool {
-        self.0
-            .send("GET", "/readyz", None)
-            .is_ok_and(|(status, _)| status == 200)
+        self.0.text("/readyz").is_ok()
     }
 }
 

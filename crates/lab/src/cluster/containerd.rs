@@ -16,17 +16,20 @@ use crate::sandbox::service::Service;
 /// # Errors
 /// When containerd does not become ready, or an image cannot be imported.
 pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
-    for folder in ["containerd/certs.d/ghcr.io", "cni"] {
+    let registry = layout.delivery()?.registry;
+    let registries = format!("containerd/certs.d/{registry}");
+    for folder in [&registries, "cni"] {
         fs::create_dir_all(layout.state(folder))?;
     }
+    let mirror = include_str!("../../platform/registry-mirror.toml");
     for (file, text) in [
         (
             "containerd/config.toml",
             include_str!("../../platform/containerd.toml"),
         ),
         (
-            "containerd/certs.d/ghcr.io/hosts.toml",
-            include_str!("../../platform/registry-mirror.toml"),
+            &format!("{registries}/hosts.toml"),
+            &mirror.replace("@REGISTRY@", &registry),
         ),
         (
             "cni/10-pods.conflist",

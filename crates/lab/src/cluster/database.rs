@@ -1,11 +1,12 @@
-//! PostgreSQL on the node, for environments that run more than one replica.
+//! PostgreSQL on the node, for the environments whose values name a Secret with the address of a database.
 
 use std::fs;
 use std::os::unix::fs::chown;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use devkit::process::{Run, command};
+use devkit::values::Values;
 use serde_json::json;
 
 use super::kubectl::apply;
@@ -15,12 +16,46 @@ use crate::sandbox::layout::{INSIDE, Layout};
 use crate::sandbox::network::NODE;
 use crate::sandbox::service::Service;
 
-/// The environments that store their data here.
-const ENVIRONMENTS: [&str; 2] = ["staging", "prod"];
-
 const BIN: &str = "/usr/lib/postgresql/15/bin";
 
-/// Starts the server, and creates a user and a database for each environment.
+/// The Secret that an environment's values name. It holds the address of a database that belongs to the environment.
+struct Database {
+    namespace: String,
+    secret: String,
+    key: String,
+    /// The name of both the database and the user that owns it.
+    name: String,
+    password: String,
+}
+
+impl Database {
+    /// The databases that the values in the checkout ask for.
+    fn all(layout: &Layout) -> Result<Vec<Self>> {
+        let delivery = layout.delivery()?;
+        let credentials = Credentials::ensure(layout)?;
+        let mut all = Vec::new();
+        for env in delivery.environments() {
+            let path = layout.state("checkout").join(&env.values);
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let values = Values::parse(text).with_context(|| env.values.clone())?;
+            let Some(secret) = values.find("database.existingSecret.name") else {
+                continue;
+            };
+            let key = values.find("database.existingSecret.key");
+            all.push(Self {
+                namespace: env.namespace.clone(),
+                secret: secret.to_owned(),
+                key: key.unwrap_or("url").to_owned(),
+                name: delivery.application(env),
+                password: credentials.database(&env.name),
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// Starts the server, and creates a user and a database for each environment that needs one.
 ///
 /// # Errors
 /// When the server does not become ready.
@@ -73,9 +108,7 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     server.wait(layout, Duration::from_secs(30), || {
         sql("postgres", "select 1").is_ok()
     })?;
-    let credentials = Credentials::ensure(layout)?;
-    for environment in ENVIRONMENTS {
-        let name = user(environment);
+    for Database { name, password, .. } in Database::all(layout)? {
         let found = sql(
             "postgres",
             &format!("select 1 from pg_database where datname = '{name}'"),
@@ -85,8 +118,7 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
             sql(
                 "postgres",
                 &format!(
-                    "create role {name} login password '{}';\ncreate database {name} owner {name};\n",
-                    credentials.database(environment)
+                    "create role \"{name}\" login password '{password}';\ncreate database \"{name}\" owner \"{name}\";\n"
                 ),
             )?;
         }
@@ -94,21 +126,19 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// The name of an environment's user and of its database.
-fn user(environment: &str) -> String {
-    format!("waybill_{environment}")
-}
-
-/// Creates the Secrets with the addresses of the databases, which the environments' values name. They must exist before
-/// the first sync.
+/// Creates the Secrets with the addresses of the databases. They must exist before the first sync.
 ///
 /// # Errors
 /// When the API server refuses.
 pub fn create_secrets(layout: &Layout) -> Result<()> {
-    let credentials = Credentials::ensure(layout)?;
-    for environment in ENVIRONMENTS {
-        let (name, password) = (user(environment), credentials.database(environment));
-        let namespace = format!("waybill-{environment}");
+    for database in Database::all(layout)? {
+        let Database {
+            namespace,
+            secret,
+            key,
+            name,
+            password,
+        } = database;
         let objects = json!({
             "apiVersion": "v1",
             "kind": "List",
@@ -117,8 +147,8 @@ pub fn create_secrets(layout: &Layout) -> Result<()> {
                 {
                     "apiVersion": "v1",
                     "kind": "Secret",
-                    "metadata": {"name": "waybill-database", "namespace": namespace},
-                    "stringData": {"url": format!("postgres://{name}:{password}@{NODE}/{name}")},
+                    "metadata": {"name": secret, "namespace": namespace},
+                    "stringData": {key: format!("postgres://{name}:{password}@{NODE}/{name}")},
                 },
             ],
         });
@@ -160,4 +190,79 @@ fn as_postgres(program: &str, args: &[&str]) -> Result<std::process::Command> {
     );
     setpriv.args(args).current_dir(format!("{INSIDE}/postgres"));
     Ok(setpriv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELIVERY: &str = r#"
+owner = "acme"
+name = "web-shop"
+registry = "ghcr.io"
+
+[[environment]]
+name = "dev"
+branch = "trunk"
+promotion = "build"
+sync = "automatic"
+approvals = 0
+image-tags = ["{commit}"]
+
+[[environment]]
+name = "qa"
+branch = "qa"
+promotion = "pull-request"
+sync = "manual"
+approvals = 1
+namespace = "testing"
+
+[[environment]]
+name = "prod"
+branch = "main"
+promotion = "tag"
+sync = "manual"
+approvals = 2
+
+[release]
+image-tags = ["{version}"]
+prerelease-image-tags = ["{version}"]
+"#;
+
+    #[test]
+    fn an_environment_whose_values_name_a_secret_gets_a_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            state: folder.path().into(),
+            cache: folder.path().into(),
+        };
+        let chart = layout.state("checkout/charts/web-shop");
+        fs::create_dir_all(&chart).unwrap();
+        fs::write(layout.state("checkout/delivery.toml"), DELIVERY).unwrap();
+        let secret = "database:\n  existingSecret:\n    name: web-shop-database\n";
+        for (env, values) in [
+            ("dev", "replicas: 1\n"),
+            ("qa", secret),
+            ("prod", &format!("{secret}    key: address\n")),
+        ] {
+            fs::write(chart.join(format!("values-{env}.yaml")), values).unwrap();
+        }
+        let all = Database::all(&layout).unwrap();
+        let all: Vec<[&str; 4]> = all
+            .iter()
+            .map(|one| [&one.name, &one.namespace, &one.secret, &one.key].map(String::as_str))
+            .collect();
+        assert_eq!(
+            all,
+            [
+                ["web-shop-qa", "testing", "web-shop-database", "url"],
+                [
+                    "web-shop-prod",
+                    "web-shop-prod",
+                    "web-shop-database",
+                    "address"
+                ],
+            ]
+        );
+    }
 }

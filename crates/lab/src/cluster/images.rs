@@ -13,7 +13,7 @@ use crate::sandbox::debian;
 use crate::sandbox::layout::{Layout, content_key};
 
 /// The image that holds a pod's network namespace.
-pub const PAUSE: &str = "waybill.test/pause:1";
+pub const PAUSE: &str = "lab.test/pause:1";
 
 /// The lab's replacement for the Rust image that the Dockerfile builds with.
 pub const RUST: &str = "localhost/lab/rust:1";

@@ -7,6 +7,7 @@ pub mod database;
 pub mod images;
 pub mod kubectl;
 mod node;
+mod volumes;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub fn start(layout: &Layout, host: &Host) -> Result<()> {
     containerd::start(layout, host)?;
     node::start(layout, host)?;
     apply_platform()?;
+    volumes::create(layout)?;
     wait_rolled_out(
         "kube-system",
         &["deployment/coredns"],

@@ -3,24 +3,23 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use devkit::delivery::{self, Delivery};
+use devkit::git::short;
+use devkit::http::get_text;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use serde::Deserialize;
 
 use crate::argocd::api::NAMESPACE;
 use crate::argocd::application::{Application, HealthStatus, SyncStatus};
 use crate::cluster::api::Kubernetes;
-use crate::commit::short;
 use crate::expect::{Verdict, eventually};
-use crate::http::get_text;
 
-/// The environments, in the order in which a commit reaches them.
-pub const ENVIRONMENTS: [&str; 3] = ["dev", "staging", "prod"];
-
-/// A deployment environment.
+/// A deployment environment in the lab's cluster.
 pub struct Environment<'a> {
     pub(super) kubernetes: &'a Kubernetes,
-    /// Its name: `dev`.
-    pub name: &'a str,
+    delivery: &'a Delivery,
+    /// Its entry in `delivery.toml`.
+    pub entry: &'a delivery::Environment,
 }
 
 /// The service's answer to `/version`.
@@ -30,14 +29,37 @@ struct Version {
 }
 
 impl<'a> Environment<'a> {
-    /// The environment with this name.
-    pub fn new(kubernetes: &'a Kubernetes, name: &'a str) -> Self {
-        Self { kubernetes, name }
+    /// The environment of an entry of `delivery.toml`.
+    pub fn new(
+        kubernetes: &'a Kubernetes,
+        delivery: &'a Delivery,
+        entry: &'a delivery::Environment,
+    ) -> Self {
+        Self {
+            kubernetes,
+            delivery,
+            entry,
+        }
     }
 
-    /// The name of its namespace, which is also the name of its Application.
-    pub fn namespace(&self) -> String {
-        format!("waybill-{}", self.name)
+    /// Its name: `dev`.
+    pub fn name(&self) -> &'a str {
+        &self.entry.name
+    }
+
+    /// The name of its namespace.
+    pub fn namespace(&self) -> &'a str {
+        &self.entry.namespace
+    }
+
+    /// The name of the service's Deployment, Service and container.
+    pub fn service(&self) -> &'a str {
+        &self.delivery.name
+    }
+
+    /// The name of its Application in Argo CD.
+    pub fn application_name(&self) -> String {
+        self.delivery.application(self.entry)
     }
 
     /// Its Application in Argo CD.
@@ -45,7 +67,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// When there is no such Application.
     pub fn application(&self) -> Result<Application> {
-        let name = self.namespace();
+        let name = self.application_name();
         self.kubernetes
             .get(NAMESPACE, &name)?
             .with_context(|| format!("Argo CD has no Application {name}"))
@@ -62,7 +84,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// When it does not in time.
     pub fn wait_health(&self, status: &HealthStatus, limit: Duration) -> Result<()> {
-        eventually(&format!("{} is {status:?}", self.name), limit, || {
+        eventually(&format!("{} is {status:?}", self.name()), limit, || {
             let health = self.application()?.status.health.status;
             Ok(if health == *status {
                 Verdict::Met(())
@@ -82,7 +104,7 @@ impl<'a> Environment<'a> {
         status: &SyncStatus,
         limit: Duration,
     ) -> Result<()> {
-        let what = format!("{} is {status:?} at {}", self.name, short(revision));
+        let what = format!("{} is {status:?} at {}", self.name(), short(revision));
         eventually(&what, limit, || {
             let sync = self.application()?.status.sync;
             Ok(if sync.revision == revision && sync.status == *status {
@@ -98,12 +120,13 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// When the Service does not exist yet.
     pub fn cluster_ip(&self) -> Result<String> {
+        let name = self.service();
         self.kubernetes
-            .get::<Service>(&self.namespace(), "waybill")?
-            .context("the Service waybill does not exist yet")?
+            .get::<Service>(self.namespace(), name)?
+            .with_context(|| format!("the Service {name} does not exist yet"))?
             .spec
             .and_then(|spec| spec.cluster_ip)
-            .context("the Service waybill has no cluster IP")
+            .with_context(|| format!("the Service {name} has no cluster IP"))
     }
 
     /// The service's URL in the cluster.
@@ -124,7 +147,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// When the API server does not answer.
     pub fn pods(&self) -> Result<Vec<Pod>> {
-        let mut pods: Vec<Pod> = self.kubernetes.list(&self.namespace())?;
+        let mut pods: Vec<Pod> = self.kubernetes.list(self.namespace())?;
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
         Ok(pods)
     }

@@ -1,4 +1,4 @@
-//! What was shipped last, kept in the state folder.
+//! The record of the last delivery, kept in the state folder.
 
 use std::fs;
 
@@ -10,9 +10,9 @@ use crate::timeline::Timeline;
 
 const FILE: &str = "delivery.json";
 
-/// A commit that was delivered to dev.
+/// A commit that was delivered to the first environment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Delivery {
+pub struct Record {
     /// The commit of the checkout.
     pub commit: String,
     /// The commit that the image was built from: the same, or the commit that merged it.
@@ -23,8 +23,8 @@ pub struct Delivery {
     pub timeline: Timeline,
 }
 
-impl Delivery {
-    /// The last delivery; `None` if nothing was shipped yet.
+impl Record {
+    /// The last delivery; `None` if nothing was delivered yet.
     ///
     /// # Errors
     /// When its file cannot be read.
@@ -34,9 +34,9 @@ impl Delivery {
             return Ok(None);
         }
         let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let delivery = serde_json::from_slice(&text)
+        let record = serde_json::from_slice(&text)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Some(delivery))
+        Ok(Some(record))
     }
 
     /// Saves it as the last delivery.
@@ -62,20 +62,20 @@ mod tests {
             state: folder.path().into(),
             cache: folder.path().into(),
         };
-        assert!(Delivery::last(&layout).unwrap().is_none());
+        assert!(Record::last(&layout).unwrap().is_none());
         let mut recorder = Recorder::start();
         recorder.record("pushed");
-        let delivery = Delivery {
+        let record = Record {
             commit: "1f0c".into(),
             built_commit: "2a1b".into(),
             url: String::new(),
             timeline: recorder.finish(),
         };
-        delivery.save(&layout).unwrap();
-        let last = Delivery::last(&layout).unwrap().unwrap();
+        record.save(&layout).unwrap();
+        let last = Record::last(&layout).unwrap().unwrap();
         assert_eq!(
             (last.commit, last.built_commit),
-            (delivery.commit, delivery.built_commit)
+            (record.commit, record.built_commit)
         );
         assert!(last.timeline.table().contains("pushed"));
     }

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use devkit::git::short;
+use devkit::reference::Digest;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 
 use super::environment::Environment;
-use super::image_values::ImageValues;
 use crate::argocd::application::{HistoryEntry, OperationPhase, SyncStatus};
-use crate::commit::short;
 use crate::expect::{Verdict, eventually};
-use crate::forge::api::Forge;
+use crate::forge::Forge;
 
 /// What must be true of a finished deployment.
 pub struct Deployed {
     /// The Git commit that Argo CD has synced.
     pub revision: String,
     /// The digest of the image that every pod runs.
-    pub digest: String,
+    pub digest: Digest,
     /// The commit that the service reports it was built from.
     pub commit: String,
 }
@@ -36,11 +36,11 @@ impl<'a> Environment<'a> {
         let HistoryEntry { id, revision } = history
             .into_iter()
             .next_back()
-            .with_context(|| format!("{} was never synced", self.name))?;
-        let digest = ImageValues::read(forge, self.name, &revision)?.digest;
+            .with_context(|| format!("{} was never synced", self.name()))?;
+        let digest = forge.image(self.entry, &revision)?.digest;
         let commit = self
             .serving()
-            .with_context(|| format!("the service in {} does not answer", self.name))?;
+            .with_context(|| format!("the service in {} does not answer", self.name()))?;
         let deployed = Deployed {
             revision,
             digest,
@@ -57,7 +57,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// When the deployment fails or is not finished in time; the error has the cluster's reason.
     pub fn wait_deployed(&self, expected: &Deployed, limit: Duration) -> Result<()> {
-        let what = format!("{} serves {}", self.name, short(&expected.commit));
+        let what = format!("{} serves {}", self.name(), short(&expected.commit));
         eventually(&what, limit, || self.all(&Self::CHECKS, expected))
     }
 
@@ -66,7 +66,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// As [`Environment::wait_deployed`].
     pub fn wait_rolled_back(&self, expected: &Deployed, limit: Duration) -> Result<()> {
-        let what = format!("{} serves {} again", self.name, short(&expected.commit));
+        let what = format!("{} serves {} again", self.name(), short(&expected.commit));
         eventually(&what, limit, || self.all(&Self::CHECKS[..4], expected))
     }
 
@@ -119,10 +119,11 @@ impl<'a> Environment<'a> {
 
     /// The newest ReplicaSet is available, and the others have no pods.
     fn rolled_out(&self, _: &Deployed) -> Result<Verdict<()>> {
+        let name = self.service();
         let deployment: Deployment = self
             .kubernetes
-            .get(&self.namespace(), "waybill")?
-            .context("the Deployment waybill does not exist")?;
+            .get(self.namespace(), name)?
+            .with_context(|| format!("the Deployment {name} does not exist"))?;
         let status = deployment.status.unwrap_or_default();
         if status.observed_generation != deployment.metadata.generation {
             return pending("the controller has not observed the Deployment's change yet".into());
@@ -155,7 +156,7 @@ impl<'a> Environment<'a> {
                 .flatten()
                 .filter(|container| container.ready)
                 .map(|container| container.image_id);
-            if let Some(other) = images.find(|image| !image.ends_with(&expected.digest)) {
+            if let Some(other) = images.find(|image| !image.ends_with(expected.digest.as_str())) {
                 return pending(format!("a pod runs {other}"));
             }
         }
@@ -228,14 +229,14 @@ mod tests {
     #[test]
     fn a_pod_that_waits_for_its_image_gives_the_reason() {
         let pod: Pod = serde_json::from_value(json!({
-            "metadata": {"name": "waybill"},
+            "metadata": {"name": "shop"},
             "status": {
                 "initContainerStatuses": [{
                     "name": "migrate", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
                     "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
                 }],
                 "containerStatuses": [{
-                    "name": "waybill", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+                    "name": "shop", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
                     "state": {"waiting": {"reason": "PodInitializing"}},
                 }],
             },

@@ -1,25 +1,27 @@
-//! Delivers a commit to dev: pushes it, lets the workflow and Argo CD deliver it, and waits until it is served.
+//! Delivers a commit to the first environment: pushes it, lets the workflow and Argo CD deliver it, and waits until it is
+//! served.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use devkit::delivery::{self, Delivery};
+use devkit::forge::RepositoryEdit;
+use devkit::git::short;
 use devkit::process::Run;
 use devkit::progress::Progress;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Deserialize;
 
 use super::environment::Environment;
-use super::image_values::ImageValues;
-use super::record::Delivery;
+use super::record::Record;
 use super::rollout::Deployed;
 use crate::argocd;
 use crate::cluster::api::Kubernetes;
-use crate::commit::short;
 use crate::expect::{Verdict, eventually};
-use crate::forge::api::Forge;
-use crate::forge::pull_request::{self, PullRequest};
-use crate::forge::runs::{DEVELOP, PULL_REQUEST, WorkflowRun};
+use crate::forge::Forge;
+use crate::forge::pull_request;
+use crate::forge::runs::{PULL_REQUEST, WorkflowRun, push};
 use crate::sandbox::layout::Layout;
 use crate::timeline::Recorder;
 
@@ -30,46 +32,51 @@ pub const CI_LIMIT: Duration = Duration::from_secs(45 * 60);
 /// How long a sync and the roll-out after it may take. Kubernetes itself gives up after a minute.
 pub const SERVING_LIMIT: Duration = Duration::from_secs(180);
 
-/// Ships the checkout's HEAD to dev: directly in a new lab, later by a pull request.
+/// Ships the checkout's HEAD to the first environment: directly in a new lab, later by a pull request.
 ///
 /// # Errors
 /// When any step of the delivery fails.
 pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> {
     let forge = Forge::new(layout)?;
-    let commit = forge.head(checkout)?;
-    if let Some(last) = Delivery::last(layout)?
+    let commit = forge.git(checkout).head()?;
+    if let Some(last) = Record::last(layout)?
         && last.commit == commit
     {
         eprintln!("✓ {} is already shipped", short(&commit));
         return Ok(());
     }
     let kubernetes = Kubernetes::new(layout)?;
-    let dev = Environment::new(&kubernetes, "dev");
+    let delivery = layout.delivery()?;
+    let first = Environment::new(&kubernetes, &delivery, delivery.first());
+    let branch = first.entry.branch.as_str();
 
     let mut recorder = Recorder::start();
-    let is_new = forge.tip("develop")?.is_none();
+    let is_new = forge.tip(branch)?.is_none();
+    create_branches(&forge, &delivery, layout, checkout, is_new)?;
     if is_new {
-        first_push(&forge, layout, checkout, &mut recorder)?;
+        recorder = Recorder::start();
+        push_head(&forge, checkout, first.entry)?;
+        recorder.record("pushed");
     }
-    set_up_branches(&forge, checkout)?;
-    let built_commit = if let Some(landed) = landed(&forge, checkout, &commit)? {
+    set_up_branches(&forge, checkout, branch)?;
+    let built_commit = if let Some(landed) = landed(&forge, checkout, &commit, branch)? {
         if !is_new {
             // An earlier `up` ended before the commit was served. The timeline starts here.
-            eprintln!("✓ {} is already on develop", short(&commit));
+            eprintln!("✓ {} is already on {branch}", short(&commit));
         }
         landed
     } else {
         let what = format!("Checking {} in a pull request", short(&commit));
         let title = format!("Ship {}", short(&commit));
         let merged = progress.run(what, || {
-            merge(&forge, checkout, "develop", &title, &mut recorder)
+            merge(&forge, checkout, branch, &title, &mut recorder)
         })?;
         recorder.record("merged");
         merged
     };
-    follow(&forge, &dev, &built_commit, &mut recorder, progress)?;
+    follow(&forge, &first, &built_commit, &mut recorder, progress)?;
 
-    Delivery {
+    Record {
         commit,
         built_commit,
         url: String::new(),
@@ -78,71 +85,79 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
     .save(layout)
 }
 
-/// Pushes HEAD to the three branches. Branch protection is set up afterwards.
-fn first_push(
+fn push_head(forge: &Forge, checkout: &Path, env: &delivery::Environment) -> Result<()> {
+    let git = forge.git(checkout);
+    Ok(git.push(&forge.url(), "HEAD", &env.reference())?)
+}
+
+/// An entry of Gitea's feed of what happened in a repository.
+#[derive(Deserialize)]
+struct Activity {
+    op_type: String,
+    ref_name: String,
+}
+
+/// Pushes HEAD to the branches that do not exist yet, except the first environment's, and lets Argo CD deploy from them.
+/// Branch protection is set up afterwards.
+fn create_branches(
     forge: &Forge,
+    delivery: &Delivery,
     layout: &Layout,
     checkout: &Path,
-    recorder: &mut Recorder,
+    is_new: bool,
 ) -> Result<()> {
-    let push = |branch: &str| {
-        forge
-            .git(checkout)
-            .args([
-                "push",
-                "--quiet",
-                &Forge::url(),
-                &format!("HEAD:refs/heads/{branch}"),
-            ])
-            .run_quietly()
-    };
-    // Actions are off until `develop` is pushed, the branch that is built: three runs for one commit would only compete for
-    // the machine's cores.
-    push("main")?;
-    push("staging")?;
-    // The forge accepts a push first and processes it later. Only then it looks whether Actions are on.
-    eventually(
-        "the forge has processed the pushes of main and staging",
-        Duration::from_secs(30),
-        || {
-            let feed = forge.repository("GET", "/activities/feeds?limit=20", None)?;
-            let seen = |branch: &str| {
-                let reference = format!("refs/heads/{branch}");
-                feed.as_array().is_some_and(|entries| {
-                    entries.iter().any(|entry| {
-                        entry["op_type"] == "commit_repo" && entry["ref_name"] == reference.as_str()
-                    })
-                })
-            };
-            Ok(if seen("main") && seen("staging") {
-                Verdict::Met(())
-            } else {
-                Verdict::Pending(feed.to_string())
-            })
-        },
-    )?;
+    let others = &delivery.environments()[1..];
+    let mut created = false;
+    for env in others {
+        if forge.tip(&env.branch)?.is_none() {
+            push_head(forge, checkout, env)?;
+            created = true;
+        }
+    }
+    if !is_new && !created {
+        return Ok(());
+    }
     argocd::install::bootstrap(checkout, layout)?;
-    forge.repository("PATCH", "", Some(&json!({"has_actions": true})))?;
-    *recorder = Recorder::start();
-    push("develop")?;
-    recorder.record("pushed");
+    if is_new {
+        // Actions are off until the first environment's branch is pushed, the one that is built: a run for each branch
+        // would only compete for the machine's cores. The forge accepts a push first and processes it later. Only then it
+        // looks whether Actions are on.
+        eventually(
+            "the forge has processed the pushes of all branches",
+            Duration::from_secs(30),
+            || {
+                let feed: Vec<Activity> = forge.get("/activities/feeds?limit=50")?;
+                let is_seen = |env: &&delivery::Environment| {
+                    let is_push = |entry: &Activity| {
+                        entry.op_type == "commit_repo" && entry.ref_name == env.reference()
+                    };
+                    feed.iter().any(is_push)
+                };
+                Ok(match others.iter().find(|env| !is_seen(env)) {
+                    None => Verdict::Met(()),
+                    Some(env) => Verdict::Pending(format!("{} is missing", env.branch)),
+                })
+            },
+        )?;
+        forge.edit_repository(&RepositoryEdit {
+            has_actions: Some(true),
+            ..RepositoryEdit::default()
+        })?;
+    }
     Ok(())
 }
 
-/// The commit that brought `commit` to `develop`: the commit itself or the merge. `None` if it is not on `develop`.
-fn landed(forge: &Forge, checkout: &Path, commit: &str) -> Result<Option<String>> {
-    let git = |args: &[&str]| forge.git(checkout).args(args).read();
-    git(&["fetch", "--quiet", &Forge::url(), "develop"])?;
-    let line = git(&["rev-list", "--first-parent", "FETCH_HEAD"])?;
+/// The commit that brought `commit` to a branch: the commit itself or the merge. `None` if it is not on the branch.
+fn landed(forge: &Forge, checkout: &Path, commit: &str, branch: &str) -> Result<Option<String>> {
+    let git = forge.git(checkout);
+    let tip = git.fetch(&forge.url(), &format!("refs/heads/{branch}"))?;
+    let line = git.read(&["rev-list", "--first-parent", &tip])?;
     let arrivals: Vec<&str> = line.lines().collect();
     if arrivals.contains(&commit) {
         return Ok(Some(commit.to_owned()));
     }
-    let after = git(&[
-        "rev-list",
-        "--ancestry-path",
-        &format!("{commit}..FETCH_HEAD"),
-    ])?;
+    let range = format!("{commit}..{tip}");
+    let after = git.read(&["rev-list", "--ancestry-path", &range])?;
     let after: Vec<&str> = after.lines().collect();
     // The oldest commit that contains it.
     let mut oldest_first = arrivals.iter().rev();
@@ -151,9 +166,12 @@ fn landed(forge: &Forge, checkout: &Path, commit: &str) -> Result<Option<String>
 }
 
 /// Sets the default branch and the branch protection, which the branches must exist for.
-fn set_up_branches(forge: &Forge, checkout: &Path) -> Result<()> {
+fn set_up_branches(forge: &Forge, checkout: &Path, default_branch: &str) -> Result<()> {
     // Schedules and `workflow_run` use the default branch's workflows. It is where pull requests go, as on GitHub.
-    forge.repository("PATCH", "", Some(&json!({"default_branch": "develop"})))?;
+    forge.edit_repository(&RepositoryEdit {
+        default_branch: Some(default_branch),
+        ..RepositoryEdit::default()
+    })?;
     // By the rules in the checkout.
     forge.pipeline(checkout)?.arg("protect").run_quietly()?;
     Ok(())
@@ -170,29 +188,30 @@ pub fn merge(
     title: &str,
     recorder: &mut Recorder,
 ) -> Result<String> {
-    let topic = format!("ship-{}", short(&forge.head(checkout)?));
-    let PullRequest { number, commit } = pull_request::open(forge, checkout, base, &topic, title)?;
+    let topic = format!("ship-{}", short(&forge.git(checkout).head()?));
+    let pull = pull_request::open(forge, checkout, base, &topic, title)?;
     recorder.record("pushed");
-    let run = WorkflowRun::wait(forge, PULL_REQUEST, &commit, CI_LIMIT)?;
+    let run = WorkflowRun::wait(forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
     recorder.record_at("CI started", run.started()?);
     recorder.record("checked");
-    pull_request::merge(forge, base, number)
+    pull_request::merge(forge, pull.number)
 }
 
-/// Follows a commit on `develop` from CI until dev serves it.
+/// Follows a commit on the first environment's branch from CI until the environment serves it.
 ///
 /// # Errors
 /// When CI, the write-back, the sync or the roll-out fails.
 pub fn follow(
     forge: &Forge,
-    dev: &Environment,
+    first: &Environment,
     commit: &str,
     recorder: &mut Recorder,
     progress: Progress,
 ) -> Result<()> {
+    let branch = first.entry.branch.as_str();
     let run = progress.run(
         format!("CI builds, publishes and writes back {}", short(commit)),
-        || WorkflowRun::wait(forge, DEVELOP, commit, CI_LIMIT),
+        || WorkflowRun::wait(forge, &push(branch), commit, CI_LIMIT),
     )?;
     let ended = |job: &str| run.job_ended(job);
     recorder.record_at("CI started", run.started()?);
@@ -211,15 +230,15 @@ pub fn follow(
         run.step_ended("deliver", "pipeline publish")?,
     );
     recorder.record_at("signed", run.step_ended("deliver", "pipeline sign")?);
-    let (revision, written) = write_back(forge, commit)?;
+    let (revision, written) = write_back(forge, branch, commit)?;
     recorder.record_at("written back", written);
 
-    let digest = ImageValues::read(forge, dev.name, &revision)?.digest;
-    if ImageValues::read(forge, dev.name, "develop")?.digest != digest {
+    let digest = forge.image(first.entry, &revision)?.digest;
+    if forge.image(first.entry, branch)?.digest != digest {
         bail!(
             "{} was written back, but a newer commit was written back after it, and {} runs that; to return to an earlier version, ship a commit that reverts the newer one",
             short(commit),
-            dev.name
+            first.name()
         );
     }
     let expected = Deployed {
@@ -228,11 +247,11 @@ pub fn follow(
         commit: commit.to_owned(),
     };
     progress.run(
-        format!("Argo CD deploys {} to {}", short(commit), dev.name),
-        || dev.wait_deployed(&expected, SERVING_LIMIT),
+        format!("Argo CD deploys {} to {}", short(commit), first.name()),
+        || first.wait_deployed(&expected, SERVING_LIMIT),
     )?;
     let serving = Timestamp::now();
-    let synced = dev
+    let synced = first
         .application()?
         .status
         .operation_state
@@ -243,27 +262,16 @@ pub fn follow(
     Ok(())
 }
 
-/// The commit on `develop` that wrote back the image that was built from `commit`, and the time of that commit.
-fn write_back(forge: &Forge, commit: &str) -> Result<(String, Timestamp)> {
+/// The commit on a branch that wrote back the image that was built from `commit`, and the time of that commit.
+fn write_back(forge: &Forge, branch: &str, commit: &str) -> Result<(String, Timestamp)> {
     let trailer = format!("Argocd-reference-commit-sha: {commit}");
-    let commits = forge.repository(
-        "GET",
-        "/commits?sha=develop&limit=20&stat=false&files=false",
-        None,
-    )?;
-    let found = commits.as_array().into_iter().flatten().find(|candidate| {
-        candidate["commit"]["message"]
-            .as_str()
-            .is_some_and(|message| message.contains(&trailer))
-    });
-    let Some(found) = found else {
+    let mut commits = forge.newest_commits(branch)?.into_iter();
+    let Some(found) = commits.find(|candidate| candidate.message.contains(&trailer)) else {
         bail!(
-            "no commit on develop writes back the image of {}",
+            "no commit on {branch} writes back the image of {}",
             short(commit)
         );
     };
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let sha = text(&found["sha"]).context("a commit has no sha")?;
-    let time = text(&found["commit"]["committer"]["date"]).context("a commit has no date")?;
-    Ok((sha, time.parse()?))
+    let date = found.date.context("a commit has no date")?;
+    Ok((found.sha, date.parse()?))
 }

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use devkit::process::{Run, command};
-use serde_json::json;
 
-use super::api::Forge;
+use super::client::{Forge, url};
+use super::repository;
 use crate::sandbox::layout::{Layout, content_key};
-use crate::sandbox::network::FORGE;
 
 /// Publishes a replacement for each third-party action that the checkout's workflows use. Its branch has the name of the
 /// commit that the workflows pin, so that the workflow files run unchanged.
@@ -40,33 +39,20 @@ pub(super) fn publish(forge: &Forge, layout: &Layout, checkout: &Path) -> Result
         if done.exists() {
             continue;
         }
-        forge.ensure("/orgs", &json!({"username": owner, "visibility": "public"}))?;
-        forge.ensure(
-            &format!("/orgs/{owner}/repos"),
-            &json!({"name": name, "auto_init": false}),
-        )?;
+        repository::create(forge, owner, name)?;
         let work = layout.state(format!("tmp/action-{owner}-{name}"));
         let _ = fs::remove_dir_all(&work);
         fs::create_dir_all(&work)?;
-        forge
-            .git(&work)
-            .args(["init", "--quiet", "--initial-branch=replacement"])
-            .run_quietly()?;
         command("cp", ["-r"])
             .arg(source.join("."))
             .arg(&work)
             .run_quietly()?;
-        forge.git(&work).args(["add", "--all"]).run_quietly()?;
-        forge
-            .git(&work)
-            .args(["commit", "--quiet", "--message", "Replace the action"])
-            .run_quietly()?;
-        forge
-            .git(&work)
-            .args(["push", "--quiet", "--force"])
-            .arg(format!("https://{FORGE}/{action}.git"))
-            .arg(format!("HEAD:refs/heads/{commit}"))
-            .run_quietly()?;
+        let git = forge.git(&work);
+        git.read(&["init", "--quiet", "--initial-branch=replacement"])?;
+        git.read(&["add", "--all"])?;
+        git.read(&["commit", "--quiet", "--message", "Replace the action"])?;
+        let branch = format!("refs/heads/{commit}");
+        git.push_with(&["--force"], &url(&action), "HEAD", &branch)?;
         fs::remove_dir_all(&work)?;
         fs::write(done, "")?;
     }

@@ -1,7 +1,7 @@
 //! The forge: Gitea with Actions, an image registry and a runner.
 
 mod actions;
-pub mod api;
+mod client;
 mod people;
 pub mod pull_request;
 mod repository;
@@ -9,12 +9,13 @@ mod runner;
 pub mod runs;
 mod server;
 
+pub use client::{BOT, Forge, PERSON, url};
+
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 
-use self::api::Forge;
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;

@@ -1,15 +1,16 @@
 //! The forge's users and the team that may approve.
 
 use anyhow::{Context, Result, bail};
+use devkit::forge;
 use devkit::process::Run;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::api::{BOT, Forge, PERSON, REPOSITORY, client, owner_and_name};
+use super::client::{BOT, Forge, PERSON};
 use super::server::{gitea, printed};
-use crate::http::Client;
 use crate::sandbox::credentials::{Credentials, random};
 use crate::sandbox::host::Host;
-use crate::sandbox::layout::Layout;
 use crate::sandbox::network::FORGE;
 
 /// The team that approves pull requests and pushes version tags.
@@ -52,36 +53,53 @@ pub(super) fn create_users(host: &Host, credentials: &Credentials) -> Result<()>
     Ok(())
 }
 
+/// A team of an organisation, as Gitea lists it.
+#[derive(Deserialize)]
+struct Team {
+    id: u64,
+    name: String,
+}
+
 /// Creates the team that the branch protection names, with [`PERSON`] in it.
 ///
 /// # Errors
 /// When the forge refuses.
 pub(super) fn create_maintainers(forge: &Forge) -> Result<()> {
-    let (owner, _) = owner_and_name()?;
-    let teams = format!("/orgs/{owner}/teams");
-    forge.ensure(
-        &teams,
-        &json!({
-            "name": MAINTAINERS,
-            "permission": "write",
-            "includes_all_repositories": true,
-            "units": ["repo.code", "repo.pulls"],
-        }),
-    )?;
+    let team = json!({
+        "name": MAINTAINERS,
+        "permission": "write",
+        "includes_all_repositories": true,
+        "units": ["repo.code", "repo.pulls"],
+    });
+    forge.create_if_missing(&teams(forge), &team)?;
     join_maintainers(forge, PERSON)
 }
 
+fn teams(forge: &Forge) -> String {
+    let (owner, _) = forge.owner_and_name();
+    format!("/orgs/{owner}/teams")
+}
+
 fn join_maintainers(forge: &Forge, name: &str) -> Result<()> {
-    let (owner, _) = owner_and_name()?;
-    let listed = forge.request("GET", &format!("/orgs/{owner}/teams"), None)?;
-    let mut teams = listed.as_array().into_iter().flatten();
-    let id = teams
-        .find(|team| team["name"] == MAINTAINERS)
-        .and_then(|team| team["id"].as_i64())
-        .with_context(|| format!("the forge has no team {MAINTAINERS}"))?;
-    forge
-        .request("PUT", &format!("/teams/{id}/members/{name}"), None)
-        .map(drop)
+    let listed: Vec<Team> = forge.api().get(&teams(forge))?;
+    let team = listed.iter().find(|team| team.name == MAINTAINERS);
+    let id = team
+        .with_context(|| format!("the forge has no team {MAINTAINERS}"))?
+        .id;
+    let member = format!("/teams/{id}/members/{name}");
+    Ok(forge.api().execute("PUT", &member, &json!({}))?)
+}
+
+/// A user, as Gitea's administrators create or change one.
+#[derive(Serialize)]
+struct User<'a> {
+    username: &'a str,
+    login_name: &'a str,
+    /// Where the password is checked: 0 is Gitea itself.
+    source_id: u64,
+    email: String,
+    password: &'a str,
+    must_change_password: bool,
 }
 
 impl Forge {
@@ -89,29 +107,27 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge refuses.
-    pub fn review(&self, layout: &Layout, name: &str, number: i64) -> Result<()> {
-        let path = format!("/repos/{REPOSITORY}/pulls/{number}/reviews");
-        let approval = json!({"event": "APPROVED", "body": "Seen."});
-        let reviewer = self.reviewer(layout, name)?;
-        reviewer.request("POST", &path, Some(&approval)).map(drop)
+    pub fn review(&self, name: &str, number: u64) -> Result<()> {
+        Ok(self.reviewer(name)?.approve_pull(number, "Approved.")?)
     }
 
-    fn reviewer(&self, layout: &Layout, name: &str) -> Result<Client> {
+    fn reviewer(&self, name: &str) -> Result<forge::Forge> {
         let password = random()?;
-        let mut user = json!({
-            "username": name,
-            "login_name": name,
-            "email": format!("{name}@{FORGE}"),
-            "password": password,
-            "must_change_password": false,
-        });
-        if self.api.find(&format!("/users/{name}"))?.is_none() {
-            self.request("POST", "/admin/users", Some(&user))?;
-        } else {
-            user["source_id"] = 0.into();
-            self.request("PATCH", &format!("/admin/users/{name}"), Some(&user))?;
-        }
+        let user = User {
+            username: name,
+            login_name: name,
+            source_id: 0,
+            email: format!("{name}@{FORGE}"),
+            password: &password,
+            must_change_password: false,
+        };
+        let found: Option<IgnoredAny> = self.api().find(&format!("/users/{name}"))?;
+        let (method, path) = match found {
+            None => ("POST", "/admin/users".to_owned()),
+            Some(_) => ("PATCH", format!("/admin/users/{name}")),
+        };
+        self.api().execute(method, &path, &user)?;
         join_maintainers(self, name)?;
-        client(layout, name, &password)
+        self.log_in(name, &password)
     }
 }

@@ -3,10 +3,11 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use devkit::forge::RepositoryEdit;
 use devkit::process::{Run, command};
 use serde_json::json;
 
-use super::api::{BOT, Forge, PERSON, REPOSITORY, client, owner_and_name, token};
+use super::client::{BOT, Forge, PERSON, create_token};
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
@@ -17,23 +18,18 @@ use crate::sandbox::network::FORGE;
 /// # Errors
 /// When the forge refuses, or the signing key cannot be generated.
 pub(super) fn set_up(forge: &Forge, layout: &Layout, host: &Host) -> Result<()> {
-    let (owner, name) = owner_and_name()?;
-    forge.ensure("/orgs", &json!({"username": owner, "visibility": "public"}))?;
-    forge.ensure(
-        &format!("/orgs/{owner}/repos"),
-        &json!({"name": name, "default_branch": "main", "auto_init": false}),
-    )?;
-    // The first delivery enables Actions.
-    forge.repository("PATCH", "", Some(&json!({"has_actions": false})))?;
-    forge.repository(
-        "PUT",
-        &format!("/collaborators/{BOT}"),
-        Some(&json!({"permission": "write"})),
-    )?;
+    let (owner, name) = forge.owner_and_name();
+    create(forge, owner, name)?;
+    forge.edit_repository(&RepositoryEdit {
+        // The first delivery enables Actions.
+        has_actions: Some(false),
+        ..RepositoryEdit::default()
+    })?;
+    forge.add_writer(BOT)?;
 
-    let bot = client(layout, BOT, &forge.credentials.bot)?;
-    let bot = token(&bot, BOT, "delivery", &["write:repository"])?;
-    let registry = token(&forge.api, PERSON, "registry", &["write:package"])?;
+    let bot = forge.log_in(BOT, &forge.credentials.bot)?;
+    let bot = create_token(&bot, BOT, "delivery", "write:repository")?;
+    let registry = create_token(forge, PERSON, "registry", "write:package")?;
     let keys = SigningKeys::ensure(layout, host, &forge.credentials)?;
     for (secret, value) in [
         ("DELIVERY_BOT_TOKEN", &bot),
@@ -41,22 +37,26 @@ pub(super) fn set_up(forge: &Forge, layout: &Layout, host: &Host) -> Result<()> 
         ("COSIGN_PRIVATE_KEY", &keys.private),
         ("COSIGN_PASSWORD", &forge.credentials.signing),
     ] {
-        forge.repository(
-            "PUT",
-            &format!("/actions/secrets/{secret}"),
-            Some(&json!({"data": value})),
-        )?;
+        forge.set_secret(secret, value)?;
     }
     for (variable, value) in [
         ("REGISTRY", FORGE),
         ("REGISTRY_USERNAME", PERSON),
         ("COSIGN_PUBLIC_KEY", &keys.public),
     ] {
-        forge.ensure(
-            &format!("/repos/{REPOSITORY}/actions/variables/{variable}"),
-            &json!({"value": value}),
-        )?;
+        forge.set_variable(variable, value)?;
     }
+    Ok(())
+}
+
+/// Creates an empty public repository and the organisation that owns it, unless they exist.
+///
+/// # Errors
+/// When the forge refuses.
+pub(super) fn create(forge: &Forge, owner: &str, name: &str) -> Result<()> {
+    forge.create_if_missing("/orgs", &json!({"username": owner, "visibility": "public"}))?;
+    let repository = json!({"name": name, "auto_init": false});
+    forge.create_if_missing(&format!("/orgs/{owner}/repos"), &repository)?;
     Ok(())
 }
 

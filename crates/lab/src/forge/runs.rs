@@ -1,77 +1,70 @@
-//! Runs of the forge's workflows.
+//! Runs of the forge's workflows: wait for them, and read when their jobs ended.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use devkit::forge::{Conclusion, Job, Progress, Run, RunFilter};
+use devkit::git::short;
 use jiff::Timestamp;
-use serde_json::Value;
 
-use super::api::Forge;
-use crate::commit::short;
+use super::Forge;
 use crate::expect::{Verdict, eventually};
 
 /// What a run was triggered by.
-#[derive(Clone, Copy)]
-pub struct Trigger<'a> {
+#[derive(Clone)]
+pub struct Trigger {
     /// The file of the workflow.
     workflow: &'static str,
     event: &'static str,
-    /// The prefix and the name of the Git reference that was pushed: another may have the same commit.
-    pushed: Option<(&'static str, &'a str)>,
+    /// The full name of the branch or tag: another may have the same commit.
+    reference: Option<String>,
 }
 
 /// A pull request that was opened or updated.
-pub const PULL_REQUEST: Trigger<'static> = Trigger {
+pub const PULL_REQUEST: Trigger = Trigger {
     workflow: "ci.yaml",
     event: "pull_request",
-    pushed: None,
+    reference: None,
 };
 
-/// A push to `develop`.
-pub const DEVELOP: Trigger<'static> = branch("develop");
-
 /// A push to a branch.
-pub const fn branch(name: &str) -> Trigger<'_> {
+pub fn push(branch: &str) -> Trigger {
     Trigger {
         workflow: "ci.yaml",
         event: "push",
-        pushed: Some(("refs/heads/", name)),
+        reference: Some(format!("refs/heads/{branch}")),
     }
 }
 
 /// A push of a version tag.
-pub const fn release(tag: &str) -> Trigger<'_> {
+pub fn release(tag: &str) -> Trigger {
     Trigger {
         workflow: "release.yaml",
         event: "push",
-        pushed: Some(("refs/tags/", tag)),
+        reference: Some(format!("refs/tags/{tag}")),
     }
 }
 
-/// A manual start of a workflow on `develop`.
-pub const fn dispatch(workflow: &'static str) -> Trigger<'static> {
+/// A manual start of a workflow on a branch.
+pub fn dispatch(workflow: &'static str, branch: &str) -> Trigger {
     Trigger {
         workflow,
         event: "workflow_dispatch",
-        pushed: Some(("refs/heads/", "develop")),
+        reference: Some(format!("refs/heads/{branch}")),
     }
 }
 
-impl Trigger<'_> {
-    fn matches(self, run: &Value) -> bool {
-        // For example `ci.yaml@refs/heads/develop`. Runs for tags have no `head_branch`.
-        let path = run["path"].as_str().unwrap_or_default();
-        let (workflow, reference) = path.split_once('@').unwrap_or((path, ""));
-        let is_pushed = |(prefix, name)| reference.strip_prefix(prefix) == Some(name);
-        workflow == self.workflow
-            && event_name(run["event"].as_str().unwrap_or_default()) == self.event
-            && self.pushed.is_none_or(is_pushed)
+impl Trigger {
+    fn matches(&self, run: &Run) -> bool {
+        run.file() == self.workflow
+            && run.trigger() == self.event
+            && (self.reference.is_none() || run.reference() == self.reference.as_deref())
     }
 }
 
 /// A workflow run that has completed.
 pub struct WorkflowRun {
-    jobs: Vec<Value>,
+    jobs: Vec<Job>,
 }
 
 impl WorkflowRun {
@@ -79,27 +72,26 @@ impl WorkflowRun {
     ///
     /// # Errors
     /// When a job fails (the error shows its name and the end of its log), or the run does not complete in time.
-    pub fn wait(forge: &Forge, trigger: Trigger, commit: &str, limit: Duration) -> Result<Self> {
+    pub fn wait(forge: &Forge, trigger: &Trigger, commit: &str, limit: Duration) -> Result<Self> {
         let what = format!("CI for the {} of {}", trigger.event, short(commit));
-        let judge = |run: &Value, jobs: &[Value]| {
-            if let Some(failed) = jobs.iter().find(|job| job["conclusion"] == "failure") {
-                return Verdict::Failed(explain(forge, failed));
+        watch(forge, trigger, commit, &what, limit, |run, jobs| {
+            let mut failed = jobs.iter().filter(|job| has_failed(job));
+            if let Some(job) = failed.next() {
+                return Verdict::Failed(explain(forge, job));
             }
-            match (run["status"].as_str(), run["conclusion"].as_str()) {
-                (Some("completed"), Some("success")) => Verdict::Met(jobs.to_vec()),
+            match (run.status, run.conclusion) {
+                (Progress::Completed, Some(Conclusion::Success)) => Verdict::Met(Self { jobs }),
                 // Cancelled by a newer run for the same commit: a pull request whose branch was just pushed is often
                 // opened and updated at the same time.
-                (Some("completed"), Some("cancelled")) => {
+                (Progress::Completed, Some(Conclusion::Cancelled)) => {
                     Verdict::Pending("the run was cancelled, and no other has started".into())
                 }
-                (Some("completed"), conclusion) => {
+                (Progress::Completed, conclusion) => {
                     Verdict::Failed(format!("the run's conclusion is {conclusion:?}"))
                 }
                 (status, _) => Verdict::Pending(format!("the run is {status:?}")),
             }
-        };
-        let jobs = Self::watch(forge, trigger, commit, &what, limit, judge)?;
-        Ok(Self { jobs })
+        })
     }
 
     /// Waits until a run for a commit has completed, with any conclusion.
@@ -108,7 +100,7 @@ impl WorkflowRun {
     /// When it does not complete in time.
     pub fn wait_completed(
         forge: &Forge,
-        trigger: Trigger,
+        trigger: &Trigger,
         commit: &str,
         limit: Duration,
     ) -> Result<Self> {
@@ -117,76 +109,17 @@ impl WorkflowRun {
             trigger.event,
             short(commit)
         );
-        let judge = |run: &Value, jobs: &[Value]| match run["status"].as_str() {
-            Some("completed") => Verdict::Met(jobs.to_vec()),
-            status => Verdict::Pending(format!("the run is {status:?}")),
-        };
-        let jobs = Self::watch(forge, trigger, commit, &what, limit, judge)?;
-        Ok(Self { jobs })
-    }
-
-    /// Waits until a job of a run fails, and returns the job's log. The other jobs do not matter.
-    ///
-    /// # Errors
-    /// When the job has another conclusion, or does not complete in time.
-    pub fn wait_failed_job(
-        forge: &Forge,
-        trigger: Trigger,
-        commit: &str,
-        job: &str,
-        limit: Duration,
-    ) -> Result<String> {
-        let what = format!("job {job} fails for {}", short(commit));
-        let judge = |run: &Value, jobs: &[Value]| {
-            let ours = || jobs.iter().filter(|candidate| is(candidate, job));
-            if let Some(red) = ours().find(|job| job["conclusion"] == "failure") {
-                return Verdict::Met(log(forge, red));
-            }
-            let states = ours().map(|job| format!("{} {}", job["status"], job["conclusion"]));
-            let states = states.collect::<Vec<_>>().join(", ");
-            match run["conclusion"].as_str() {
-                None | Some("") => Verdict::Pending(states),
-                Some(conclusion) => Verdict::Failed(format!(
-                    "the run's conclusion is {conclusion}, and the job's {states}"
-                )),
-            }
-        };
-        Self::watch(forge, trigger, commit, &what, limit, judge)
-    }
-
-    /// Polls the run and its jobs until there is a verdict.
-    fn watch<T>(
-        forge: &Forge,
-        trigger: Trigger,
-        commit: &str,
-        what: &str,
-        limit: Duration,
-        judge: impl Fn(&Value, &[Value]) -> Verdict<T>,
-    ) -> Result<T> {
-        eventually(what, limit, || {
-            let Some(run) = Self::find(forge, trigger, commit)? else {
-                return Ok(Verdict::Pending("no run has started".into()));
-            };
-            Ok(judge(&run, &jobs(forge, &run)?))
-        })
-    }
-
-    /// The run for a commit; `None` if it has not started.
-    ///
-    /// # Errors
-    /// When the forge does not answer.
-    fn find(forge: &Forge, trigger: Trigger, commit: &str) -> Result<Option<Value>> {
-        let runs = forge.repository(
-            "GET",
-            &format!("/actions/runs?head_sha={commit}&limit=50"),
-            None,
-        )?;
-        Ok(runs["workflow_runs"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|run| run["head_sha"] == commit && trigger.matches(run))
-            .cloned())
+        watch(
+            forge,
+            trigger,
+            commit,
+            &what,
+            limit,
+            |run, jobs| match run.status {
+                Progress::Completed => Verdict::Met(Self { jobs }),
+                status => Verdict::Pending(format!("the run is {status:?}")),
+            },
+        )
     }
 
     /// When the first job started.
@@ -196,7 +129,7 @@ impl WorkflowRun {
     pub fn started(&self) -> Result<Timestamp> {
         self.jobs
             .iter()
-            .filter_map(|job| time(&job["started_at"]))
+            .filter_map(|job| time(job.started_at.as_deref()))
             .min()
             .context("no job of the run has a start time")
     }
@@ -208,8 +141,8 @@ impl WorkflowRun {
     pub fn job_ended(&self, name: &str) -> Result<Timestamp> {
         self.jobs
             .iter()
-            .filter(|job| is(job, name))
-            .filter_map(|job| time(&job["completed_at"]))
+            .filter(|job| job.is(name))
+            .filter_map(|job| time(job.completed_at.as_deref()))
             .max()
             .with_context(|| format!("the run has no completed job {name}"))
     }
@@ -219,80 +152,133 @@ impl WorkflowRun {
     /// # Errors
     /// When the job has no such step, or it has not completed.
     pub fn step_ended(&self, job: &str, part: &str) -> Result<Timestamp> {
-        self.job(job)?["steps"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|step| {
-                step["name"]
-                    .as_str()
-                    .is_some_and(|name| name.contains(part))
-            })
-            .and_then(|step| time(&step["completed_at"]))
+        let mut steps = self.job(job)?.steps.iter();
+        steps
+            .find(|step| step.name.contains(part))
+            .and_then(|step| time(step.completed_at.as_deref()))
             .with_context(|| format!("job {job} has no completed step {part:?}"))
     }
 
-    /// Checks the conclusion of a job: `success`, `failure` or `skipped`.
+    /// Checks the conclusion of a job.
     ///
     /// # Errors
     /// When the job has another conclusion, or the run has no such job.
-    pub fn ensure_conclusion(&self, job: &str, conclusion: &str) -> Result<()> {
-        let found = self.job(job)?["conclusion"].as_str().unwrap_or_default();
+    pub fn ensure_conclusion(&self, job: &str, conclusion: Conclusion) -> Result<()> {
+        let found = self.job(job)?.conclusion;
         ensure!(
-            found == conclusion,
+            found == Some(conclusion),
             "the conclusion of {job} is {found:?}, not {conclusion:?}"
         );
         Ok(())
     }
 
-    fn job(&self, name: &str) -> Result<&Value> {
-        self.jobs
-            .iter()
-            .find(|job| is(job, name))
+    fn job(&self, name: &str) -> Result<&Job> {
+        let mut jobs = self.jobs.iter();
+        jobs.find(|job| job.is(name))
             .with_context(|| format!("the run has no job {name}"))
     }
 }
 
-/// The event's name in workflow files: Gitea alone has a separate event for an updated pull request.
-fn event_name(event: &str) -> &str {
-    event.strip_suffix("_sync").unwrap_or(event)
+/// Waits until a job of a run fails, and returns the job's log. The other jobs do not matter.
+///
+/// # Errors
+/// When the job has another conclusion, or does not complete in time.
+pub fn wait_failed_job(
+    forge: &Forge,
+    trigger: &Trigger,
+    commit: &str,
+    name: &str,
+    limit: Duration,
+) -> Result<String> {
+    let what = format!("job {name} fails for {}", short(commit));
+    watch(forge, trigger, commit, &what, limit, |run, jobs| {
+        let ours: Vec<&Job> = jobs.iter().filter(|job| job.is(name)).collect();
+        if let Some(job) = ours.iter().find(|job| has_failed(job)) {
+            return Verdict::Met(log(forge, job));
+        }
+        let states = ours
+            .iter()
+            .map(|job| format!("{:?} {:?}", job.status, job.conclusion));
+        let states = states.collect::<Vec<_>>().join(", ");
+        match run.conclusion {
+            None => Verdict::Pending(states),
+            Some(conclusion) => Verdict::Failed(format!(
+                "the run's conclusion is {conclusion:?}, and the job's {states}"
+            )),
+        }
+    })
 }
 
-/// Whether a job has this name, or belongs to the matrix of this name: `integration (sqlite)`.
-fn is(job: &Value, name: &str) -> bool {
-    job["name"]
-        .as_str()
-        .is_some_and(|found| found.split(" (").next() == Some(name))
+/// Polls the run for a commit and its jobs until there is a verdict.
+fn watch<T>(
+    forge: &Forge,
+    trigger: &Trigger,
+    commit: &str,
+    what: &str,
+    limit: Duration,
+    judge: impl Fn(&Run, Vec<Job>) -> Verdict<T>,
+) -> Result<T> {
+    eventually(what, limit, || {
+        let filter = RunFilter {
+            head_sha: Some(commit),
+            ..RunFilter::default()
+        };
+        let mut runs = forge.runs(&filter)?.into_iter();
+        let ours = |run: &Run| run.head_sha == commit && trigger.matches(run);
+        let Some(run) = runs.find(ours) else {
+            return Ok(Verdict::Pending("no run has started".into()));
+        };
+        Ok(judge(&run, forge.jobs(run.id)?))
+    })
 }
 
-fn jobs(forge: &Forge, run: &Value) -> Result<Vec<Value>> {
-    let id = run["id"].as_i64().context("a run has no id")?;
-    let jobs = forge.repository("GET", &format!("/actions/runs/{id}/jobs"), None)?;
-    Ok(jobs["jobs"].as_array().cloned().unwrap_or_default())
+fn has_failed(job: &Job) -> bool {
+    job.conclusion == Some(Conclusion::Failure)
 }
 
-fn log(forge: &Forge, job: &Value) -> String {
-    let log = job["id"].as_i64().and_then(|id| {
-        forge
-            .repository("GET", &format!("/actions/jobs/{id}/logs"), None)
-            .ok()
-    });
-    let log = log.as_ref().and_then(Value::as_str);
-    log.unwrap_or("(no log)").to_owned()
+fn log(forge: &Forge, job: &Job) -> String {
+    let log = forge.job_log(job.id);
+    log.unwrap_or_else(|error| format!("(no log: {error})"))
 }
 
-fn explain(forge: &Forge, job: &Value) -> String {
-    let name = job["name"].as_str().unwrap_or("?");
+fn explain(forge: &Forge, job: &Job) -> String {
     let log = log(forge, job);
     let lines: Vec<&str> = log.lines().collect();
     format!(
-        "job {name} failed:\n{}",
+        "job {} failed:\n{}",
+        job.name,
         lines[lines.len().saturating_sub(40)..].join("\n")
     )
 }
 
-fn time(value: &Value) -> Option<Timestamp> {
-    let time: Timestamp = value.as_str()?.parse().ok()?;
-    // The forge writes the year 1 or 1970 for a time that has not come yet.
-    (time.as_second() > 86_400).then_some(time)
+fn time(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn run(path: &str, event: &str) -> Run {
+        serde_json::from_value(json!({"id": 1, "path": path, "event": event})).unwrap()
+    }
+
+    #[test]
+    fn a_run_belongs_to_the_reference_that_was_pushed() {
+        let trigger = push("trunk");
+        assert!(trigger.matches(&run("ci.yaml@refs/heads/trunk", "push")));
+        // Another branch may have the same commit.
+        assert!(!trigger.matches(&run("ci.yaml@refs/heads/main", "push")));
+        assert!(!trigger.matches(&run("ci.yaml@refs/tags/trunk", "push")));
+        assert!(!trigger.matches(&run("release.yaml@refs/heads/trunk", "push")));
+    }
+
+    #[test]
+    fn an_updated_pull_request_is_a_pull_request() {
+        for event in ["pull_request", "pull_request_sync"] {
+            assert!(PULL_REQUEST.matches(&run("ci.yaml@refs/pull/1/head", event)));
+        }
+        assert!(!PULL_REQUEST.matches(&run("ci.yaml@refs/heads/trunk", "push")));
+    }
 }

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use devkit::http::{Client, Tls};
 use devkit::process::command;
 use devkit::tools;
 
-use crate::http::Client;
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::host::{Host, ids};
 use crate::sandbox::layout::{INSIDE, Layout};
@@ -74,15 +74,10 @@ pub(super) fn start(layout: &Layout, host: &Host, credentials: &Credentials) -> 
         user: Some("nobody"),
     };
     gitea.ensure(layout)?;
-    let probe = Client::new(
-        &format!("https://{FORGE}"),
-        &layout.state("pki/web-ca.crt"),
-        None,
-    )?;
+    let authority = Tls::authority(&layout.state("pki/web-ca.crt"))?;
+    let probe = Client::new(&format!("https://{FORGE}"), authority);
     gitea.wait(layout, Duration::from_secs(60), || {
-        probe
-            .send("GET", "/api/healthz", None)
-            .is_ok_and(|(status, _)| status == 200)
+        probe.text("/api/healthz").is_ok()
     })
 }
 

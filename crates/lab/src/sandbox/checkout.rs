@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use devkit::delivery;
+use devkit::git::{self, Git};
 use devkit::process::{Run, command, find};
 use devkit::progress::Progress;
 use serde::Deserialize;
@@ -17,16 +19,15 @@ const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 /// The root of the repository that contains the working directory.
 ///
 /// # Errors
-/// When the working directory is not in a clone of this project.
+/// When the working directory is not in a clone, or the repository has no `delivery.toml`.
 pub fn root() -> Result<PathBuf> {
-    let top = command("git", ["rev-parse", "--show-toplevel"])
-        .read()
-        .context("`cargo lab` must be run in a clone of the repository")?;
-    let top = PathBuf::from(top);
-    if !top.join("charts/waybill/Chart.yaml").is_file() {
+    let folder = std::env::current_dir().context("cannot find the working directory")?;
+    let top = git::root(&folder).context("run `cargo lab` in a clone of the repository")?;
+    if !top.join(delivery::FILE).is_file() {
         bail!(
-            "{} is not a clone of waybill: it has no charts/waybill",
-            top.display()
+            "{} has no {}, which names the environments; run `cargo lab` in a clone that has one",
+            top.display(),
+            delivery::FILE
         );
     }
     Ok(top)
@@ -103,9 +104,7 @@ pub fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> 
         fs::rename(part, layout.state(name))?;
     }
 
-    let changes = command("git", ["status", "--porcelain"])
-        .current_dir(checkout)
-        .read()?;
+    let changes = Git::new(checkout).read(&["status", "--porcelain"])?;
     if !changes.is_empty() {
         eprintln!(
             "! {} uncommitted changes are not shipped; commit them to ship them",
@@ -116,6 +115,7 @@ pub fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> 
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
+    // With the user's own configuration: a clone of another user's folder needs its `safe.directory`.
     command("git", ["clone", "--quiet"])
         .arg(checkout)
         .arg(copy)

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use devkit::cache;
+use devkit::delivery::Delivery;
 use sha2::{Digest, Sha256};
 
 /// The state folder as the processes inside see it: a bind mount, so that configuration files can name fixed paths.
@@ -28,35 +30,25 @@ impl Layout {
     /// The folders of the lab in `state`, or in the default state folder of the XDG specification.
     ///
     /// # Errors
-    /// When HOME is not set, or the state folder lies under a folder that the lab replaces inside.
+    /// When HOME is not set, or the lab replaces the folder that the state folder is in.
     pub fn new(state: Option<PathBuf>) -> Result<Self> {
-        let home = std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .filter(|home| home.is_absolute())
-            .context("HOME is not set to an absolute path; set it, or pass --state")?;
-        let xdg = |name: &str, default: &str| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-                .unwrap_or_else(|| home.join(default))
-        };
         let state = match state {
             Some(path) => std::path::absolute(&path)
                 .with_context(|| format!("state folder {}", path.display()))?,
-            None => xdg("XDG_STATE_HOME", ".local/state").join("waybill/lab"),
+            None => default_state()?,
         };
         for layered in ["/etc", "/var", "/tmp", "/run", "/proc", "/sys", "/dev"] {
             if state.starts_with(layered) {
                 bail!(
-                    "the state folder {} lies under {layered}, which the lab replaces inside; \
-                     choose a folder elsewhere with --state",
+                    "the state folder {} is in {layered}, which the lab replaces inside; \
+                     choose another folder with --state",
                     state.display()
                 );
             }
         }
         Ok(Self {
             state,
-            cache: xdg("XDG_CACHE_HOME", ".cache").join("waybill"),
+            cache: cache::root()?,
         })
     }
 
@@ -66,6 +58,14 @@ impl Layout {
             state: INSIDE.into(),
             cache: INSIDE_CACHE.into(),
         }
+    }
+
+    /// What the checkout's `delivery.toml` says. [`super::checkout::copy_in`] makes the copy that is read here.
+    ///
+    /// # Errors
+    /// When nothing was copied yet, or the file is not valid.
+    pub fn delivery(&self) -> Result<Delivery> {
+        Ok(Delivery::load(&self.state("checkout"))?)
     }
 
     /// A short name for this lab's control groups and lock, different for each state folder.
@@ -111,6 +111,17 @@ impl Layout {
     }
 }
 
+/// `delivery/lab` in `$XDG_STATE_HOME`, which is `~/.local/state` by default.
+fn default_state() -> Result<PathBuf> {
+    let folder = |name| {
+        let path = std::env::var_os(name).map(PathBuf::from);
+        path.filter(|path| path.is_absolute())
+    };
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
+    let state = state.context("HOME is not set to an absolute path; set it, or pass --state")?;
+    Ok(state.join("delivery/lab"))
+}
+
 /// A short key for the content that a cached file is built from.
 pub fn content_key<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> String {
     let mut hash = Sha256::new();
@@ -128,7 +139,7 @@ mod tests {
     #[test]
     fn a_state_folder_the_lab_would_hide_is_refused() {
         let error = Layout::new(Some("/var/lib/lab".into())).unwrap_err();
-        assert!(error.to_string().contains("lies under /var"), "{error}");
+        assert!(error.to_string().contains("is in /var"), "{error}");
     }
 
     #[test]

@@ -13,11 +13,9 @@ use super::layout::{INSIDE, INSIDE_CACHE};
 /// # Errors
 /// When a mount fails.
 pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
-    for folder in ["tmp", "layers", "cargo", "home", "log", "volumes/dev"] {
+    for folder in ["tmp", "layers", "cargo", "home", "log"] {
         fs::create_dir_all(state.join(folder))?;
     }
-    // Kubernetes does not change the owner of a host folder; the service runs as this user.
-    std::os::unix::fs::chown(state.join("volumes/dev"), Some(65532), Some(65532))?;
     fs::create_dir_all(cache.join("jobs"))?;
     overlay(state, "etc", Path::new("/etc"), Path::new("/etc"))?;
     overlay(state, "var", Path::new("/var"), Path::new("/var"))?;

@@ -17,7 +17,7 @@ use super::layout::Layout;
 
 /// The environment variable of the processes that keep a lab alive: its first process and its port-forward process.
 /// It is still there after `up` was killed, so `down` needs no file to find them.
-pub const MARK: &str = "WAYBILL_LAB_HOLDS";
+pub const MARK: &str = "LAB_HOLDS";
 
 /// Checks that this machine can run the lab.
 ///

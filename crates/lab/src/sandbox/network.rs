@@ -9,7 +9,7 @@ use devkit::process::{Run, command};
 pub const NODE: &str = "10.10.0.1";
 
 /// The forge's host name inside.
-pub const FORGE: &str = "forge.waybill.test";
+pub const FORGE: &str = "forge.lab.test";
 
 /// Sets up loopback, and the node's address on a bridge without ports.
 ///

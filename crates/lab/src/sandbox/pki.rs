@@ -138,7 +138,7 @@ pub fn ensure(layout: &Layout) -> Result<()> {
 }
 
 fn for_kubernetes(folder: &Path) -> Result<()> {
-    let authority = Authority::new("waybill lab Kubernetes")?;
+    let authority = Authority::new("lab Kubernetes")?;
     authority.write(folder, "kubernetes-ca")?;
     let names = &[
         "kubernetes",
@@ -162,14 +162,14 @@ fn for_kubernetes(folder: &Path) -> Result<()> {
 }
 
 fn for_etcd(folder: &Path) -> Result<()> {
-    let authority = Authority::new("waybill lab etcd")?;
+    let authority = Authority::new("lab etcd")?;
     authority.write(folder, "etcd-ca")?;
     authority.issue(folder, "etcd", &server("etcd", &["127.0.0.1", "localhost"]))?;
     authority.issue(folder, "apiserver-etcd", &client("kube-apiserver", None))
 }
 
 fn for_the_web(folder: &Path) -> Result<()> {
-    let authority = Authority::new("waybill lab web")?;
+    let authority = Authority::new("lab web")?;
     authority.write(folder, "web-ca")?;
     let forge = server("forge", &[FORGE, NODE, "localhost", "127.0.0.1"]);
     authority.issue(folder, "forge", &forge)

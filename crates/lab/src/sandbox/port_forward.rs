@@ -29,14 +29,16 @@ pub struct PortForward {
     pub target: SocketAddr,
 }
 
-/// The preferred port of each port-forward. If it is in use, the next free one is taken.
-const PORTS: &[(&str, u16)] = &[
-    ("dev", 18080),
-    ("argocd", 18081),
-    ("staging", 18082),
-    ("prod", 18083),
-    ("forge", 18443),
-];
+/// An address inside that a port of the host should lead to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Target {
+    /// What it is: `forge`, `argocd` or an environment.
+    pub name: String,
+    /// The preferred port of the host. If it is in use, the next free one is taken.
+    pub port: u16,
+    /// The address inside.
+    pub address: SocketAddr,
+}
 
 impl PortForward {
     /// The URL of the server that it leads to.
@@ -68,19 +70,16 @@ pub fn list(layout: &Layout) -> Result<Vec<PortForward>> {
 ///
 /// # Errors
 /// When the port-forward process does not start.
-pub fn ensure(
-    layout: &Layout,
-    init: i32,
-    targets: &[(&str, SocketAddr)],
-) -> Result<Vec<PortForward>> {
+pub fn ensure(layout: &Layout, init: i32, targets: &[Target]) -> Result<Vec<PortForward>> {
     let mut open = list(layout)?;
     open.retain(|forward| {
-        targets.contains(&(forward.name.as_str(), forward.target))
-            && TcpStream::connect(forward.listen).is_ok()
+        let is_wanted =
+            |target: &Target| target.name == forward.name && target.address == forward.target;
+        targets.iter().any(is_wanted) && TcpStream::connect(forward.listen).is_ok()
     });
     let is_open = |name: &str| open.iter().any(|forward| forward.name == name);
-    let missing = targets.iter().filter(|(name, _)| !is_open(name));
-    let missing: Vec<&(&str, SocketAddr)> = missing.collect();
+    let missing = targets.iter().filter(|target| !is_open(&target.name));
+    let missing: Vec<&Target> = missing.collect();
     if missing.is_empty() {
         return Ok(open);
     }
@@ -123,22 +122,23 @@ pub fn ensure(
 pub fn serve(layout: &Layout, init: i32) -> Result<()> {
     let text = fs::read_to_string(layout.state("port-forward-targets.json"))
         .context("cannot read the list of port-forwards to open")?;
-    let targets: Vec<(String, SocketAddr)> = serde_json::from_str(&text)?;
+    let targets: Vec<Target> = serde_json::from_str(&text)?;
     // An earlier process may still serve others.
     let mut open = list(layout)?;
-    for (name, target) in targets {
-        let listener = listen(&name)?;
+    for target in targets {
+        let listener = listen(&target)?;
+        let address = target.address;
         let forward = PortForward {
-            name,
+            name: target.name,
             listen: listener.local_addr()?,
-            target,
+            target: address,
         };
         let network =
             File::open(format!("/proc/{init}/ns/net")).context("cannot open the lab's network")?;
         // A socket stays in the network it was created in, and a thread may change to another network. So the listener
         // belongs to the host's network, and what this thread opens from now on belongs to the lab's.
         thread::spawn(move || match setns(&network, CloneFlags::CLONE_NEWNET) {
-            Ok(()) => accept(&listener, target),
+            Ok(()) => accept(&listener, address),
             Err(error) => eprintln!("cannot enter the lab's network: {error}"),
         });
         open.push(forward);
@@ -153,11 +153,8 @@ pub fn serve(layout: &Layout, init: i32) -> Result<()> {
     Ok(())
 }
 
-fn listen(name: &str) -> Result<TcpListener> {
-    let wanted = PORTS
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map_or(0, |(_, port)| *port);
+fn listen(Target { name, port, .. }: &Target) -> Result<TcpListener> {
+    let wanted = *port;
     for port in wanted..wanted.saturating_add(50) {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
             Ok(listener) => return Ok(listener),

@@ -1,38 +1,39 @@
 //! T6. staging gets an image that does not exist. Argo CD reports Degraded and the reason, the previous pods continue to
 //! serve, and a rollback makes staging Healthy.
 
+use std::fs;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use devkit::reference::Image;
 
 use super::steps;
 use super::world::World;
 use crate::argocd::api::ArgoCd;
 use crate::argocd::application::{HealthStatus, SyncStatus};
-use crate::delivery::image_values::ImageValues;
+use crate::delivery::environment::Environment;
 use crate::delivery::rollout::Deployed;
 use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
 use crate::forge::pull_request;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
 
-const APPLICATION: &str = "waybill-staging";
-const FILE: &str = "charts/waybill/values-staging.yaml";
-const TAG: &str = "develop-0000000";
-
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging is Healthy,
-    let staging = world.environment("staging");
+    let staging = world.staging()?;
+    let application = staging.application_name();
     let (entry, good) = staging.current(&world.forge)?;
-    let image = ImageValues::read(&world.forge, "staging", &good.revision)?;
+    let image = world.forge.image(staging.entry, &good.revision)?;
     staging.wait_deployed(&good, SERVING_LIMIT)?;
 
     // When an image that does not exist is merged and synced,
-    let digest = format!("sha256:{}", "f".repeat(64));
+    let missing = Image {
+        tag: "missing-0000000".parse()?,
+        digest: format!("sha256:{}", "f".repeat(64)).parse()?,
+    };
     let argocd = ArgoCd::new(&world.kubernetes)?;
-    let there = [(image.tag.as_str(), TAG), (&image.digest, &digest)];
-    let broken = merge(world, "Break", &there)?;
+    let broken = merge(world, &staging, "Break", &missing)?;
     staging.wait_compared(&broken, &SyncStatus::OutOfSync, SERVING_LIMIT)?;
-    argocd.sync(APPLICATION)?;
+    argocd.sync(&application)?;
 
     // Then Argo CD reports Degraded and which image cannot be pulled;
     let synced = Instant::now();
@@ -41,9 +42,11 @@ pub(super) fn run(world: &World) -> Result<()> {
         "  synced to Degraded: {:.1} s",
         synced.elapsed().as_secs_f64()
     );
-    let errors = pull_errors(&argocd)?;
+    let errors = pull_errors(&argocd, &application)?;
     ensure!(
-        errors.iter().any(|error| error.contains(&digest)),
+        errors
+            .iter()
+            .any(|error| error.contains(missing.digest.as_str())),
         "Argo CD does not report which image cannot be pulled, only {errors:?}"
     );
     // and the service is not interrupted, because the previous pods stay until new ones are ready.
@@ -52,39 +55,38 @@ pub(super) fn run(world: &World) -> Result<()> {
 
     // When a user rolls back in Argo CD's history, then staging is Healthy,
     let asked = Instant::now();
-    argocd.rollback(APPLICATION, entry)?;
+    argocd.rollback(&application, entry)?;
     staging.wait_rolled_back(&good, SERVING_LIMIT)?;
     staging.wait_health(&HealthStatus::Healthy, SERVING_LIMIT)?;
     eprintln!("  asked to Healthy: {:.1} s", asked.elapsed().as_secs_f64());
 
-    // and as soon as git names the same image, Synced.
-    let back = [(TAG, image.tag.as_str()), (&digest, &image.digest)];
-    let revision = merge(world, "Repair", &back)?;
+    // and as soon as Git names the same image, Synced.
+    let revision = merge(world, &staging, "Repair", &image)?;
     staging.wait_compared(&revision, &SyncStatus::Synced, SERVING_LIMIT)?;
-    argocd.sync(APPLICATION)?;
+    argocd.sync(&application)?;
     staging.wait_deployed(&Deployed { revision, ..good }, SERVING_LIMIT)
 }
 
-/// Replaces text in staging's values by a pull request, and returns the merge commit.
-fn merge(world: &World, verb: &str, replacements: &[(&str, &str)]) -> Result<String> {
-    let forge = &world.forge;
-    let clone = world.clone("broken-image", "staging")?;
-    for (from, to) in replacements {
-        world.edit(&clone, FILE, from, to)?;
-    }
-    let title = format!("{verb} staging's image");
+/// Writes an image to an environment's values by a pull request, and returns the merge commit.
+fn merge(world: &World, environment: &Environment, verb: &str, image: &Image) -> Result<String> {
+    let (forge, entry) = (&world.forge, environment.entry);
+    let clone = world.clone("broken-image", &entry.branch)?;
+    let values = forge.values(entry, &entry.branch)?.with_image(image)?;
+    fs::write(clone.join(&entry.values), values.text())
+        .with_context(|| format!("cannot write {}", entry.values))?;
+    let title = format!("{verb} the image of {entry}");
     world.commit(&clone, &title)?;
-    let pull = pull_request::open(forge, &clone, "staging", "broken-image", &title)?;
-    WorkflowRun::wait(forge, PULL_REQUEST, &pull.commit, CI_LIMIT)?;
-    steps::merge_approved(world, ("staging", pull.number, &["reviewer"]))
+    let pull = pull_request::open(forge, &clone, &entry.branch, "broken-image", &title)?;
+    WorkflowRun::wait(forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
+    steps::merge_approved(world, entry, pull.number)
 }
 
 /// The events of pods that cannot pull their image.
-fn pull_errors(argocd: &ArgoCd) -> Result<Vec<String>> {
+fn pull_errors(argocd: &ArgoCd, application: &str) -> Result<Vec<String>> {
     let mut errors = Vec::new();
-    for node in argocd.tree(APPLICATION)? {
+    for node in argocd.tree(application)? {
         if node.cannot_pull() {
-            errors.extend(argocd.events(APPLICATION, &node)?);
+            errors.extend(argocd.events(application, &node)?);
         }
     }
     Ok(errors)

@@ -3,19 +3,20 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use devkit::forge::Conclusion;
 
 use super::world::World;
-use crate::delivery::image_values::ImageValues;
 use crate::delivery::rollout::Deployed;
 use crate::delivery::ship;
 use crate::expect::{Verdict, eventually};
-use crate::forge::runs::{DEVELOP, WorkflowRun};
+use crate::forge::runs::{WorkflowRun, push};
 use crate::timeline::Recorder;
 
-const FILE: &str = "charts/waybill/values-dev.yaml";
+/// The setting, without the prefix that the service's name gives it.
+const SETTING: &str = "_DATABASE_POOL_SIZE";
 
-/// The gauge with the value of the setting.
-const GAUGE: &str = "waybill_database_connections_max ";
+/// The gauge with the value of the setting, also without its prefix.
+const GAUGE: &str = "_database_connections_max ";
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given the service in dev has some pool size,
@@ -25,22 +26,23 @@ pub(super) fn run(world: &World) -> Result<()> {
             .context("the service in dev does not answer")?,
     )?;
     let pods = uids(world)?;
-    let image = ImageValues::read(&world.forge, "dev", "develop")?;
+    let (file, branch) = (&dev.entry.values, &dev.entry.branch);
+    let image = world.forge.image(dev.entry, branch)?;
     let commit = dev
         .serving()
         .context("the service in dev does not answer")?;
     let after = if before == 4 { 3 } else { 4 };
 
     // When a pull request changes it and is merged,
-    let clone = world.clone("config", "develop")?;
-    let setting = |size: u32| format!("WAYBILL_DATABASE_POOL_SIZE: \"{size}\"");
-    world.edit(&clone, FILE, &setting(before), &setting(after))?;
+    let clone = world.clone("config", branch)?;
+    let setting = |size: u32| format!("{SETTING}: \"{size}\"");
+    world.edit(&clone, file, &setting(before), &setting(after))?;
     world.commit(&clone, "dev: Change the pool size")?;
     let mut recorder = Recorder::start();
     let merged = ship::merge(
         &world.forge,
         &clone,
-        "develop",
+        branch,
         "Change dev's pool size",
         &mut recorder,
     )?;
@@ -77,11 +79,16 @@ pub(super) fn run(world: &World) -> Result<()> {
     );
 
     // And CI built nothing for it.
-    let run = WorkflowRun::wait(&world.forge, DEVELOP, &merged, Duration::from_secs(300))?;
-    run.ensure_conclusion("deliver", "skipped")?;
+    let run = WorkflowRun::wait(
+        &world.forge,
+        &push(branch),
+        &merged,
+        Duration::from_secs(300),
+    )?;
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
     ensure!(
-        ImageValues::read(&world.forge, "dev", "develop")?.digest == image.digest,
-        "the image in {FILE} changed"
+        world.forge.image(dev.entry, branch)? == image,
+        "the image in {file} changed"
     );
     Ok(())
 }
@@ -89,10 +96,11 @@ pub(super) fn run(world: &World) -> Result<()> {
 fn pool_size(metrics: &str) -> Result<u32> {
     metrics
         .lines()
-        .find_map(|line| line.strip_prefix(GAUGE))
-        .and_then(|value| value.trim().parse::<f64>().ok())
+        .filter(|line| !line.starts_with('#'))
+        .find_map(|line| line.split_once(GAUGE))
+        .and_then(|(_, value)| value.trim().parse::<f64>().ok())
         .map(|value| value as u32)
-        .with_context(|| format!("/metrics has no {GAUGE}"))
+        .with_context(|| format!("/metrics has no gauge *{GAUGE}"))
 }
 
 fn uids(world: &World) -> Result<Vec<String>> {
@@ -102,4 +110,17 @@ fn uids(world: &World) -> Result<Vec<String>> {
         .into_iter()
         .filter_map(|pod| pod.metadata.uid)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_size_is_read_under_any_prefix() {
+        let metrics =
+            "# HELP shop_database_connections_max The most.\nshop_database_connections_max 4\n";
+        assert_eq!(pool_size(metrics).unwrap(), 4);
+        assert!(pool_size("").is_err());
+    }
 }

@@ -1,14 +1,12 @@
-//! T1, C12. A code change is merged to `develop`. CI builds the image, pushes exactly the expected tags and writes the
+//! T1, C12. A code change is merged to dev's branch. CI builds the image, pushes exactly the expected tags and writes the
 //! digest back; Argo CD deploys it, and the new version is served within 8 minutes of the push.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::world::World;
-use crate::commit::short;
 use crate::delivery::ship;
 use crate::timeline::Recorder;
 
@@ -27,7 +25,7 @@ pub(super) fn run(world: &World) -> Result<()> {
             .context("the service in dev does not answer")?,
     )?;
     let mut tags = world.forge.image_tags()?;
-    let clone = world.clone("deploy", "develop")?;
+    let clone = world.clone("deploy", world.trunk())?;
     // Both words have the same length, so that the code stays formatted.
     let after = if before == "ok" { "up" } else { "ok" };
 
@@ -47,7 +45,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     let merged = ship::merge(
         &world.forge,
         &clone,
-        "develop",
+        world.trunk(),
         "Change the word of /health",
         &mut pull,
     )?;
@@ -60,12 +58,7 @@ pub(super) fn run(world: &World) -> Result<()> {
             .context("the service in dev does not answer")?,
     )?;
     ensure!(now == after, "/health answers {now:?}, not {after:?}");
-    let commit = short(&merged);
-    tags.extend([
-        "develop".to_owned(),
-        format!("develop-{commit}"),
-        format!("sha-{commit}"),
-    ]);
+    tags.extend(dev.entry.image_tags(&merged));
     let published = world.forge.image_tags()?;
     ensure!(
         published == tags,
@@ -83,13 +76,11 @@ pub(super) fn run(world: &World) -> Result<()> {
 
 /// A version that is not tagged yet.
 fn version(world: &World) -> Result<String> {
-    let tags = world.forge.repository("GET", "/tags?limit=50", None)?;
-    let tags = tags.as_array().into_iter().flatten();
-    let ours = |tag: &&Value| {
-        let name = tag["name"].as_str().unwrap_or_default();
-        name.starts_with("v0.0.") && !name.contains('-')
-    };
-    Ok(format!("0.0.{}", tags.filter(ours).count() + 1))
+    let tags = world.forge.tags()?;
+    let ours = tags
+        .iter()
+        .filter(|name| name.starts_with("v0.0.") && !name.contains('-'));
+    Ok(format!("0.0.{}", ours.count() + 1))
 }
 
 /// The service's answer to `/health`.

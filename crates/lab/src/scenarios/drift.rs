@@ -1,5 +1,5 @@
 //! T5. Someone changes staging's Deployment in the cluster. Argo CD reports it and changes nothing, and a sync restores what
-//! git declares.
+//! Git declares.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,17 @@ use super::world::World;
 use crate::argocd::api::ArgoCd;
 use crate::argocd::application::SyncStatus;
 use crate::cluster::kubectl::kubectl;
+use crate::delivery::environment::Environment;
 use crate::expect::{Verdict, eventually};
 
-const APPLICATION: &str = "waybill-staging";
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given staging is as in git,
-    let staging = world.environment("staging");
+    // Given staging is as in Git,
+    let staging = world.staging()?;
     let (_, expected) = staging.current(&world.forge)?;
     staging.wait_deployed(&expected, LIMIT)?;
-    let before = replicas(world)?;
+    let before = replicas(world, &staging)?;
 
     // When someone changes its Deployment,
     let edited = before + 1;
@@ -31,9 +31,9 @@ pub(super) fn run(world: &World) -> Result<()> {
     kubectl([
         "patch",
         "deployment",
-        "waybill",
+        staging.service(),
         "--namespace",
-        APPLICATION,
+        staging.namespace(),
         "--patch",
         &patch,
     ])
@@ -55,12 +55,15 @@ pub(super) fn run(world: &World) -> Result<()> {
         differing == ["Deployment"],
         "the objects that differ are {differing:?}"
     );
-    ensure!(replicas(world)? == edited, "it was reverted without a sync");
+    ensure!(
+        replicas(world, &staging)? == edited,
+        "it was reverted without a sync"
+    );
 
-    // When a user syncs, then it is as in git.
-    ArgoCd::new(&world.kubernetes)?.sync(APPLICATION)?;
-    eventually("the Deployment is as in git", LIMIT, || {
-        let now = replicas(world)?;
+    // When a user syncs, then it is as in Git.
+    ArgoCd::new(&world.kubernetes)?.sync(&staging.application_name())?;
+    eventually("the Deployment is as in Git", LIMIT, || {
+        let now = replicas(world, &staging)?;
         Ok(if now == before {
             Verdict::Met(())
         } else {
@@ -70,10 +73,11 @@ pub(super) fn run(world: &World) -> Result<()> {
     staging.wait_deployed(&expected, LIMIT)
 }
 
-fn replicas(world: &World) -> Result<i32> {
+fn replicas(world: &World, environment: &Environment) -> Result<i32> {
+    let (namespace, name) = (environment.namespace(), environment.service());
     world
         .kubernetes
-        .get::<Deployment>(APPLICATION, "waybill")?
+        .get::<Deployment>(namespace, name)?
         .and_then(|deployment| deployment.spec.replicas)
-        .context("staging has no Deployment waybill")
+        .with_context(|| format!("{namespace} has no Deployment {name}"))
 }

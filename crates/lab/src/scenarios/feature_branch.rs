@@ -1,39 +1,34 @@
 //! C1, C11. A push to a branch that belongs to no environment is tested and its image is built, but nothing is published.
 
 use anyhow::{Context, Result, ensure};
-use devkit::process::Run;
+use devkit::forge::Conclusion;
+use devkit::git::short;
 
 use super::world::World;
-use crate::commit::short;
 use crate::delivery::ship::CI_LIMIT;
-use crate::forge::runs::{WorkflowRun, branch};
+use crate::forge::runs::{WorkflowRun, push};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a clone with a changed source file,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
-    let tip = forge.tip("develop")?;
-    let clone = world.clone("branch", "develop")?;
+    let tip = forge.tip(world.trunk())?;
+    let clone = world.clone("branch", world.trunk())?;
     world.edit(
         &clone,
         "src/main.rs",
         "fn main()",
         "// Another branch.\nfn main()",
     )?;
-    world.commit(&clone, "Add a comment")?;
-    let commit = forge.head(&clone)?;
+    let commit = world.commit(&clone, "Add a comment")?;
 
     // When it is pushed to a new branch,
     let name = format!("feature/{}", short(&commit));
-    let push = |reference: String| {
-        let mut git = forge.git(&clone);
-        git.args(["push", "--quiet", "origin", &reference])
-            .run_quietly()
-    };
-    push(format!("HEAD:refs/heads/{name}"))?;
+    let (git, reference) = (forge.git(&clone), format!("refs/heads/{name}"));
+    git.push("origin", &commit, &reference)?;
 
     // Then all its checks pass, its image is built, and nothing is published or written back.
-    let run = WorkflowRun::wait(forge, branch(&name), &commit, CI_LIMIT)
+    let run = WorkflowRun::wait(forge, &push(&name), &commit, CI_LIMIT)
         .with_context(|| format!("branch {name}"))?;
     for job in [
         "lint",
@@ -43,15 +38,19 @@ pub(super) fn run(world: &World) -> Result<()> {
         "image",
         "required",
     ] {
-        run.ensure_conclusion(job, "success")?;
+        run.ensure_conclusion(job, Conclusion::Success)?;
     }
-    run.ensure_conclusion("deliver", "skipped")?;
-    run.ensure_conclusion("retag", "skipped")?;
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
+    run.ensure_conclusion("retag", Conclusion::Skipped)?;
     ensure!(
         forge.image_tags()? == tags,
         "the push changed the registry's tags"
     );
-    ensure!(forge.tip("develop")? == tip, "the push changed develop");
-    push(format!(":refs/heads/{name}"))?;
+    ensure!(
+        forge.tip(world.trunk())? == tip,
+        "the push changed {}",
+        world.trunk()
+    );
+    git.read(&["push", "--quiet", "--delete", "origin", &reference])?;
     Ok(())
 }

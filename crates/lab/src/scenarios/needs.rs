@@ -1,16 +1,15 @@
 //! What scenarios need before they start, and how that state is reached.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::Result;
+use devkit::delivery::Environment;
+use devkit::forge::Commit;
 use devkit::process::{Run, command};
+use devkit::reference::Digest;
 
 use super::world::World;
 use super::{deploy, steps};
-use crate::delivery::image_values::ImageValues;
-use crate::forge::api::REPOSITORY;
-use crate::sandbox::credentials::random;
 use crate::sandbox::network::FORGE;
 
 /// A state of the lab that a scenario starts from. The lab always serves a commit in dev.
@@ -21,15 +20,15 @@ pub enum Need {
     Crate(&'static str),
     /// The scanners, which jobs skip if they are not installed.
     Scanners,
-    /// The tip of `develop` is the bot's write-back.
+    /// The tip of dev's branch is the bot's write-back.
     WriteBack,
     /// The environment staging serves an image.
     Staging,
     /// The environment dev runs an image that staging does not run.
     Promotable,
-    /// The environment staging serves an image that has an SBOM: it was built when the scanners were installed.
+    /// The environment before prod serves an image that has an SBOM: it was built when the scanners were installed.
     Sbom,
-    /// The changelog in staging has a version that is not tagged.
+    /// The changelog in the environment before prod has a version that is not tagged.
     UnreleasedVersion,
 }
 
@@ -49,11 +48,13 @@ impl Need {
             Self::WriteBack | Self::Promotable => deploy::run(world),
             Self::Staging => {
                 Self::Promotable.ensure(world)?;
-                steps::promote(world).map(drop)
+                steps::promote(world, world.staging()?.entry).map(drop)
             }
             Self::Sbom | Self::UnreleasedVersion => {
                 deploy::run(world)?;
-                steps::promote(world).map(drop)
+                world
+                    .promoted()
+                    .try_for_each(|to| steps::promote(world, to).map(drop))
             }
         }
     }
@@ -63,11 +64,11 @@ impl Need {
         match self {
             Self::Crate(_) => "a crate in Cargo's cache",
             Self::Scanners => "the scanners",
-            Self::WriteBack => "a write-back as the last commit on develop",
+            Self::WriteBack => "a write-back as the last commit on dev's branch",
             Self::Staging => "an image in staging",
             Self::Promotable => "an image in dev that staging does not run",
-            Self::Sbom => "an image in staging that has an SBOM",
-            Self::UnreleasedVersion => "a version in staging's changelog that is not released",
+            Self::Sbom => "an image before prod that has an SBOM",
+            Self::UnreleasedVersion => "a version before prod that is not released",
         }
     }
 
@@ -76,39 +77,48 @@ impl Need {
         match self {
             Self::Crate(_) | Self::Scanners => Ok(true),
             Self::WriteBack => {
-                let Some(tip) = forge.tip("develop")? else {
+                let first = world.delivery.first();
+                let Some(tip) = forge.tip(&first.branch)? else {
                     return Ok(false);
                 };
-                let commit = forge.repository("GET", &format!("/git/commits/{tip}"), None)?;
-                let message = commit["commit"]["message"].as_str().unwrap_or_default();
-                Ok(message.starts_with(WRITE_BACK))
+                let commit = forge.find_commit(&tip)?;
+                Ok(commit.is_some_and(|commit| is_write_back(&commit, first)))
             }
-            Self::Staging => Ok(world.environment("staging").current(forge).is_ok()),
+            Self::Staging => Ok(world.staging()?.current(forge).is_ok()),
             Self::Promotable => {
-                let dev = ImageValues::read(forge, "dev", "develop")?;
-                let staging = ImageValues::read(forge, "staging", "staging")?;
-                Ok(dev.digest != staging.digest)
+                let digest = |env: &Environment| -> Result<Option<Digest>> {
+                    Ok(forge.values(env, &env.branch)?.digest()?)
+                };
+                Ok(digest(world.delivery.first())? != digest(world.staging()?.entry)?)
             }
             Self::Sbom => {
-                let image = ImageValues::read(forge, "staging", "staging")?;
-                Ok(!image.is_placeholder() && has_sbom(world, &image.digest))
+                let env = world.delivery.tagged();
+                let digest = forge.values(env, &env.branch)?.digest()?;
+                Ok(digest.is_some_and(|digest| has_sbom(world, &digest)))
             }
             Self::UnreleasedVersion => {
-                let changelog = forge.file("CHANGELOG.md", "staging")?;
-                match steps::newest_version(&changelog) {
+                let branch = &world.delivery.tagged().branch;
+                let changelog = forge.find_file("CHANGELOG.md", branch)?;
+                match steps::newest_version(&changelog.unwrap_or_default()) {
                     None => Ok(false),
-                    Some(version) => Ok(!forge.has_tag(&version)?),
+                    Some(version) => Ok(!forge.tags()?.contains(&version)),
                 }
             }
         }
     }
 }
 
-/// How the message of a write-back to dev starts.
-pub(super) const WRITE_BACK: &str = "chore(deploy): dev";
+/// Whether a commit is a write-back to an environment, by the beginning of its message.
+pub(super) fn is_write_back(commit: &Commit, env: &Environment) -> bool {
+    let start = format!("chore(deploy): {env} ");
+    commit.message.starts_with(&start)
+}
 
 /// Whether an image has a trusted SBOM, by the same check as the pipeline's `release` step.
-fn has_sbom(world: &World, digest: &str) -> bool {
+fn has_sbom(world: &World, digest: &Digest) -> bool {
+    let Ok(repository) = world.delivery.image_repository_in(FORGE) else {
+        return false;
+    };
     let key = world.layout.state("signing/cosign.pub");
     command(
         "cosign",
@@ -116,7 +126,7 @@ fn has_sbom(world: &World, digest: &str) -> bool {
     )
     .arg(format!("--key={}", key.display()))
     .args(["--type", "cyclonedx"])
-    .arg(format!("{FORGE}/{REPOSITORY}@{digest}"))
+    .arg(format!("{repository}@{digest}"))
     .run_quietly()
     .is_ok()
 }
@@ -126,13 +136,8 @@ fn has_sbom(world: &World, digest: &str) -> bool {
 /// # Errors
 /// When it cannot be downloaded.
 pub fn fetch_crate(dependency: &str) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("waybill-{}", random()?));
-    let fetched = fetch_in(&folder, dependency);
-    let _ = fs::remove_dir_all(&folder);
-    fetched
-}
-
-fn fetch_in(folder: &Path, dependency: &str) -> Result<()> {
+    let temporary = tempfile::tempdir()?;
+    let folder = temporary.path();
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("src/lib.rs"), "")?;
     fs::write(

@@ -4,46 +4,47 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use devkit::forge::{ChangedFile, Conclusion};
+use serde::Deserialize;
 
-use super::needs::WRITE_BACK;
+use super::needs::is_write_back;
 use super::world::World;
-use crate::forge::runs::{DEVELOP, WorkflowRun};
+use crate::forge::runs::{WorkflowRun, push};
+
+/// The files that a commit changes, as the forge lists them.
+#[derive(Deserialize)]
+struct Changes {
+    files: Vec<ChangedFile>,
+}
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given the tip of develop is the bot's write-back, and changes only one values file,
-    let tip = world
-        .forge
-        .tip("develop")?
-        .context("the branch develop does not exist")?;
-    let commit = world
-        .forge
-        .repository("GET", &format!("/git/commits/{tip}"), None)?;
+    // Given the tip of dev's branch is the bot's write-back, and changes only one values file,
+    let (forge, dev) = (&world.forge, world.delivery.first());
+    let tip = forge.tip(&dev.branch)?;
+    let tip = tip.with_context(|| format!("the branch {} does not exist", dev.branch))?;
+    let commit = forge.find_commit(&tip)?.context("the tip is no commit")?;
     ensure!(
-        commit["commit"]["message"]
-            .as_str()
-            .is_some_and(|message| message.starts_with(WRITE_BACK)),
-        "the tip of develop is not a write-back: {}",
-        commit["commit"]["message"]
+        is_write_back(&commit, dev),
+        "the tip of {} is not a write-back: {}",
+        dev.branch,
+        commit.message
     );
-    let files: Vec<&str> = commit["files"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|file| file["filename"].as_str())
+    let changes: Changes = forge.get(&format!("/git/commits/{tip}"))?;
+    let files: Vec<&str> = changes
+        .files
+        .iter()
+        .map(|file| file.filename.as_str())
         .collect();
-    ensure!(
-        files == ["charts/waybill/values-dev.yaml"],
-        "the write-back changed {files:?}"
-    );
+    ensure!(files == [&dev.values], "the write-back changed {files:?}");
 
     // When its run completes,
-    let run = WorkflowRun::wait(&world.forge, DEVELOP, &tip, Duration::from_secs(300))?;
+    let run = WorkflowRun::wait(forge, &push(&dev.branch), &tip, Duration::from_secs(300))?;
 
     // Then it was checked and nothing was delivered: the tip is unchanged.
-    run.ensure_conclusion("lint", "success")?;
-    run.ensure_conclusion("deliver", "skipped")?;
+    run.ensure_conclusion("lint", Conclusion::Success)?;
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
     ensure!(
-        world.forge.tip("develop")?.as_deref() == Some(tip.as_str()),
+        forge.tip(&dev.branch)? == Some(tip),
         "the write-back was followed by another commit"
     );
     Ok(())

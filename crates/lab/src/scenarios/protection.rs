@@ -2,6 +2,7 @@
 //! and `protect` restores them.
 
 use anyhow::{Context, Result, ensure};
+use devkit::delivery::Environment;
 use serde_json::json;
 
 use super::world::World;
@@ -17,21 +18,24 @@ pub(super) fn run(world: &World) -> Result<()> {
 
     // When one branch needs fewer approvals, and another has no protection,
     let none = json!({"required_approvals": 0});
-    forge.repository("PATCH", "/branch_protections/main", Some(&none))?;
-    forge.repository("DELETE", "/branch_protections/staging", None)?;
+    let (last, before) = (world.delivery.last(), world.delivery.tagged());
+    let rule = |env: &Environment| format!("/branch_protections/{}", env.branch);
+    forge.execute("PATCH", &rule(last), &none)?;
+    forge.delete(&rule(before))?;
 
     // Then the check fails and names both,
     let (good, report) = check(world)?;
     ensure!(!good, "the check succeeds:\n{report}");
-    for branch in ["main", "staging"] {
+    for branch in [&last.branch, &before.branch] {
         ensure!(
             report.contains(branch),
             "the report lacks {branch}:\n{report}"
         );
     }
+    let unchanged = world.trunk();
     ensure!(
-        !report.contains("develop"),
-        "the report names develop:\n{report}"
+        !report.contains(unchanged),
+        "the report names {unchanged}:\n{report}"
     );
 
     // And applying the rules restores the protection.

@@ -6,15 +6,15 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use devkit::forge::{Comment, Conclusion, Pull};
+use devkit::git::short;
 use devkit::process::{Run, command};
-use serde_json::{Value, json};
 
 use super::world::World;
-use crate::commit::short;
 use crate::delivery::ship::CI_LIMIT;
 use crate::expect::{Verdict, eventually};
-use crate::forge::pull_request::{self, PullRequest};
-use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
+use crate::forge::pull_request;
+use crate::forge::runs::{PULL_REQUEST, WorkflowRun, wait_failed_job};
 use crate::sandbox::credentials::random;
 use crate::sandbox::host::Host;
 
@@ -78,45 +78,39 @@ const PUSHES: [&[Defect]; 3] = [
     ],
 ];
 
-/// The mark of the comment that is updated instead of repeated.
-const MARK: &str = "<!-- waybill:coverage -->";
+/// The end of the mark of the comment that is updated instead of repeated.
+const MARK: &str = ":coverage -->";
 
 pub(super) fn run(world: &World) -> Result<()> {
     let forge = &world.forge;
-    let clone = world.clone("pull-request", "develop")?;
-    let good = forge.head(&clone)?;
+    let clone = world.clone("pull-request", world.trunk())?;
+    let git = forge.git(&clone);
+    let good = git.head()?;
     let tags = forge.image_tags()?;
     let (number, first) = passes(world, &clone)?;
     for defects in PUSHES {
-        forge
-            .git(&clone)
-            .args(["reset", "--quiet", "--hard", &good])
-            .run_quietly()?;
+        git.read(&["reset", "--quiet", "--hard", &good])?;
         fails(world, &clone, defects)?;
     }
-    comment_is_updated(world, number, &forge.head(&clone)?, &first)?;
+    comment_is_updated(world, number, &git.head()?, &first)?;
     ensure!(
         forge.image_tags()? == tags,
         "the pull request changed the registry's tags"
     );
-    let close = json!({"state": "closed"});
-    forge.repository("PATCH", &format!("/pulls/{number}"), Some(&close))?;
+    forge.close_pull(number)?;
     Ok(())
 }
 
 /// Commits everything in the clone, and opens or updates the pull request with it.
-fn push(world: &World, clone: &Path, name: &str) -> Result<PullRequest> {
-    world
-        .forge
-        .git(clone)
-        .args(["add", "--all"])
-        .run_quietly()?;
+fn push(world: &World, clone: &Path, name: &str) -> Result<Pull> {
+    world.forge.git(clone).read(&["add", "--all"])?;
     world.commit(clone, &format!("Add {name}"))?;
-    pull_request::open(&world.forge, clone, "develop", "scenario", "Try the checks")
+    let base = world.trunk();
+    pull_request::open(&world.forge, clone, base, "scenario", "Try the checks")
 }
 
 /// Opens a pull request without defects. Returns its number and the comment.
-fn passes(world: &World, clone: &Path) -> Result<(i64, Value)> {
+fn passes(world: &World, clone: &Path) -> Result<(u64, Comment)> {
     // Given a pull request without defects,
     world.edit(
         clone,
@@ -127,9 +121,9 @@ fn passes(world: &World, clone: &Path) -> Result<(i64, Value)> {
     let pull = push(world, clone, "a comment")?;
 
     // When its run completes, then all checks have passed, nothing was delivered, and there is a comment.
-    let run = WorkflowRun::wait(&world.forge, PULL_REQUEST, &pull.commit, CI_LIMIT)?;
-    run.ensure_conclusion("deliver", "skipped")?;
-    let comment = comment(world, pull.number, &pull.commit)?;
+    let run = WorkflowRun::wait(&world.forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
+    let comment = comment(world, pull.number, &pull.head.sha)?;
     Ok((pull.number, comment))
 }
 
@@ -146,7 +140,7 @@ fn fails(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
     // Then the job for each fails, with the reason.
     let forge = &world.forge;
     for Defect { job, reason, .. } in defects {
-        let log = WorkflowRun::wait_failed_job(forge, PULL_REQUEST, &pull.commit, job, CI_LIMIT)?;
+        let log = wait_failed_job(forge, &PULL_REQUEST, &pull.head.sha, job, CI_LIMIT)?;
         ensure!(
             log.contains(reason),
             "the log of {job} lacks {reason:?}:\n{log}"
@@ -156,33 +150,27 @@ fn fails(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
 }
 
 /// Checks that the comment is still the same one, with the last commit's numbers, and that the aggregate check failed.
-fn comment_is_updated(world: &World, number: i64, commit: &str, first: &Value) -> Result<()> {
+fn comment_is_updated(world: &World, number: u64, commit: &str, first: &Comment) -> Result<()> {
     let last = comment(world, number, commit)?;
-    let run = WorkflowRun::wait_completed(&world.forge, PULL_REQUEST, commit, CI_LIMIT)?;
-    run.ensure_conclusion("required", "failure")?;
+    let run = WorkflowRun::wait_completed(&world.forge, &PULL_REQUEST, commit, CI_LIMIT)?;
+    run.ensure_conclusion("required", Conclusion::Failure)?;
     ensure!(
-        last["id"] == first["id"],
-        "there is a second comment: {last} beside {first}"
+        last.id == first.id,
+        "there is a second comment: {last:?} beside {first:?}"
     );
     Ok(())
 }
 
 /// Waits for the comment on a pull request's commit. There must never be two.
-fn comment(world: &World, number: i64, commit: &str) -> Result<Value> {
+fn comment(world: &World, number: u64, commit: &str) -> Result<Comment> {
     let what = format!("the comment on {}", short(commit));
     eventually(&what, CI_LIMIT, || {
-        let path = format!("/issues/{number}/comments");
-        let comments = world.forge.repository("GET", &path, None)?;
-        let says = |comment: &Value, text: &str| {
-            let body = comment["body"].as_str();
-            body.is_some_and(|body| body.contains(text))
-        };
-        let comments = comments.as_array().into_iter().flatten();
-        let ours: Vec<&Value> = comments.filter(|comment| says(comment, MARK)).collect();
+        let mut ours = world.forge.comments(number)?;
+        ours.retain(|comment| comment.body.contains(MARK));
         Ok(match ours.as_slice() {
             [] => Verdict::Pending("there is none".into()),
-            [one] if says(one, short(commit)) => Verdict::Met((*one).clone()),
-            [one] => Verdict::Pending(format!("it is for another commit: {}", one["body"])),
+            [one] if one.body.contains(short(commit)) => Verdict::Met(one.clone()),
+            [one] => Verdict::Pending(format!("it is for another commit: {}", one.body)),
             more => Verdict::Failed(format!("there are {}", more.len())),
         })
     })

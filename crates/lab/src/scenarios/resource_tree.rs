@@ -7,18 +7,17 @@ use super::world::World;
 use crate::argocd::api::ArgoCd;
 use crate::argocd::application::{HealthStatus, TreeNode};
 
-const APPLICATION: &str = "waybill-dev";
-
 pub(super) fn run(world: &World) -> Result<()> {
     // Given the service in dev answers,
-    let commit = world
-        .dev()
+    let dev = world.dev();
+    let application = dev.application_name();
+    let commit = dev
         .serving()
         .context("the service in dev does not answer")?;
 
     // When a user opens dev in Argo CD,
     let argocd = ArgoCd::new(&world.kubernetes)?;
-    let tree = argocd.tree(APPLICATION)?;
+    let tree = argocd.tree(&application)?;
 
     // Then its pod is below the Deployment, and all are Healthy;
     let pods: Vec<&TreeNode> = tree.iter().filter(|node| node.kind == "Pod").collect();
@@ -44,7 +43,7 @@ pub(super) fn run(world: &World) -> Result<()> {
         );
     }
     // and Argo CD has the pod's log.
-    let log = argocd.log(APPLICATION, pod)?;
+    let log = argocd.log(&application, pod, dev.service())?;
     ensure!(
         log.contains(&commit),
         "the pod's log lacks its commit:\n{log}"

@@ -12,18 +12,17 @@ use crate::argocd::api::ArgoCd;
 use crate::argocd::application::SyncStatus;
 use crate::delivery::ship::SERVING_LIMIT;
 
-const APPLICATION: &str = "waybill-staging";
-
 /// The limit that the requirement sets.
 const BUDGET: Duration = Duration::from_secs(120);
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging ran one version,
-    let staging = world.environment("staging");
+    let staging = world.staging()?;
+    let application = staging.application_name();
     let (entry, old) = staging.current(&world.forge)?;
     // and runs a newer one now, which gets requests,
     let traffic = Traffic::start(format!("{}/version", staging.url()?));
-    let new = steps::promote(world)?;
+    let new = steps::promote(world, staging.entry)?;
     ensure!(
         new.commit != old.commit,
         "the promotion did not change staging's version"
@@ -32,16 +31,16 @@ pub(super) fn run(world: &World) -> Result<()> {
     // When a user rolls back in Argo CD's history,
     let argocd = ArgoCd::new(&world.kubernetes)?;
     let asked = Instant::now();
-    argocd.rollback(APPLICATION, entry)?;
+    argocd.rollback(&application, entry)?;
 
     // Then the old version is served, in time,
     staging.wait_rolled_back(&old, BUDGET)?;
     eprintln!("  asked to serving: {:.1} s", asked.elapsed().as_secs_f64());
-    // and Argo CD reports that git declares another.
+    // and Argo CD reports that Git declares another.
     staging.wait_compared(&new.revision, &SyncStatus::OutOfSync, SERVING_LIMIT)?;
 
     // When a user syncs, then the newer version is served again.
-    argocd.sync(APPLICATION)?;
+    argocd.sync(&application)?;
     staging.wait_deployed(&new, SERVING_LIMIT)?;
 
     // All the time every request was answered.

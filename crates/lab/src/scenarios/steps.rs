@@ -1,90 +1,76 @@
 //! Steps that several scenarios share.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use devkit::process::Run;
-use serde_json::{Value, json};
+use devkit::delivery;
+use devkit::forge::{Conclusion, Pull};
+use devkit::git::short;
+use devkit::reference::{Digest, Image};
 
 use super::world::World;
 use crate::argocd::api::ArgoCd;
 use crate::argocd::application::SyncStatus;
-use crate::commit::short;
 use crate::delivery::environment::Environment;
-use crate::delivery::image_values::ImageValues;
 use crate::delivery::rollout::Deployed;
 use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
-use crate::forge::api::BOT;
-use crate::forge::pull_request;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun, dispatch};
+use crate::forge::{BOT, pull_request};
 
 const WORKFLOW: &str = "promote.yaml";
-const BRANCH: &str = "promote/staging";
 
-/// Promotes dev's image to staging, and checks after each step that nothing happens without the next one. Returns what
-/// is deployed in the end.
+/// The people whom the scenarios let approve pull requests.
+const REVIEWERS: [&str; 4] = ["reviewer", "approver", "reviewer-3", "reviewer-4"];
+
+/// Promotes an image to an environment from the one before it, and checks after each step that nothing happens without
+/// the next one. Returns what is deployed in the end.
 ///
 /// # Errors
 /// When a step fails, or something happens too early.
-pub fn promote(world: &World) -> Result<Deployed> {
-    // Given dev serves an image,
+pub fn promote(world: &World, to: &delivery::Environment) -> Result<Deployed> {
+    // Given the environment before serves an image,
     let forge = &world.forge;
-    let staging = world.environment("staging");
-    let image = ImageValues::read(forge, "dev", "develop")?;
-    let commit = world
-        .dev()
-        .serving()
-        .context("the service in dev does not answer")?;
-
-    let before = staging.serving();
+    let target = world.environment(to);
+    let from = world.delivery.previous(to);
+    let from = from.with_context(|| format!("no environment comes before {to}"))?;
+    let image = forge.image(from, &from.branch)?;
+    let commit = world.environment(from).serving();
+    let commit = commit.with_context(|| format!("the service in {from} does not answer"))?;
+    let before = target.serving();
 
     // When a user starts the promotion, then the bot proposes exactly that digest.
-    let pull = propose(world)?;
-    let proposal = proposed(world, "staging", &pull, &image.digest)?;
-    // The checks skip what already ran on develop.
+    let pull = propose(world, to)?;
+    let proposal = proposed(world, to, &pull, &image.digest)?;
+    // The checks skip what already ran when the image was built.
     for job in ["unit", "integration", "image"] {
-        proposal.run.ensure_conclusion(job, "skipped")?;
+        proposal.run.ensure_conclusion(job, Conclusion::Skipped)?;
     }
+    let now = target.serving();
+    ensure!(now == before, "the proposal alone changed {to} to {now:?}");
 
-    let now = staging.serving();
-    ensure!(
-        now == before,
-        "the proposal alone changed staging to {now:?}"
-    );
-
-    // Then one approval and a sync deploy it, and nothing less.
-    let number = proposal.number;
-    deploy_pull_request(
-        world,
-        &staging,
-        ("staging", number, &["reviewer"]),
-        image.digest,
-        commit,
-    )
+    // Then the approvals and a sync deploy it, and nothing less.
+    deploy_pull_request(world, &target, pull.number, image.digest, commit)
 }
 
 /// Starts the promotion workflow and returns the pull request that it opens.
-fn propose(world: &World) -> Result<Value> {
+fn propose(world: &World, to: &delivery::Environment) -> Result<Pull> {
     let forge = &world.forge;
-    let tip = forge
-        .tip("develop")?
-        .context("the branch develop does not exist")?;
-    forge.repository(
-        "POST",
-        &format!("/actions/workflows/{WORKFLOW}/dispatches"),
-        Some(&json!({"ref": "develop"})),
-    )?;
-    WorkflowRun::wait(forge, dispatch(WORKFLOW), &tip, CI_LIMIT)?;
-    pull_request::find(forge, "staging", BRANCH)?
+    let branch = world.trunk();
+    let tip = forge.tip(branch)?;
+    let tip = tip.with_context(|| format!("the branch {branch} does not exist"))?;
+    let inputs = BTreeMap::from([("environment", to.name.as_str())]);
+    forge.dispatch(WORKFLOW, branch, &inputs)?;
+    WorkflowRun::wait(forge, &dispatch(WORKFLOW, branch), &tip, CI_LIMIT)?;
+    forge
+        .find_open_pull(&format!("promote/{to}"), &to.branch)?
         .with_context(|| format!("the workflow opened no pull request for {}", short(&tip)))
 }
 
 /// A pull request of the bot whose checks have passed.
 pub struct Proposal {
-    /// Its number on the forge.
-    pub number: i64,
     /// The image that it deploys.
-    pub image: ImageValues,
+    pub image: Image,
     run: WorkflowRun,
 }
 
@@ -92,29 +78,28 @@ pub struct Proposal {
 ///
 /// # Errors
 /// When it is not the bot's, proposes another digest, or a check fails.
-pub fn proposed(world: &World, environment: &str, pull: &Value, digest: &str) -> Result<Proposal> {
+pub fn proposed(
+    world: &World,
+    to: &delivery::Environment,
+    pull: &Pull,
+    digest: &Digest,
+) -> Result<Proposal> {
+    let Pull { number, user, .. } = pull;
     ensure!(
-        pull["user"]["login"] == BOT,
-        "the pull request is not the bot's: {pull}"
+        user.login == BOT,
+        "pull request {number} is by {}, not by {BOT}",
+        user.login
     );
-    let number = pull["number"]
-        .as_i64()
-        .context("the pull request has no number")?;
-    let head = pull["head"]["sha"]
-        .as_str()
-        .context("the pull request has no commit")?;
-    let image = ImageValues::read(&world.forge, environment, head)?;
+    let head = &pull.head.sha;
+    let image = world.forge.image(to, head)?;
     ensure!(
-        image.digest == digest,
+        image.digest == *digest,
         "the bot proposes {}, not {digest}",
         image.digest
     );
-    let run = WorkflowRun::wait(&world.forge, PULL_REQUEST, head, CI_LIMIT)?;
-    Ok(Proposal { number, image, run })
+    let run = WorkflowRun::wait(&world.forge, &PULL_REQUEST, head, CI_LIMIT)?;
+    Ok(Proposal { image, run })
 }
-
-/// A pull request's target branch and number, and the people who approve it, one after the other.
-pub type Approval<'a> = (&'a str, i64, &'a [&'a str]);
 
 /// Deploys a pull request to an environment, and checks after each step that nothing happens without the next one.
 ///
@@ -123,12 +108,12 @@ pub type Approval<'a> = (&'a str, i64, &'a [&'a str]);
 pub fn deploy_pull_request(
     world: &World,
     environment: &Environment,
-    approval: Approval,
-    digest: String,
+    number: u64,
+    digest: Digest,
     commit: String,
 ) -> Result<Deployed> {
     let before = environment.serving();
-    let revision = merge_approved(world, approval)?;
+    let revision = merge_approved(world, environment.entry, number)?;
 
     // Argo CD reports the difference and waits;
     environment.wait_compared(&revision, &SyncStatus::OutOfSync, SERVING_LIMIT)?;
@@ -136,11 +121,11 @@ pub fn deploy_pull_request(
     ensure!(
         now == before,
         "{} changed to {now:?} without a sync",
-        environment.name
+        environment.name()
     );
 
     // when a user syncs, the environment serves the commit.
-    ArgoCd::new(&world.kubernetes)?.sync(&environment.namespace())?;
+    ArgoCd::new(&world.kubernetes)?.sync(&environment.application_name())?;
     let expected = Deployed {
         revision,
         digest,
@@ -150,23 +135,40 @@ pub fn deploy_pull_request(
     Ok(expected)
 }
 
-/// Lets people approve a pull request, merges it and returns the merge commit. Checks that not even an administrator can
-/// merge it before.
+/// Lets as many people approve a pull request as its environment requires, merges it and returns the merge commit. Checks
+/// that not even an administrator can merge it before.
 ///
 /// # Errors
 /// When it can be merged too early, or not at all.
-pub fn merge_approved(world: &World, (base, number, people): Approval) -> Result<String> {
+pub fn merge_approved(world: &World, to: &delivery::Environment, number: u64) -> Result<String> {
     let forge = &world.forge;
-    let merge = format!("/pulls/{number}/merge");
-    for person in people {
-        let merged = forge.repository("POST", &merge, Some(&json!({"Do": "merge"})));
+    for person in REVIEWERS.iter().take(to.approvals as usize) {
         ensure!(
-            merged.is_err(),
+            forge.merge_pull(number).is_err(),
             "it could be merged before {person} had approved it"
         );
-        forge.review(&world.layout, person, number)?;
+        forge.review(person, number)?;
     }
-    pull_request::merge(forge, base, number)
+    pull_request::merge(forge, number)
+}
+
+/// Checks that as many pods of an environment are ready as its values say.
+///
+/// # Errors
+/// When the number differs.
+pub fn ensure_replicas(world: &World, environment: &Environment) -> Result<()> {
+    let entry = environment.entry;
+    let values = world.forge.values(entry, &entry.branch)?;
+    let wanted = values.find("replicas");
+    let wanted: usize = wanted
+        .and_then(|count| count.parse().ok())
+        .with_context(|| format!("{} has no number of replicas", entry.values))?;
+    let ready = environment.ready_pods()?;
+    ensure!(
+        ready == wanted,
+        "{ready} pods are ready in {entry}, not {wanted}"
+    );
+    Ok(())
 }
 
 /// Pushes a tag for the commit that is checked out, and returns that commit.
@@ -174,11 +176,10 @@ pub fn merge_approved(world: &World, (base, number, people): Approval) -> Result
 /// # Errors
 /// When the forge refuses the tag.
 pub fn push_tag(world: &World, clone: &Path, name: &str) -> Result<String> {
-    let reference = format!("HEAD:refs/tags/{name}");
-    let mut git = world.forge.git(clone);
-    git.args(["push", "--quiet", "origin", &reference])
-        .run_quietly()?;
-    world.forge.head(clone)
+    let git = world.forge.git(clone);
+    let commit = git.head()?;
+    git.push("origin", &commit, &format!("refs/tags/{name}"))?;
+    Ok(commit)
 }
 
 /// The tag of the newest version in a changelog: `v1.2.0` for the section `## [1.2.0]`.

@@ -6,8 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-
-use crate::http::get_text;
+use devkit::http::get_text;
 
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -5,14 +5,14 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use devkit::process::Run;
+use devkit::forge::NewPull;
+use devkit::git::short;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::world::World;
-use crate::commit::short;
-use crate::forge::api::PERSON;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
-use crate::sandbox::network::FORGE;
+use crate::forge::{PERSON, url};
 
 /// An attacker's workflow. It succeeds if it finds nothing.
 const ATTACK: &str = "name: ci
@@ -43,43 +43,36 @@ pub(super) fn run(world: &World) -> Result<()> {
     // Given a fork with a workflow that looks for secrets,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
-    if forge
-        .request("GET", &format!("/repos/{PERSON}/waybill"), None)
-        .is_err()
-    {
-        forge.repository("POST", "/forks", Some(&json!({})))?;
+    let fork = format!("{PERSON}/{}", world.delivery.name);
+    let found: Option<IgnoredAny> = forge.api().find(&format!("/repos/{fork}"))?;
+    if found.is_none() {
+        forge.execute("POST", "/forks", &json!({}))?;
     }
-    let clone = world.clone("fork", "develop")?;
+    let clone = world.clone("fork", world.trunk())?;
     fs::write(clone.join(".github/workflows/ci.yaml"), ATTACK).context("cannot write ci.yaml")?;
-    world.commit(&clone, "Look for secrets")?;
-    let commit = forge.head(&clone)?;
+    let title = "Look for secrets";
+    let commit = world.commit(&clone, title)?;
     // A new branch each time, so that an earlier failure does not matter.
     let branch = format!("attack-{}", short(&commit));
-    forge
-        .git(&clone)
-        .args(["push", "--quiet", "--force"])
-        .arg(format!("https://{FORGE}/{PERSON}/waybill.git"))
-        .arg(format!("HEAD:refs/heads/{branch}"))
-        .run_quietly()?;
+    let reference = format!("refs/heads/{branch}");
+    let git = forge.git(&clone);
+    git.push_with(&["--force"], &url(&fork), &commit, &reference)?;
 
     // When its pull request is opened,
-    let pull = forge.repository(
-        "POST",
-        "/pulls",
-        Some(&json!({"head": format!("{PERSON}:{branch}"), "base": "develop", "title": "Look for secrets"})),
-    )?;
-    let number = pull["number"]
-        .as_i64()
-        .context("the pull request has no number")?;
+    let pull = forge.create_pull(&NewPull {
+        head: &format!("{PERSON}:{branch}"),
+        base: world.trunk(),
+        title,
+        body: "",
+    })?;
 
     // Then its run finds nothing, and changes nothing.
-    WorkflowRun::wait(forge, PULL_REQUEST, &commit, Duration::from_secs(300))?;
+    WorkflowRun::wait(forge, &PULL_REQUEST, &commit, Duration::from_secs(300))?;
     ensure!(
         forge.image_tags()? == tags,
         "the fork changed the registry's tags"
     );
     ensure!(forge.tip("mine")?.is_none(), "the fork created a branch");
-    let close = json!({"state": "closed"});
-    forge.repository("PATCH", &format!("/pulls/{number}"), Some(&close))?;
+    forge.close_pull(pull.number)?;
     Ok(())
 }

@@ -4,18 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use devkit::delivery::{self, Delivery, Promotion};
 use devkit::process::Run;
 use devkit::progress::Progress;
 
 use crate::cluster::api::Kubernetes;
 use crate::delivery::environment::Environment;
-use crate::forge::api::Forge;
+use crate::forge::Forge;
 use crate::sandbox::layout::Layout;
 
 /// The running lab, from inside.
 pub struct World {
     /// The lab's folders.
     pub layout: Layout,
+    /// What the checkout's `delivery.toml` says.
+    pub delivery: Delivery,
     /// The forge.
     pub forge: Forge,
     /// The cluster.
@@ -28,24 +31,51 @@ impl World {
     /// Connects to the forge and the cluster.
     ///
     /// # Errors
-    /// When the lab's credentials or certificates cannot be read.
+    /// When `delivery.toml`, the lab's credentials or its certificates cannot be read.
     pub fn new(layout: &Layout, progress: Progress) -> Result<Self> {
         Ok(Self {
             layout: layout.clone(),
+            delivery: layout.delivery()?,
             forge: Forge::new(layout)?,
             kubernetes: Kubernetes::new(layout)?,
             progress,
         })
     }
 
-    /// The environment dev.
-    pub fn dev(&self) -> Environment<'_> {
-        self.environment("dev")
+    /// The environment of an entry of `delivery.toml`.
+    pub fn environment<'a>(&'a self, entry: &'a delivery::Environment) -> Environment<'a> {
+        Environment::new(&self.kubernetes, &self.delivery, entry)
     }
 
-    /// The environment with this name.
-    pub fn environment<'a>(&'a self, name: &'a str) -> Environment<'a> {
-        Environment::new(&self.kubernetes, name)
+    /// The environment that gets each build: dev.
+    pub fn dev(&self) -> Environment<'_> {
+        self.environment(self.delivery.first())
+    }
+
+    /// The first environment that versions are promoted to by a pull request: staging.
+    ///
+    /// # Errors
+    /// When there is no such environment.
+    pub fn staging(&self) -> Result<Environment<'_>> {
+        let mut promoted = self.promoted();
+        let entry = promoted.next().with_context(|| {
+            format!(
+                "this scenario needs an environment with `promotion = \"pull-request\"` in {}",
+                delivery::FILE
+            )
+        })?;
+        Ok(self.environment(entry))
+    }
+
+    /// The environments between the first and the last, in order.
+    pub fn promoted(&self) -> impl Iterator<Item = &delivery::Environment> {
+        let all = self.delivery.environments().iter();
+        all.filter(|env| env.promotion == Promotion::PullRequest)
+    }
+
+    /// The branch that changes are merged to.
+    pub fn trunk(&self) -> &str {
+        &self.delivery.first().branch
     }
 
     /// A new clone of a branch in the lab's folder for temporary files.
@@ -57,9 +87,8 @@ impl World {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
-        self.forge
-            .git(&self.layout.state("tmp"))
-            .args(["clone", "--quiet", "--branch", branch, &Forge::url()])
+        let git = self.forge.git(&self.layout.state("tmp"));
+        git.command(&["clone", "--quiet", "--branch", branch, &self.forge.url()])
             .arg(&folder)
             .run_quietly()?;
         Ok(folder)
@@ -78,15 +107,13 @@ impl World {
         fs::write(&path, text.replacen(from, to, 1)).with_context(|| format!("cannot write {file}"))
     }
 
-    /// Commits all changes of tracked files in a clone.
+    /// Commits all changes of tracked files in a clone, and returns the commit.
     ///
     /// # Errors
-    /// When git fails.
-    pub fn commit(&self, clone: &Path, message: &str) -> Result<()> {
-        self.forge
-            .git(clone)
-            .args(["commit", "--quiet", "--all", "--message", message])
-            .run_quietly()?;
-        Ok(())
+    /// When Git fails.
+    pub fn commit(&self, clone: &Path, message: &str) -> Result<String> {
+        let git = self.forge.git(clone);
+        git.read(&["commit", "--quiet", "--all", "--message", message])?;
+        Ok(git.head()?)
     }
 }
