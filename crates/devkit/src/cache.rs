@@ -30,7 +30,7 @@ pub fn root() -> Result<PathBuf, Error> {
         path.filter(|path| path.is_absolute())
     };
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
-    Ok(cache.ok_or(Error::NoHome)?.join("waybill"))
+    Ok(cache.ok_or(Error::NoHome)?.join("delivery"))
 }
 
 /// Locks a name in a cache until the result is dropped. Waits for another process that holds it.

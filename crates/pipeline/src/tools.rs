@@ -19,7 +19,7 @@ const OPTIONAL: &str = "PIPELINE_OPTIONAL_TOOLS";
 /// Install the programs that other subcommands call.
 ///
 /// Programs that are on PATH are used as they are. Debian packages need root. Everything else is installed in
-/// ~/.cache/waybill; in a workflow, later steps find it on PATH. Programs that PIPELINE_OPTIONAL_TOOLS names are not
+/// ~/.cache/delivery; in a workflow, later steps find it on PATH. Programs that PIPELINE_OPTIONAL_TOOLS names are not
 /// installed.
 #[derive(clap::Args)]
 pub(crate) struct Tools {
