@@ -39,7 +39,9 @@ fn crate_graph() -> Graph {
     let names: BTreeSet<String> = packages.iter().map(|p| p.name.to_string()).collect();
     let edges = |package: &cargo_metadata::Package| {
         let dependencies = package.dependencies.iter().map(|d| d.name.clone());
-        dependencies.filter(|name| names.contains(name)).collect()
+        dependencies
+            .filter(|name| names.contains(name) && *name != package.name.as_str())
+            .collect()
     };
     packages
         .iter()
@@ -342,8 +344,14 @@ fn the_documentation_has_the_current_graphs() {
             !graph.is_empty(),
             "docs/architecture.md: there is no graph {name}"
         );
-        assert!(
-            shown.trim_start().starts_with(graph),
+        // In any order: the name of the service decides its place among the crates.
+        let edges = |text: &str| {
+            let lines = text.lines().skip(1).take_while(|line| *line != "```");
+            lines.map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(
+            edges(shown.trim_start()),
+            edges(graph),
             "docs/architecture.md: the graph {name} has changed. It is now:\n{graph}"
         );
     }
