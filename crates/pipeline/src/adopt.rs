@@ -221,7 +221,7 @@ impl Changes {
         }
         // The order of packages in Cargo.lock and the width of lines depend on the name.
         for args in [
-            &["metadata", "--offline", "--format-version=1"][..],
+            &["update", "--workspace", "--offline"][..],
             &["fmt", "--all"],
         ] {
             command("cargo", args).current_dir(root).run_quietly()?;

@@ -104,6 +104,21 @@ impl Project {
         ] {
             project.commit(file, text);
         }
+        // What repeats delivery.toml must agree with it.
+        for file in [
+            "delivery.toml",
+            "Cargo.toml",
+            "charts/waybill/Chart.yaml",
+            "charts/waybill/values.yaml",
+            "charts/waybill/values-staging.yaml",
+            "charts/waybill/values-prod.yaml",
+            "argocd/values.yaml",
+        ] {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(file);
+            project.commit(file, &fs::read_to_string(source).unwrap());
+        }
         project
     }
 
@@ -174,6 +189,7 @@ fn lint_shows_each_tool_what_is_its_own() {
         "dockerfile",
         "scripts",
         "policy",
+        "identity",
         "chart",
         "workflows",
         "workflow security",
@@ -236,7 +252,7 @@ fn lint_fails_if_any_tool_objects_and_the_others_run_all_the_same() {
             row.starts_with("FAILED") && row.contains(reason),
             "{what}: {table}"
         );
-        assert_eq!(table.matches("passed").count(), 7, "{what}: {table}");
+        assert_eq!(table.matches("passed").count(), 8, "{what}: {table}");
     }
 }
 
@@ -292,7 +308,7 @@ fn lint_validates_manifests_where_there_are_schemas() {
         "kubeconform -strict -summary -schema-location /schemas\n",
         "given: manifest\n",
     ] {
-        assert_eq!(log.matches(line).count(), 2, "{line}: {log}");
+        assert_eq!(log.matches(line).count(), 4, "{line}: {log}");
     }
 
     let said = failed(&run(&project, "kubeconform*"));
@@ -352,9 +368,32 @@ fn lint_checks_the_policy() {
 }
 
 #[test]
+fn lint_names_what_disagrees_with_delivery_toml() {
+    let project = Project::new();
+    let text = project.read("clone/argocd/values.yaml");
+    project.commit(
+        "argocd/values.yaml",
+        &text.replace("branch: staging", "branch: qa"),
+    );
+    let output = project.run(&["lint"]);
+    let said = failed(&output);
+    assert!(
+        said.contains("argocd/values.yaml: `environments.staging.branch` is `qa`"),
+        "{said}"
+    );
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(row(&table, "identity ").starts_with("FAILED"), "{table}");
+}
+
+#[test]
 fn a_chart_without_values_is_an_error() {
     let project = Project::new();
-    for file in ["values-dev.yaml", "ci/other.yaml"] {
+    for file in [
+        "values-dev.yaml",
+        "values-staging.yaml",
+        "values-prod.yaml",
+        "ci/other.yaml",
+    ] {
         fs::remove_file(project.path("clone/charts/waybill").join(file)).unwrap();
     }
     assert!(failed(&project.run(&["lint"])).contains("has no values-<env>.yaml"));
