@@ -103,26 +103,6 @@ impl Api {
         self.success(method, path, status, value)
     }
 
-    /// Takes what is at a path away.
-    pub(crate) fn delete(&self, path: &str) -> Result<()> {
-        let (status, value) = self.exchange("DELETE", path, None)?;
-        self.success("DELETE", path, status, value).map(drop)
-    }
-
-    /// Sends a file to an address that the forge named.
-    pub(crate) fn upload(&self, url: &str, content: &[u8]) -> Result<()> {
-        let request = self
-            .request("POST", url)
-            .header("Content-Type", "application/octet-stream");
-        let mut answer = self
-            .agent
-            .run(request.body(content)?)
-            .with_context(|| format!("cannot reach {url}"))?;
-        let (status, text) = (answer.status(), answer.body_mut().read_to_string()?);
-        anyhow::ensure!(status.is_success(), "POST {url} answered {status}: {text}");
-        Ok(())
-    }
-
     fn success(&self, method: &str, path: &str, status: u16, value: Value) -> Result<Value> {
         if (200..300).contains(&status) {
             return Ok(value);

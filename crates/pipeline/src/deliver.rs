@@ -2,16 +2,16 @@
 
 mod cosign;
 pub(crate) mod deploy;
-mod environment;
 pub(crate) mod plan;
 pub(crate) mod promote;
 mod provenance;
 pub(crate) mod publish;
-mod reference;
 mod registry;
 pub(crate) mod release;
 mod remote;
 pub(crate) mod required;
 pub(crate) mod sign;
 pub(crate) mod tags;
+mod values_file;
 pub(crate) mod verify;
+mod version;

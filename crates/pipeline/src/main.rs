@@ -3,12 +3,10 @@
 
 mod adopt;
 mod api;
-mod auth;
 mod build;
 mod check;
 mod checks;
 mod deliver;
-mod git;
 mod markdown;
 mod project;
 mod protect;
@@ -16,7 +14,6 @@ mod report;
 mod tools;
 mod trivy;
 mod workflow;
-mod yaml;
 
 use anyhow::Result;
 use build::{image, scan};

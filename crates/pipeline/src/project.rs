@@ -1,7 +1,7 @@
 //! The layout of the project that the commands work on: its root, its files and its chart.
 
-use crate::git::Git;
 use anyhow::{Context, Result, ensure};
+use devkit::git::Git;
 use std::path::{Path, PathBuf};
 
 /// The Helm chart of the service.

@@ -76,6 +76,11 @@ impl Event {
         self.reference.strip_prefix("refs/heads/")
     }
 
+    /// The name of the tag, if the ref is a tag.
+    pub(crate) fn tag(&self) -> Option<&str> {
+        self.reference.strip_prefix("refs/tags/")
+    }
+
     /// Whether the run belongs to a pull request. Its code is not trusted: it may not publish or deploy.
     pub(crate) fn is_pull_request(&self) -> bool {
         self.name.starts_with("pull_request")

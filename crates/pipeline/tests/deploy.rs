@@ -6,7 +6,7 @@ mod common;
 #[path = "common/http.rs"]
 mod http;
 
-use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_stand_ins};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -55,7 +55,7 @@ impl Forge {
         let file = clone.join(FILE);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, VALUES).unwrap();
-        // What makes a folder the root of the project.
+        fs::write(clone.join("delivery.toml"), DELIVERY).unwrap();
         fs::write(clone.join("Cargo.toml"), "[workspace]\n").unwrap();
         git(&clone, &["add", "--all"]);
         git(&clone, &["commit", "--quiet", "--message", "Start"]);
@@ -220,13 +220,22 @@ fn bad_input_is_refused_and_changes_nothing() {
     let clone = forge.clone("run");
     let (good, zero) = (digest(7), digest(0));
     for (option, value, reason) in [
-        ("--env", "qa", "qa"),
+        (
+            "--env",
+            "qa",
+            "no environment `qa` in delivery.toml; it has dev, staging, prod",
+        ),
         ("--tag", "not a tag", "not a tag"),
         ("--digest", "sha256:12", "sha256:12"),
         ("--digest", &zero, "sha256:000"),
         ("--tag", "latest", "names no particular image"),
         ("--env", "prod", "prod changes only by pull request"),
-        ("--commit", "nonsense", "no commit `nonsense`"),
+        (
+            "--env",
+            "staging",
+            "run `cargo pipeline promote --to staging`",
+        ),
+        ("--commit", "nonsense", "`nonsense` is not a commit"),
         ("--remote", "nowhere", "no remote `nowhere`"),
         ("--file", "no/such.yaml", "no/such.yaml"),
         ("--file", "Cargo.toml", "Cargo.toml"),
@@ -542,7 +551,7 @@ fn a_signature_is_trusted_from_one_workflow_or_one_key() {
         fs::remove_file(&log).unwrap();
         said
     };
-    let image = format!("ghcr.io/some/body@{}", digest(7));
+    let image = format!("ghcr.io/waybill/waybill@{}", digest(7));
     let identity = "--certificate-identity=https://github.com/some/body/.github/workflows/ci.yaml@refs/heads/develop";
     let issuer = "--certificate-oidc-issuer=https://token.actions.githubusercontent.com";
     assert_eq!(
@@ -571,7 +580,7 @@ fn a_held_environment_stays_as_it_is() {
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        said.contains("dev is held and stays as it is: it leaks (by ann, since 2026-11-25)"),
+        said.contains("dev is on hold and stays as it is: it leaks (by ann, since 2026-11-25)"),
         "{said}"
     );
     assert_eq!(forge.values(), held);

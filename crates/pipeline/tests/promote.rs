@@ -7,7 +7,7 @@ mod common;
 #[path = "common/http.rs"]
 mod http;
 
-use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_stand_ins};
 use http::{Request, serve};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -46,6 +46,7 @@ impl Project {
         git(folder.path(), &["clone", "--quiet", "forge.git", "clone"]);
         let clone = folder.path().join("clone");
         git(&clone, &["checkout", "--quiet", "-b", "develop"]);
+        commit(&clone, "delivery.toml", DELIVERY);
         for file in [DEV, STAGING, PROD] {
             commit(&clone, file, &values("unreleased", NONE, ""));
         }
@@ -264,7 +265,7 @@ fn what_is_there_already_is_not_proposed() {
     project.pulls.lock().unwrap().clear();
     project.changed();
     let said = succeeded(&project.promote(&["--to", "staging"]));
-    assert!(said.contains("staging has develop-1 already"), "{said}");
+    assert!(said.contains("staging already has develop-1"), "{said}");
     assert!(project.changed().is_empty());
 }
 
@@ -312,7 +313,7 @@ fn arguments_that_make_no_sense_change_nothing() {
     for (arguments, reason) in [
         (
             &["--to", "dev"][..],
-            "dev gets each merge to develop by itself",
+            "dev gets each build of develop without a promotion",
         ),
         (&["--to", "prod"], "--version"),
         (

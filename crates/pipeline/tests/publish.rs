@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{commit, failed, git, pipeline, succeeded};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,10 +26,10 @@ manifest=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 if [ -e "$FAKE/before" ]; then manifest=${FAKE_AGAIN-$manifest}; fi
 touch "$FAKE/before"
 echo "{\"manifests\":[{\"digest\":\"sha256:$manifest\",\"size\":100}]}" > "$layout/index.json"
-echo "{\"config\":{\"digest\":\"sha256:config\",\"size\":50},\"layers\":[{\"digest\":\"sha256:l\",\"size\":${FAKE_SIZE-1000}}]}" > "$blobs/$manifest"
-echo "{\"config\":{\"User\":\"${FAKE_USER-65532:65532}\",\"Entrypoint\":[\"/waybill\"],\"Labels\":{$(cat "$FAKE/labels")${FAKE_LABEL-}}}}" > "$blobs/config"
+echo "{\"config\":{\"digest\":\"sha256:$(printf %064d 2)\",\"size\":50},\"layers\":[{\"digest\":\"sha256:$(printf %064d 1)\",\"size\":${FAKE_SIZE-1000}}]}" > "$blobs/$manifest"
+echo "{\"config\":{\"User\":\"${FAKE_USER-65532:65532}\",\"Entrypoint\":[\"/waybill\"],\"Labels\":{$(cat "$FAKE/labels")${FAKE_LABEL-}}}}" > "$blobs/$(printf %064d 2)"
 echo "the image's program" > "$FAKE/${FAKE_PROGRAM-waybill}"
-tar -czf "$blobs/l" -C "$FAKE" "${FAKE_PROGRAM-waybill}"
+tar -czf "$blobs/$(printf %064d 1)" -C "$FAKE" "${FAKE_PROGRAM-waybill}"
 "#;
 
 /// Notes the labels it is given; `push` writes them into a layout.
@@ -106,6 +106,7 @@ impl Project {
         fs::copy(cosign, folder.path().join("bin/cosign")).unwrap();
         let clone = folder.path().join("clone");
         git(folder.path(), &["init", "--quiet", "clone"]);
+        commit(&clone, "delivery.toml", DELIVERY);
         let commit = commit(&clone, "Dockerfile", "FROM scratch\n");
         Self { folder, commit }
     }
@@ -353,8 +354,9 @@ fn develop_is_published_under_its_tags() {
     let project = Project::built();
     succeeded(&project.run("publish", &[]));
     let short = &project.commit[..7];
-    let output =
-        format!("image=registry.example.org/some/body\ndigest={DIGEST}\ntag=develop-{short}\n");
+    let output = format!(
+        "image=registry.example.org/waybill/waybill\ndigest={DIGEST}\ntag=develop-{short}\n"
+    );
     assert_eq!(project.read("output"), output);
     let log = project.read("log");
     for tag in [
@@ -362,7 +364,7 @@ fn develop_is_published_under_its_tags() {
         "develop".into(),
         format!("develop-{short}"),
     ] {
-        let target = format!("docker://registry.example.org/some/body:{tag}\n");
+        let target = format!("docker://registry.example.org/waybill/waybill:{tag}\n");
         assert_eq!(
             log.matches(&target).count(),
             2,
@@ -452,7 +454,7 @@ fn main_and_releases_add_tags_to_what_is_there() {
             &["update-ref", "refs/remotes/origin/staging", "HEAD"],
         );
         succeeded(&project.run("publish", &[("GITHUB_REF", reference)]));
-        let image = "registry.example.org/some/body";
+        let image = "registry.example.org/waybill/waybill";
         let mut expected: Vec<String> = vec!["verify".into(), "verify-attestation".into()];
         expected.extend(tags.iter().map(|tag| {
             let tag = tag.replace("SHORT", &project.commit[..7]);
@@ -515,7 +517,7 @@ fn an_image_is_signed_with_where_it_comes_from_and_what_is_in_it() {
             project.command(&["sign", "--digest", DIGEST, "--sbom", sbom.to_str().unwrap()]);
         command.envs(environment.iter().copied()).output().unwrap()
     };
-    let image = format!("registry.example.org/some/body@{DIGEST}");
+    let image = format!("registry.example.org/waybill/waybill@{DIGEST}");
 
     succeeded(&sign(&[
         ("COSIGN_PRIVATE_KEY", "k3y"),

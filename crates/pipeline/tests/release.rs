@@ -7,7 +7,7 @@ mod common;
 #[path = "common/http.rs"]
 mod http;
 
-use common::{commit, failed, git, pipeline, succeeded, with_stand_ins};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_stand_ins};
 use http::{Request, serve};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -32,6 +32,7 @@ impl Project {
         let folder = tempfile::tempdir().unwrap();
         git(folder.path(), &["init", "--quiet", "clone"]);
         let clone = folder.path().join("clone");
+        commit(&clone, "delivery.toml", DELIVERY);
         commit(&clone, "CHANGELOG.md", CHANGES);
         let values = format!("image:\n  tag: x\n  digest: {DIGEST}\n");
         let commit = commit(&clone, "charts/waybill/values-staging.yaml", &values);
@@ -122,7 +123,7 @@ fn a_version_gets_its_notes_and_files() {
         let said = succeeded(&project.release("v1.2.0", &[]));
         assert_eq!(
             said,
-            format!("released v1.2.0: registry.example.org/some/body@{DIGEST}\n")
+            format!("released v1.2.0: registry.example.org/waybill/waybill@{DIGEST}\n")
         );
         let created = {
             let seen = project.seen.lock().unwrap();
@@ -134,7 +135,7 @@ fn a_version_gets_its_notes_and_files() {
         let notes = created["body"].as_str().unwrap();
         assert!(notes.starts_with("- A great thing\n"), "{notes}");
         assert!(notes.contains(&project.commit), "{notes}");
-        let verify = format!("  registry.example.org/some/body@{DIGEST}\n");
+        let verify = format!("  registry.example.org/waybill/waybill@{DIGEST}\n");
         assert!(notes.contains("cosign verify \\\n") && notes.contains(&verify));
         assert!(notes.contains("  sbom.cdx.json\n"), "{notes}");
         assert!(!notes.contains("More to come"), "{notes}");

@@ -5,11 +5,11 @@
 use super::builder::Builder;
 use super::layout::{Description, ImageFolder, LayoutImage};
 use super::revision::Revision;
-use crate::git::Git;
 use crate::project::{SERVICE_TESTS, root};
 use crate::workflow;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
+use devkit::git::Git;
 use devkit::process::{Run, command};
 use std::path::Path;
 
@@ -85,7 +85,7 @@ fn build(root: &Path, folder: &ImageFolder, builder: Builder) -> Result<()> {
         "image {} of commit {}: {megabytes:.1} MB compressed",
         image.digest, revision.commit
     );
-    workflow::output("digest", &image.digest)?;
+    workflow::output("digest", image.digest.as_str())?;
     workflow::summary(&format!(
         "**Image:** `{}`, {megabytes:.1} MB compressed",
         image.digest

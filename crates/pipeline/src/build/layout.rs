@@ -4,6 +4,7 @@
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>.
 
 use anyhow::{Context, Result, bail, ensure};
+use devkit::reference::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -54,14 +55,16 @@ struct Manifest {
 
 #[derive(Deserialize)]
 struct Descriptor {
-    digest: String,
+    digest: Digest,
     /// Bytes.
     size: u64,
 }
 
 impl Descriptor {
     fn blob(&self, layout: &Path) -> PathBuf {
-        layout.join("blobs").join(self.digest.replace(':', "/"))
+        layout
+            .join("blobs")
+            .join(self.digest.as_str().replace(':', "/"))
     }
 }
 
@@ -86,7 +89,7 @@ pub(crate) struct Process {
 /// An image in a layout.
 pub(crate) struct LayoutImage {
     /// The digest of the manifest.
-    pub(crate) digest: String,
+    pub(crate) digest: Digest,
     /// Bytes of the manifest, the configuration and the compressed layers.
     pub(crate) size: u64,
     /// How a container of the image starts.
@@ -126,7 +129,7 @@ impl LayoutImage {
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Description {
     /// The digest of the manifest.
-    pub(crate) digest: String,
+    pub(crate) digest: Digest,
     /// Compressed bytes.
     #[serde(default)]
     pub(crate) size: u64,

@@ -1,8 +1,8 @@
 //! The commit that an image is built from.
 
-use crate::git::Git;
 use crate::workflow;
 use anyhow::{Context, Result};
+use devkit::git::Git;
 use jiff::Timestamp;
 
 /// What a build takes from its commit. The time is the commit's too, so that a second build gives the same bytes.

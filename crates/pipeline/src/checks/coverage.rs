@@ -8,11 +8,11 @@ mod report;
 pub(crate) use report::{CoverageReport, LineCount, PACKAGES, Package, REPORT, change, percent};
 
 use super::thresholds::Thresholds;
-use crate::git::Git;
 use crate::project::{SERVICE_TESTS, root};
 use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::{Metadata, TargetKind};
+use devkit::git::Git;
 use devkit::process::{Run, command, find};
 use lcov::line_counts;
 use report::LCOV;

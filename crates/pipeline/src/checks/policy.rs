@@ -1,8 +1,8 @@
 //! The policy of this project: rules that no general linter knows.
 
 use crate::project::tracked;
-use crate::yaml::Node;
 use anyhow::{Context, Result};
+use devkit::yaml::Node;
 use std::path::Path;
 
 /// The longest allowed script. Longer programs must be written in Rust.

@@ -7,12 +7,12 @@ use super::clippy;
 use super::coverage::{self, CoverageReport, LineCount, Package};
 use super::thresholds::{self, Thresholds};
 use crate::check::{Check, Outcome};
-use crate::git::Git;
 use crate::markdown;
 use crate::project::root;
 use crate::tools::{self, Step};
 use crate::workflow;
 use anyhow::{Result, ensure};
+use devkit::git::Git;
 use std::path::Path;
 
 /// Measure the code against the thresholds in quality.toml.

@@ -1,12 +1,12 @@
 //! `cargo pipeline security`: vulnerable dependencies, secrets in the history, and insecure configuration.
 
 use crate::check::{Check, Outcome, Summary};
-use crate::git::Git;
 use crate::project::{CHART, root, values_files};
 use crate::tools::{self, Step};
 use crate::trivy;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
+use devkit::git::Git;
 use devkit::process::{Run, line};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -15,8 +15,6 @@ use serde::{Deserialize, Serialize};
 use std::process::Command;
 use tempfile::NamedTempFile;
 
-/// The branch whose workflow runs may sign: images are built from it.
-const BRANCH: &str = "refs/heads/develop";
 /// GitHub's issuer of identities for workflow runs.
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 const PUBLIC_KEY: &str = "COSIGN_PUBLIC_KEY";
@@ -77,12 +75,12 @@ fn predicate<P: DeserializeOwned>(envelope: &str) -> Result<P> {
 /// A cosign command with the trusted signer.
 pub(super) fn trusting(registry: &Registry, verb: &str) -> Result<Command> {
     let mut cosign = registry.command("cosign", &[verb]);
-    cosign.args(trust_arguments()?);
+    cosign.args(trust_arguments(registry)?);
     Ok(cosign)
 }
 
-/// The arguments that make cosign trust either one key, or one workflow on one branch.
-pub(super) fn trust_arguments() -> Result<Vec<String>> {
+/// The arguments that make cosign trust either one key, or one workflow on the branch that images are built from.
+pub(super) fn trust_arguments(registry: &Registry) -> Result<Vec<String>> {
     if workflow::var(PUBLIC_KEY).is_some() {
         return Ok(vec![
             format!("--key=env://{PUBLIC_KEY}"),
@@ -90,8 +88,9 @@ pub(super) fn trust_arguments() -> Result<Vec<String>> {
         ]);
     }
     let repository = workflow::require_repository_url()?;
+    let reference = registry.signing_reference();
     Ok(vec![
-        format!("--certificate-identity={repository}/{WORKFLOW}@{BRANCH}"),
+        format!("--certificate-identity={repository}/{WORKFLOW}@{reference}"),
         format!("--certificate-oidc-issuer={ISSUER}"),
     ])
 }

@@ -4,15 +4,17 @@
 //! push came first, the same two values are set on the new tip, so no update is lost. Trailers of the commit name the
 //! deployed source commit; an older run uses them to notice that a newer one was faster.
 
-use super::environment::{Environment, SourceCommit, TRAILER_PREFIX, Values, with_image};
-use super::reference::{self, ImageReference};
 use super::registry::Registry;
-use super::remote::{HELD, with_bot_token, with_remote};
+use super::remote::{HELD, with_bot, with_remote};
+use super::values_file::{TRAILER_PREFIX, ValuesFile};
 use super::verify;
-use crate::git::Git;
 use crate::project::root;
-use crate::workflow::{self, short};
-use anyhow::{Context, Result, ensure};
+use crate::workflow;
+use anyhow::{Context, Result, bail, ensure};
+use devkit::delivery::{Delivery, Environment, Promotion};
+use devkit::git::{CommitInfo, Git, is_commit, short};
+use devkit::reference::{Digest, Image, Tag};
+use devkit::values::{Hold, Values};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
@@ -25,26 +27,27 @@ const REFUSALS: u32 = 3;
 
 /// Deploy an image: write its tag and digest to the values of an environment.
 ///
-/// Commits `image.tag` and `image.digest` in charts/waybill/values-ENV.yaml to the branch of the environment. Changes no
-/// other byte. You can repeat the command and run it concurrently; a newer deployment is never replaced by an older one.
+/// Commits `image.tag` and `image.digest` in the values file of the environment to its branch. Changes no other byte. You
+/// can repeat the command and run it concurrently; a newer deployment is never replaced by an older one.
 ///
-/// Deploys only images whose signature and provenance verify. If the values contain `hold`, nothing is written and the
+/// Commits only to an environment whose `promotion` in delivery.toml is `build`; for the others, run
+/// `cargo pipeline promote`. Deploys only images whose signature and provenance verify. If the values contain `hold`, nothing is written and the
 /// exit code is 3.
 #[derive(clap::Args)]
 pub(crate) struct Deploy {
-    /// Environment to deploy to
-    #[arg(long, value_enum)]
-    env: Environment,
+    /// Environment in delivery.toml to deploy to
+    #[arg(long, value_name = "NAME")]
+    env: String,
     /// Tag of the image, for people
-    #[arg(long, value_parser = reference::parse_tag)]
-    tag: String,
+    #[arg(long)]
+    tag: Tag,
     /// Digest of the image, which decides what runs
-    #[arg(long, value_parser = reference::parse_digest)]
-    digest: String,
+    #[arg(long)]
+    digest: Digest,
     /// Commit that the image was built from [default: HEAD]
     #[arg(long, env = "GITHUB_SHA", value_name = "SHA")]
     commit: Option<String>,
-    /// Values file [default: charts/waybill/values-ENV.yaml]
+    /// Values file [default: the values file of the environment]
     #[arg(long)]
     file: Option<PathBuf>,
     /// Edit the file in the work tree only, without a commit or network access
@@ -84,8 +87,8 @@ enum Deployment {
     Unchanged,
     /// The values already had a newer commit.
     Superseded(String),
-    /// The values have a hold, for a reason.
-    Held(String),
+    /// The values have a hold.
+    Held(Hold),
     /// A dry run printed the change.
     Previewed,
 }
@@ -99,11 +102,14 @@ enum Attempt {
 impl Deploy {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<ExitCode> {
+        let root = root()?;
+        let delivery = Delivery::load(&root)?;
+        let env = delivery.environment(&self.env)?;
         if self.no_commit {
-            return self.edit_file().map(|()| ExitCode::SUCCESS);
+            return self.edit_file(&root, env).map(|()| ExitCode::SUCCESS);
         }
-        let written = self.write_back()?;
-        let (env, tag) = (self.env.name(), &self.tag);
+        let written = self.write_back(&root, &delivery, env)?;
+        let tag = &self.tag;
         let (result, message) = match &written {
             Deployment::Committed(id) => (
                 "written",
@@ -120,7 +126,10 @@ impl Deploy {
                     short(newer)
                 ),
             ),
-            Deployment::Held(why) => ("held", format!("{env} is held and stays as it is: {why}")),
+            Deployment::Held(hold) => (
+                "held",
+                format!("{env} is on hold and stays as it is: {hold}"),
+            ),
             Deployment::Previewed => return Ok(ExitCode::SUCCESS),
         };
         println!("{message}");
@@ -135,32 +144,28 @@ impl Deploy {
         })
     }
 
-    fn image(&self) -> ImageReference {
-        ImageReference {
+    fn image(&self) -> Image {
+        Image {
             tag: self.tag.clone(),
             digest: self.digest.clone(),
         }
     }
 
-    fn path(&self) -> PathBuf {
-        let default = || self.env.file().into();
-        self.file.clone().unwrap_or_else(default)
-    }
-
-    fn edit_file(&self) -> Result<()> {
+    fn edit_file(&self, root: &Path, env: &Environment) -> Result<()> {
         let file = match &self.file {
             Some(file) => file.clone(),
-            None => root()?.join(self.path()),
+            None => root.join(&env.values),
         };
         let name = file.display();
         let before =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-        let after =
-            with_image(&before, &self.image()).with_context(|| format!("cannot edit {name}"))?;
+        let edit = || Values::parse(before.as_str())?.with_image(&self.image());
+        let after = edit().with_context(|| format!("cannot edit {name}"))?;
+        let after = after.text();
         if before == after {
             println!("{name} already has {} with this digest", self.tag);
         } else if self.dry_run {
-            print!("{}", difference(&before, &after));
+            print!("{}", difference(&before, after));
         } else {
             std::fs::write(&file, after).with_context(|| format!("cannot write {name}"))?;
             println!("{name} has {} now", self.tag);
@@ -168,42 +173,62 @@ impl Deploy {
         Ok(())
     }
 
-    fn write_back(&self) -> Result<Deployment> {
+    fn write_back(
+        &self,
+        root: &Path,
+        delivery: &Delivery,
+        env: &Environment,
+    ) -> Result<Deployment> {
+        require_writable(env)?;
         // A workflow passes an empty string for what is not configured.
         let branch = match self.branch.as_str() {
-            "" => writable_branch(self.env)?,
+            "" => &env.branch,
             branch => branch,
         };
-        let path = self.path();
-        let path = path
-            .to_str()
-            .context("the name of the values file is not UTF-8")?;
+        let path = match &self.file {
+            Some(file) => file
+                .to_str()
+                .context("the name of the values file is not UTF-8")?,
+            None => &env.values,
+        };
         ensure!(
             !Path::new(path).is_absolute(),
             "`{path}` must be relative to the repository; use `--no-commit` to edit any other file"
         );
-        let here = Git::new(&root()?);
-        let source = SourceCommit::read(&here, self.commit.as_deref().unwrap_or("HEAD"))?;
-        let target = self.target(&here)?;
-        let commit = verify::verify(&Registry::from_env()?, &self.digest)?;
+        let here = Git::new(root);
+        let source = here.describe(self.commit.as_deref().unwrap_or("HEAD"))?;
+        let target = self.target(here, branch)?;
+        let commit = verify::verify(&Registry::from_env(delivery)?, &self.digest)?;
         verify::require_commit(&commit, &source.sha)?;
+        self.push(&target, env, path, &source)
+    }
 
-        let git = &target.git;
+    /// Commits on top of the branch and pushes, until the push succeeds or there is nothing to deploy.
+    fn push(
+        &self,
+        target: &Target,
+        env: &Environment,
+        path: &str,
+        source: &CommitInfo,
+    ) -> Result<Deployment> {
+        let branch = &target.branch;
         let start = Instant::now();
         let (mut attempt, mut refusals) = (0, 0);
-        let mut tip = target.tip(branch)?;
+        let mut tip = target.tip()?;
         loop {
             attempt += 1;
-            let commit = match self.prepare(&target, &here, &tip, path, branch, &source)? {
+            let commit = match self.prepare(target, env, &tip, path, source)? {
                 Attempt::Done(written) => return Ok(written),
                 Attempt::Push(commit) => commit,
             };
-            let place = format!("{commit}:refs/heads/{branch}");
-            let refused = match git.read(&["push", "--quiet", &target.remote, &place]) {
-                Ok(_) => return Ok(Deployment::Committed(commit)),
+            let pushed = target
+                .git
+                .push(&target.remote, &commit, &target.reference());
+            let refused = match pushed {
+                Ok(()) => return Ok(Deployment::Committed(commit)),
                 Err(refused) => refused,
             };
-            let moved = target.tip(branch)?;
+            let moved = target.tip()?;
             refusals = if moved == tip { refusals + 1 } else { 0 };
             if refusals >= REFUSALS {
                 return Err(refused).with_context(|| format!("{branch} refuses the push"));
@@ -218,21 +243,26 @@ impl Deploy {
     }
 
     /// The repository with the values: this one, or a separate one without a work tree.
-    fn target(&self, here: &Git) -> Result<Target> {
+    fn target(&self, here: Git, branch: &str) -> Result<Target> {
         let url = &self.repository;
+        let branch = branch.to_owned();
         if url.is_empty() {
             return Ok(Target {
                 git: with_remote(here.clone(), &self.remote)?,
+                here,
                 remote: self.remote.clone(),
+                branch,
                 temporary: None,
             });
         }
-        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let git = Git::new(folder.path());
         git.read(&["init", "--quiet", "--bare"])?;
         Ok(Target {
-            git: with_bot_token(git, url)?,
+            git: with_bot(git, url)?,
+            here,
             remote: url.clone(),
+            branch,
             temporary: Some(folder),
         })
     }
@@ -241,33 +271,31 @@ impl Deploy {
     fn prepare(
         &self,
         target: &Target,
-        here: &Git,
+        env: &Environment,
         tip: &str,
         path: &str,
-        branch: &str,
-        source: &SourceCommit,
+        source: &CommitInfo,
     ) -> Result<Attempt> {
-        let git = &target.git;
+        let (git, branch) = (&target.git, &target.branch);
         ensure!(
             target.temporary.is_some() || git.contains(tip, &source.sha)?,
-            "commit {} is not on {branch}: only what is there can be deployed to {}",
-            short(&source.sha),
-            self.env.name()
+            "commit {} is not on {branch}: only commits of that branch can be deployed to {env}",
+            short(&source.sha)
         );
-        let before = Values::read(git, tip, path)
+        let before = ValuesFile::read(git, tip, path)
             .with_context(|| format!("{branch} cannot be deployed to"))?;
         let image = self.image();
-        let after = before.with(&image)?;
+        let after = before.with_image(&image)?;
         if before.text() == after.text() {
             return Ok(Attempt::Done(Deployment::Unchanged));
         }
-        if let Some(newer) = newer(git, here, tip, path, &source.sha)? {
+        if let Some(newer) = target.newer(tip, path, &source.sha)? {
             return Ok(Attempt::Done(Deployment::Superseded(newer)));
         }
-        if let Some(why) = before.hold()? {
-            return Ok(Attempt::Done(Deployment::Held(why)));
+        if let Some(hold) = before.hold()? {
+            return Ok(Attempt::Done(Deployment::Held(hold)));
         }
-        let message = before.message(self.env, &image, source)?;
+        let message = before.message(env, &image, source);
         if self.dry_run {
             println!("would commit to {branch}, on top of {}:\n", short(tip));
             let change = difference(before.text(), after.text());
@@ -278,45 +306,58 @@ impl Deploy {
     }
 }
 
-/// The repository and the remote with the values.
+/// The branch with the values.
 struct Target {
+    /// The repository with the values.
     git: Git,
+    /// The repository with the code. It is the same one, unless the values have their own.
+    here: Git,
     remote: String,
+    branch: String,
     /// The folder of a separate repository, deleted at the end.
     temporary: Option<TempDir>,
 }
 
 impl Target {
-    /// The current tip of the remote branch, with its history.
-    fn tip(&self, branch: &str) -> Result<String> {
-        self.git
-            .fetch(&self.remote, &format!("refs/heads/{branch}"))
+    /// The full name of the branch.
+    fn reference(&self) -> String {
+        format!("refs/heads/{}", self.branch)
+    }
+
+    /// The current tip of the branch, with its history.
+    fn tip(&self) -> Result<String> {
+        Ok(self.git.fetch(&self.remote, &self.reference())?)
+    }
+
+    /// The commit deployed to `path` last, if it is newer than `sha`.
+    fn newer(&self, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
+        let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
+        let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
+        let log = self.git.read(&["log", &format, &grep, tip, "--", path])?;
+        // A commit from another history cannot be compared.
+        let deployed = log
+            .lines()
+            .find(|line| is_commit(line))
+            .and_then(|line| self.here.commit(line));
+        match deployed {
+            Some(deployed) if deployed != sha && self.here.contains(&deployed, sha)? => {
+                Ok(Some(deployed))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
-/// The branch that this command may write to. The other environments change by pull request, with approvals.
-fn writable_branch(environment: Environment) -> Result<&'static str> {
-    ensure!(
-        environment == Environment::Dev,
-        "{0} changes only by pull request: run `cargo pipeline promote --to {0}`",
-        environment.name()
-    );
-    Ok(environment.branch())
-}
-
-/// The commit deployed to `path` last, if it is newer than `sha`.
-fn newer(git: &Git, here: &Git, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
-    let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
-    let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
-    let log = git.read(&["log", &format, &grep, tip, "--", path])?;
-    // A commit from another history cannot be compared.
-    let deployed = log
-        .lines()
-        .find(|line| workflow::is_commit(line))
-        .and_then(|line| here.commit(line));
-    match deployed {
-        Some(deployed) if deployed != sha && here.contains(&deployed, sha)? => Ok(Some(deployed)),
-        _ => Ok(None),
+/// Fails unless this command may commit to the environment. The others change by pull request, with approvals.
+fn require_writable(env: &Environment) -> Result<()> {
+    match env.promotion {
+        Promotion::Build => Ok(()),
+        Promotion::PullRequest => {
+            bail!("{env} changes only by pull request: run `cargo pipeline promote --to {env}`")
+        }
+        Promotion::Tag => bail!(
+            "{env} changes only by pull request: run `cargo pipeline promote --version vX.Y.Z`"
+        ),
     }
 }
 

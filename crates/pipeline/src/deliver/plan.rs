@@ -4,11 +4,11 @@
 //! values, and that commit would build again. Images are built only up to the branch of the first environment: all other
 //! environments run the same bytes.
 
-use crate::git::Git;
 use crate::project::root;
 use crate::workflow::{self, Event, Payload};
 use anyhow::{Context, Result};
 use devkit::delivery::{Delivery, Promotion};
+use devkit::git::Git;
 
 /// Decide which jobs of the workflow this event needs.
 ///

@@ -1,8 +1,9 @@
 //! The provenance of an image: which workflow run built it from which commit, in the format of SLSA
 //! (<https://slsa.dev/spec/v1.0/provenance>).
 
-use crate::workflow::{self, Event, is_commit};
+use crate::workflow::{self, Event};
 use anyhow::Result;
+use devkit::git::is_commit;
 use serde::{Deserialize, Serialize};
 
 /// The workflow that builds and signs images.

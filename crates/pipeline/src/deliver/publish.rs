@@ -1,24 +1,29 @@
 //! `cargo pipeline publish` pushes an image to the registry. Each image is built and pushed once; the later branches
 //! only add tags to its digest.
 
-use super::environment::{Environment, pinned_digest, require_on_staging};
 use super::registry::Registry;
 use super::tags::tags;
+use super::values_file::pinned_digest;
 use super::verify;
+use super::version::require_on_branch;
 use crate::build::layout::{Description, ImageFolder};
-use crate::git::Git;
 use crate::project::root;
 use crate::workflow::{self, Event};
 use anyhow::{Context, Result, ensure};
+use devkit::delivery::{Delivery, Environment, Promotion};
+use devkit::git::Git;
 use devkit::process::Run;
+use devkit::reference::Digest;
+use std::path::Path;
 
 /// Push the built image to the registry, or add tags to a published one.
 ///
-/// A run for `develop` pushes the image that `cargo pipeline image` built. A run for `main` or for a version tag adds
-/// tags to a published image: the one that the values of prod, or of staging, pin.
+/// A run for the branch of the first environment in delivery.toml pushes the image that `cargo pipeline image` built.
+/// A run for the branch of another environment adds tags to the published image that the values of that environment
+/// pin. A run for a version tag adds tags to the image that the values of the environment before the last one pin.
 ///
-/// The image has the name of the repository, in the registry REGISTRY (ghcr.io), and the tags that `cargo pipeline
-/// tags` prints. Logs in as REGISTRY_USERNAME with REGISTRY_TOKEN. Sets the outputs `image`, `digest` and `tag`.
+/// delivery.toml also defines the name of the image and its tags; the variable REGISTRY replaces the registry. Logs in
+/// as REGISTRY_USERNAME with REGISTRY_TOKEN. Sets the outputs `image`, `digest` and `tag`.
 #[derive(clap::Args)]
 pub(crate) struct Publish {
     #[command(flatten)]
@@ -33,13 +38,14 @@ impl Publish {
             !event.is_pull_request(),
             "a pull request publishes nothing: run this step only on branches and tags"
         );
-        let tags = tags(&event)?;
+        let root = root()?;
+        let delivery = Delivery::load(&root)?;
+        let tags = tags(&delivery, &event)?;
         let tag = tags.last();
         let tag = tag.with_context(|| format!("{} publishes nothing", event.reference))?;
-        let registry = Registry::from_env()?;
+        let registry = Registry::from_env(&delivery)?;
         registry.require_credentials()?;
-        let image = registry.image();
-        let (from, digest) = match promoted_environment(&event) {
+        let (from, digest) = match promoted_environment(&delivery, &event) {
             None => {
                 let built = Description::read(&self.folder)?;
                 ensure!(
@@ -50,53 +56,53 @@ impl Publish {
                 );
                 (self.folder.reference(), built.digest)
             }
-            Some(environment) => {
-                let Some(digest) = promoted_digest(&event, environment, tag)? else {
-                    println!("{} has no image yet: nothing to tag", environment.name());
+            Some(env) => {
+                let Some(digest) = promoted_digest(&root, &event, env)? else {
+                    println!("{env} has no image yet: nothing to tag");
                     return Ok(());
                 };
                 verify::verify(&registry, &digest)?;
-                (format!("docker://{image}@{digest}"), digest)
+                (format!("docker://{}", registry.image(&digest)), digest)
             }
         };
         for tag in &tags {
             copy(&registry, &from, tag, &digest)?;
         }
+        let image = registry.repository().as_str();
         println!("digest {digest}");
         workflow::output("image", image)?;
-        workflow::output("digest", &digest)?;
+        workflow::output("digest", digest.as_str())?;
         workflow::output("tag", tag)?;
         workflow::summary(&format!("**Published:** `{image}:{tag}` as `{digest}`"))
     }
 }
 
 /// The environment whose image gets the tags, if the event does not build its own image.
-fn promoted_environment(event: &Event) -> Option<Environment> {
+fn promoted_environment<'a>(delivery: &'a Delivery, event: &Event) -> Option<&'a Environment> {
     match event.branch() {
-        Some("main") => Some(Environment::Prod),
-        Some(_) => None,
-        None => Some(Environment::Staging),
+        Some(branch) => delivery
+            .by_branch(branch)
+            .filter(|env| env.promotion != Promotion::Build),
+        None => Some(delivery.tagged()),
     }
 }
 
 /// The digest that an environment pins. A branch may have none before the first promotion; a version tag must have one.
-fn promoted_digest(event: &Event, environment: Environment, tag: &str) -> Result<Option<String>> {
-    let is_version = event.branch().is_none();
-    if is_version {
-        require_on_staging(&Git::new(&root()?), &event.sha)?;
-    }
-    let digest = pinned_digest(environment)?;
-    ensure!(
-        digest.is_some() || !is_version,
-        "{} has no image yet that {tag} could name: promote an image first",
-        environment.name()
-    );
-    Ok(digest)
+fn promoted_digest(root: &Path, event: &Event, env: &Environment) -> Result<Option<Digest>> {
+    let Some(version) = event.tag() else {
+        return pinned_digest(root, env);
+    };
+    require_on_branch(&Git::new(root), env, &event.sha)?;
+    let digest = pinned_digest(root, env)?;
+    let digest = digest.with_context(|| {
+        format!("{env} has no image yet that {version} could name: promote an image first")
+    })?;
+    Ok(Some(digest))
 }
 
 /// Copies the image to a tag, and checks that the registry stores the same digest.
-fn copy(registry: &Registry, from: &str, tag: &str, digest: &str) -> Result<()> {
-    let name = format!("{}:{tag}", registry.image());
+fn copy(registry: &Registry, from: &str, tag: &str, digest: &Digest) -> Result<()> {
+    let name = format!("{}:{tag}", registry.repository());
     let target = format!("docker://{name}");
     let copy = ["copy", "--quiet", "--preserve-digests", from, &target];
     registry
@@ -106,7 +112,7 @@ fn copy(registry: &Registry, from: &str, tag: &str, digest: &str) -> Result<()> 
     let inspect = ["inspect", "--no-tags", "--format={{.Digest}}", &target];
     let stored = registry.command("skopeo", &inspect).read()?;
     ensure!(
-        stored == digest,
+        stored == digest.as_str(),
         "the registry has {stored} under {name}, not {digest}"
     );
     println!("pushed {name}");

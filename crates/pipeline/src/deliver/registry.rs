@@ -1,33 +1,41 @@
-//! The container registry: the name of the image, and the credentials.
+//! The image's repository in the registry: its name, its credentials, and who signs its images.
 
-use crate::auth::basic;
 use crate::workflow;
 use anyhow::{Context, Result, ensure};
+use devkit::delivery::Delivery;
+use devkit::http::basic;
 use devkit::process::command;
+use devkit::reference::{Digest, Repository};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The repository of the image in the registry.
+/// The image's repository in the registry.
 pub(super) struct Registry {
-    image: String,
+    repository: Repository,
+    /// The ref whose workflow runs build and sign images: `refs/heads/develop`.
+    signing_reference: String,
     /// A folder with a configuration file that has the credentials.
     login: Option<TempDir>,
 }
 
 impl Registry {
-    /// The repository with the name of GITHUB_REPOSITORY in the registry REGISTRY (ghcr.io).
+    /// The repository that delivery.toml names, in the registry of the variable REGISTRY if that is set.
     ///
     /// Logs in as REGISTRY_USERNAME with REGISTRY_TOKEN. Without a token, programs use the login of the user, if any.
-    pub(super) fn from_env() -> Result<Self> {
-        let registry = workflow::var("REGISTRY").unwrap_or_else(|| "ghcr.io".to_owned());
-        // Unlike forges, registries allow only lower-case names.
-        let repository = workflow::require("GITHUB_REPOSITORY")?.to_ascii_lowercase();
+    pub(super) fn from_env(delivery: &Delivery) -> Result<Self> {
+        let repository = match workflow::var("REGISTRY") {
+            Some(registry) => delivery
+                .image_repository_in(&registry)
+                .context("the variable REGISTRY has a wrong value")?,
+            None => delivery.image_repository().clone(),
+        };
         Ok(Self {
-            image: format!("{registry}/{repository}"),
-            login: login(&registry)?,
+            login: login(repository.registry())?,
+            signing_reference: delivery.first().reference(),
+            repository,
         })
     }
 
@@ -41,8 +49,18 @@ impl Registry {
     }
 
     /// The name of the image, without a tag or digest.
-    pub(super) fn image(&self) -> &str {
-        &self.image
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The name of one image: `ghcr.io/acme/shop@sha256:…`.
+    pub(super) fn image(&self, digest: &Digest) -> String {
+        format!("{}@{digest}", self.repository)
+    }
+
+    /// The ref whose workflow runs build and sign images.
+    pub(super) fn signing_reference(&self) -> &str {
+        &self.signing_reference
     }
 
     /// A command that finds the credentials.

@@ -1,24 +1,24 @@
 //! `cargo pipeline release` writes the release of a version tag on the forge.
 
 use super::cosign::trust_arguments;
-use super::environment::{Environment, pinned_digest, require_on_staging};
-use super::reference::is_prerelease;
 use super::registry::Registry;
+use super::values_file::pinned_digest;
 use super::verify;
-use crate::api::{Api, Kind};
-use crate::git::Git;
+use super::version::{is_prerelease, require_on_branch};
 use crate::project::root;
 use crate::workflow::Event;
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use devkit::delivery::Delivery;
+use devkit::forge::{Forge, NewRelease};
+use devkit::git::Git;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Write the release of a version tag on the forge: notes, SBOM, checksums, and how to verify the image.
 ///
-/// The tag must be on `staging`, whose values name the image; `cargo pipeline publish` must have run before. The notes
-/// are the section of the version in CHANGELOG.md; for a prerelease without one, the section `Unreleased`. Running the
-/// command again updates the release. Needs a token in RELEASE_TOKEN or GITHUB_TOKEN.
+/// The tag must be on the branch of the environment before the last one in delivery.toml, whose values name the image.
+/// `cargo pipeline publish` must have run before. The notes are the section of the version in CHANGELOG.md; for a
+/// prerelease without one, the section `Unreleased`. Running the command again updates the release. Needs a token in
+/// RELEASE_TOKEN or GITHUB_TOKEN.
 #[derive(clap::Args)]
 pub(crate) struct Release {
     /// Print the notes without changing anything
@@ -30,93 +30,67 @@ impl Release {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
         let event = Event::from_env()?;
-        let tag = event.reference.strip_prefix("refs/tags/");
+        let tag = event.tag();
         let tag = tag.with_context(|| format!("{} is not a tag", event.reference))?;
         let prerelease = is_prerelease(tag)?;
         let root = root()?;
-        require_on_staging(&Git::new(&root), &event.sha)?;
-        let digest = pinned_digest(Environment::Staging)?
-            .context("staging has no image yet: promote an image first")?;
-        let registry = Registry::from_env()?;
+        let delivery = Delivery::load(&root)?;
+        let env = delivery.tagged();
+        require_on_branch(&Git::new(&root), env, &event.sha)?;
+        let digest = pinned_digest(&root, env)?;
+        let digest =
+            digest.with_context(|| format!("{env} has no image yet: promote an image first"))?;
+        let registry = Registry::from_env(&delivery)?;
         let commit = verify::verify(&registry, &digest)?;
         let sbom = verify::sbom(&registry, &digest)?;
         let sums = format!("{}  sbom.cdx.json\n", hex::encode(Sha256::digest(&sbom)));
 
         let changes = std::fs::read_to_string(root.join("CHANGELOG.md"))
             .context("cannot read CHANGELOG.md")?;
-        let image = format!("{}@{digest}", registry.image());
-        let notes = notes(&changes, tag, prerelease, &image, &commit, &sums)?;
+        let image = registry.image(&digest);
+        let verification = verification(&registry, &image, &commit, &sums)?;
+        let notes = changes_of(&changes, tag, prerelease)? + &verification;
         if self.dry_run {
             print!("{notes}");
             return Ok(());
         }
-        let api = Api::from_env(&["RELEASE_TOKEN", "GITHUB_TOKEN"])?;
-        let release = publish_release(&api, tag, prerelease, &notes)?;
+        let forge = Forge::from_env(&["RELEASE_TOKEN", "GITHUB_TOKEN"])?;
+        let release = forge.publish_release(&NewRelease {
+            tag_name: tag,
+            name: tag,
+            body: &notes,
+            prerelease,
+        })?;
         for (name, content) in [
             ("sbom.cdx.json", sbom.as_slice()),
             ("SHA256SUMS", sums.as_bytes()),
         ] {
-            attach(&api, &release, name, content)?;
+            forge
+                .attach(&release, name, content)
+                .with_context(|| format!("cannot attach {name}"))?;
         }
         println!("released {tag}: {image}");
         Ok(())
     }
 }
 
-/// Creates the release, or updates the existing release of the tag.
-fn publish_release(api: &Api, tag: &str, prerelease: bool, notes: &str) -> Result<Value> {
-    let body = json!({"tag_name": tag, "name": tag, "body": notes, "prerelease": prerelease});
-    match api.get(&format!("/releases/tags/{tag}"))? {
-        None => api.send("POST", "/releases", &body),
-        Some(existing) => {
-            let id = existing["id"].as_i64().context("the release has no id")?;
-            api.send("PATCH", &format!("/releases/{id}"), &body)
-        }
-    }
-}
-
-/// Attaches a file, and replaces an existing one with the same name.
-fn attach(api: &Api, release: &Value, name: &str, content: &[u8]) -> Result<()> {
-    let id = release["id"].as_i64().context("the release has no id")?;
-    let assets = release["assets"].as_array().into_iter().flatten();
-    for old in assets.filter(|asset| asset["name"] == name) {
-        let asset = old["id"].as_i64().context("an asset has no id")?;
-        // GitHub addresses assets directly, Gitea below their release.
-        api.delete(&match api.kind() {
-            Kind::GitHub => format!("/releases/assets/{asset}"),
-            Kind::Gitea => format!("/releases/{id}/assets/{asset}"),
-        })?;
-    }
-    let place = release["upload_url"]
-        .as_str()
-        .context("the forge named no upload address for the release")?;
-    let place = place.split('{').next().unwrap_or(place);
-    api.upload(&format!("{place}?name={name}"), content)
-        .with_context(|| format!("cannot attach {name}"))
-}
-
-/// The section of the changelog, and the command that verifies the image.
-fn notes(
-    changes: &str,
-    tag: &str,
-    prerelease: bool,
-    image: &str,
-    commit: &str,
-    sums: &str,
-) -> Result<String> {
+/// The section of a version in the changelog; for a prerelease without one, the section `Unreleased`.
+fn changes_of(changes: &str, tag: &str, prerelease: bool) -> Result<String> {
     let version = tag.trim_start_matches('v');
     let unreleased = || section(changes, "Unreleased").filter(|_| prerelease);
-    let mut notes = section(changes, version)
+    section(changes, version)
         .or_else(unreleased)
         .with_context(|| {
             format!("CHANGELOG.md has no section `## [{version}]`: add one, and tag again")
-        })?;
-    let trust = trust_arguments()?.join(" \\\n  ");
-    write!(
-        notes,
+        })
+}
+
+/// The name of the image, and the command that verifies it.
+fn verification(registry: &Registry, image: &str, commit: &str, sums: &str) -> Result<String> {
+    let trust = trust_arguments(registry)?.join(" \\\n  ");
+    Ok(format!(
         "\n## Image\n\n`{image}`, built from {commit}.\n\n```sh\ncosign verify \\\n  {trust} \\\n  {image}\n```\n\n```text\n{sums}```\n"
-    )?;
-    Ok(notes)
+    ))
 }
 
 /// The lines below `## [VERSION]`, up to the next heading of the same level.

@@ -2,12 +2,14 @@
 
 use super::cosign::{Kind, json_file};
 use super::provenance::Provenance;
-use super::reference;
 use super::registry::Registry;
+use crate::project::root;
 use crate::tools;
 use crate::workflow::{self, Event};
 use anyhow::{Context, Result, bail, ensure};
+use devkit::delivery::Delivery;
 use devkit::process::Run;
+use devkit::reference::Digest;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -21,8 +23,8 @@ const PRIVATE_KEY: &str = "COSIGN_PRIVATE_KEY";
 #[derive(clap::Args)]
 pub(crate) struct Sign {
     /// Digest of the image in the registry
-    #[arg(long, value_parser = reference::parse_digest)]
-    digest: String,
+    #[arg(long)]
+    digest: Digest,
     /// SBOM to attest too (CycloneDX, JSON)
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
@@ -37,10 +39,10 @@ impl Sign {
             "a pull request must not sign images: run this step only on branches"
         );
         let sbom = self.sbom()?;
-        let registry = Registry::from_env()?;
+        let registry = Registry::from_env(&Delivery::load(&root()?)?)?;
         registry.require_credentials()?;
         let signer = Signer::from_env()?;
-        let image = format!("{}@{}", registry.image(), self.digest);
+        let image = registry.image(&self.digest);
         let cosign = |verb: &str| {
             let mut cosign = registry.command("cosign", &[verb, "--yes"]);
             cosign.args(signer.arguments());

@@ -1,18 +1,23 @@
 //! `cargo pipeline tags` prints the tags of an image (requirement C12). A tag tells people where an image comes from;
 //! deployments pin the digest.
 
-use super::reference::is_prerelease;
-use crate::workflow::{Event, short};
+use super::version::is_prerelease;
+use crate::project::root;
+use crate::workflow::Event;
 use anyhow::{Result, bail};
+use devkit::delivery::Delivery;
 
 /// Print the image tags for this event, one per line.
+///
+/// delivery.toml defines the tags of each branch and of a release. A pull request and any other branch have none.
 #[derive(clap::Args)]
 pub(crate) struct Tags {}
 
 impl Tags {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
-        for tag in tags(&Event::from_env()?)? {
+        let delivery = Delivery::load(&root()?)?;
+        for tag in tags(&delivery, &Event::from_env()?)? {
             println!("{tag}");
         }
         Ok(())
@@ -20,23 +25,18 @@ impl Tags {
 }
 
 /// The tags for an event. The last one is the tag to deploy by. Empty if the event publishes nothing.
-pub(super) fn tags(event: &Event) -> Result<Vec<String>> {
+pub(super) fn tags(delivery: &Delivery, event: &Event) -> Result<Vec<String>> {
     if event.is_pull_request() {
         return Ok(Vec::new());
     }
-    let commit = short(&event.sha);
-    let sha = format!("sha-{commit}");
-    if let Some(tag) = event.reference.strip_prefix("refs/tags/") {
-        let mut tags = vec![sha, tag.to_owned()];
-        if !is_prerelease(tag)? {
-            tags.insert(1, "latest".to_owned());
-        }
-        return Ok(tags);
+    if let Some(version) = event.tag() {
+        return Ok(delivery.release_image_tags(version, is_prerelease(version)?, &event.sha));
     }
     match event.branch() {
-        Some("develop") => Ok(vec![sha, "develop".to_owned(), format!("develop-{commit}")]),
-        Some("main") => Ok(vec!["main".to_owned(), sha]),
-        Some(_) => Ok(Vec::new()),
+        Some(branch) => Ok(delivery
+            .by_branch(branch)
+            .map(|env| env.image_tags(&event.sha))
+            .unwrap_or_default()),
         None => bail!(
             "GITHUB_REF is `{}`, which is neither a branch (refs/heads/…) nor a tag (refs/tags/…)",
             event.reference
@@ -49,11 +49,13 @@ mod tests {
     use super::*;
 
     fn of(name: &str, reference: &str) -> Result<Vec<String>> {
-        tags(&Event {
+        let delivery = Delivery::parse(include_str!("../../../../delivery.toml")).unwrap();
+        let event = Event {
             name: name.to_owned(),
             reference: reference.to_owned(),
             sha: "0123456789abcdef0123456789abcdef01234567".to_owned(),
-        })
+        };
+        tags(&delivery, &event)
     }
 
     #[test]

@@ -2,20 +2,23 @@
 
 use super::cosign::{Kind, attestations, trusting};
 use super::provenance::Provenance;
-use super::reference;
 use super::registry::Registry;
+use crate::project::root;
 use anyhow::{Context, Result, ensure};
+use devkit::delivery::Delivery;
 use devkit::process::Run;
+use devkit::reference::Digest;
 use serde_json::Value;
 
 /// Verify the signature and the provenance of an image.
 ///
-/// Trusts the workflow ci.yaml on `develop` of GITHUB_REPOSITORY or, if COSIGN_PUBLIC_KEY is set, only that key.
+/// Trusts the workflow ci.yaml of GITHUB_REPOSITORY on the branch of the first environment in delivery.toml or, if
+/// COSIGN_PUBLIC_KEY is set, only that key.
 #[derive(clap::Args)]
 pub(crate) struct Verify {
     /// Digest of the image in the registry
-    #[arg(long, value_parser = reference::parse_digest)]
-    digest: String,
+    #[arg(long)]
+    digest: Digest,
     /// Commit that the image must have been built from
     #[arg(long, value_name = "SHA")]
     commit: Option<String>,
@@ -24,23 +27,22 @@ pub(crate) struct Verify {
 impl Verify {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
-        let registry = Registry::from_env()?;
+        let registry = Registry::from_env(&Delivery::load(&root()?)?)?;
         let commit = verify(&registry, &self.digest)?;
         if let Some(expected) = &self.commit {
             require_commit(&commit, expected)?;
         }
         println!(
-            "{}@{} is signed and was built from {commit}",
-            registry.image(),
-            self.digest
+            "{} is signed and was built from {commit}",
+            registry.image(&self.digest)
         );
         Ok(())
     }
 }
 
 /// Verifies the signature and the provenance of an image. Returns the commit that it was built from.
-pub(super) fn verify(registry: &Registry, digest: &str) -> Result<String> {
-    let image = format!("{}@{digest}", registry.image());
+pub(super) fn verify(registry: &Registry, digest: &Digest) -> Result<String> {
+    let image = registry.image(digest);
     trusting(registry, "verify")?
         .arg(&image)
         .read()
@@ -58,8 +60,8 @@ pub(super) fn verify(registry: &Registry, digest: &str) -> Result<String> {
 }
 
 /// Verifies and returns the SBOM that was attested of an image.
-pub(super) fn sbom(registry: &Registry, digest: &str) -> Result<Vec<u8>> {
-    let image = format!("{}@{digest}", registry.image());
+pub(super) fn sbom(registry: &Registry, digest: &Digest) -> Result<Vec<u8>> {
+    let image = registry.image(digest);
     // The document is passed on whole, so it has no typed model here.
     let sboms: Vec<Value> = attestations(registry, &image, Kind::Sbom)
         .with_context(|| format!("{image} has no SBOM that is trusted here"))?;

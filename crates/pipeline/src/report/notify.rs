@@ -5,10 +5,10 @@
 //! errors of the HTTP client, which may contain them.
 
 use crate::api::{self, Api};
-use crate::git::Git;
 use crate::project::root;
 use crate::workflow::{self, Event, require, short, var};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use devkit::git::Git;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};

@@ -6,6 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// The project's delivery.toml, for the repositories that tests make.
+#[allow(dead_code, reason = "not every test needs it")]
+pub const DELIVERY: &str = include_str!("../../../../delivery.toml");
+
 /// Runs git as somebody, and returns what it printed without the line end.
 pub fn git(folder: &Path, args: &[&str]) -> String {
     let somebody = [

@@ -1,0 +1,103 @@
+//! The values file of an environment, and the commits that change the image in it.
+
+use crate::workflow;
+use anyhow::{Context, Result};
+use devkit::delivery::Environment;
+use devkit::git::{CommitInfo, File, Git, short};
+use devkit::reference::{Digest, Image};
+use devkit::values::{Hold, Values};
+use std::path::Path;
+
+/// The prefix of the trailers that name the deployed source commit. Argo CD's source hydrator writes the same
+/// (<https://argo-cd.readthedocs.io/en/stable/user-guide/source-hydrator/>).
+pub(super) const TRAILER_PREFIX: &str = "Argocd-reference-commit";
+
+/// How the subject of a commit that deploys an image begins.
+pub(super) const SUBJECT_PREFIX: &str = "chore(deploy): ";
+
+/// The digest that the checked-out values of an environment pin; `None` before the first image.
+pub(super) fn pinned_digest(root: &Path, env: &Environment) -> Result<Option<Digest>> {
+    let file = root.join(&env.values);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&file);
+    let text = text.with_context(|| format!("cannot read {}", env.values))?;
+    let digest = || Values::parse(text)?.digest();
+    digest().with_context(|| env.values.clone())
+}
+
+/// A values file at a commit.
+pub(super) struct ValuesFile {
+    file: File,
+    values: Values,
+}
+
+impl ValuesFile {
+    /// Reads the file at a commit.
+    pub(super) fn read(git: &Git, commit: &str, path: &str) -> Result<Self> {
+        let file = git.file(commit, path)?;
+        let values = Values::parse(file.text.clone()).with_context(|| path.to_owned())?;
+        Ok(Self { file, values })
+    }
+
+    /// The text of the file.
+    pub(super) fn text(&self) -> &str {
+        self.values.text()
+    }
+
+    /// The image that the values pin, if any.
+    pub(super) fn image(&self) -> Result<Option<Image>> {
+        let image = self.values.image();
+        image.with_context(|| format!("cannot read the image from {}", self.file.path))
+    }
+
+    /// The reason why the image must not change, if there is one.
+    pub(super) fn hold(&self) -> Result<Option<Hold>> {
+        let hold = self.values.hold();
+        hold.with_context(|| self.file.path.clone())
+    }
+
+    /// The same file with another image. No other byte changes.
+    pub(super) fn with_image(&self, image: &Image) -> Result<Self> {
+        let values = self.values.with_image(image);
+        let values = values.with_context(|| format!("cannot edit {}", self.file.path))?;
+        Ok(Self {
+            file: File {
+                text: values.text().to_owned(),
+                ..self.file.clone()
+            },
+            values,
+        })
+    }
+
+    /// Commits the file on top of `tip`, and returns the commit.
+    pub(super) fn commit(&self, git: &Git, tip: &str, message: &str) -> Result<String> {
+        Ok(git.commit_file(tip, &self.file, message)?)
+    }
+
+    /// The message of the commit that deploys an image to an environment. `source` is what the image was built from.
+    pub(super) fn message(&self, env: &Environment, image: &Image, source: &CommitInfo) -> String {
+        let repository = self.values.image_repository().unwrap_or("The image");
+        let mut message = format!(
+            "{SUBJECT_PREFIX}{env} {}\n\n{repository} was built from {}.\nDigest: {}\n\n",
+            image.tag,
+            short(&source.sha),
+            image.digest
+        );
+        let url = workflow::repository_url();
+        let trailers = [
+            ("sha", Some(&source.sha)),
+            ("author", Some(&source.author)),
+            ("date", Some(&source.date)),
+            ("subject", Some(&source.subject)),
+            ("repourl", url.as_ref()),
+        ];
+        for (name, value) in trailers {
+            if let Some(value) = value {
+                message.push_str(&format!("{TRAILER_PREFIX}-{name}: {value}\n"));
+            }
+        }
+        message
+    }
+}
