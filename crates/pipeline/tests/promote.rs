@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 const DEV: &str = "charts/waybill/values-dev.yaml";
 const STAGING: &str = "charts/waybill/values-staging.yaml";
+const QA: &str = "charts/waybill/values-qa.yaml";
 const PROD: &str = "charts/waybill/values-prod.yaml";
 const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -28,7 +29,15 @@ fn values(tag: &str, digest: &str, rest: &str) -> String {
     format!("# Stays.\nimage:\n  tag: {tag} # too\n  digest: {digest}\n\nreplicas: 2\n{rest}")
 }
 
-/// A forge's repository where develop is ahead of staging and main, and a clone of it.
+/// The text of a delivery.toml with an environment `qa` between staging and prod.
+fn with_qa() -> String {
+    let qa = "[[environment]]\nname = \"qa\"\nbranch = \"qa\"\npromotion = \"pull-request\"\nsync = \"automatic\"\napprovals = 1\n\n";
+    let prod = "[[environment]]\nname = \"prod\"";
+    assert!(DELIVERY.contains(prod));
+    DELIVERY.replace(prod, &format!("{qa}{prod}"))
+}
+
+/// A forge's repository where develop is ahead of the other branches, and a clone of it.
 struct Project {
     folder: TempDir,
     api: String,
@@ -41,16 +50,21 @@ struct Project {
 
 impl Project {
     fn new() -> Self {
+        Self::with(DELIVERY)
+    }
+
+    /// With the text of a delivery.toml.
+    fn with(delivery: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         git(folder.path(), &["init", "--quiet", "--bare", "forge.git"]);
         git(folder.path(), &["clone", "--quiet", "forge.git", "clone"]);
         let clone = folder.path().join("clone");
         git(&clone, &["checkout", "--quiet", "-b", "develop"]);
-        commit(&clone, "delivery.toml", DELIVERY);
-        for file in [DEV, STAGING, PROD] {
+        commit(&clone, "delivery.toml", delivery);
+        for file in [DEV, STAGING, QA, PROD] {
             commit(&clone, file, &values("unreleased", NONE, ""));
         }
-        for branch in ["develop", "develop:staging", "develop:main"] {
+        for branch in ["develop", "develop:staging", "develop:qa", "develop:main"] {
             git(&clone, &["push", "--quiet", "origin", branch]);
         }
         let pulls = Arc::default();
@@ -106,11 +120,11 @@ impl Project {
             .unwrap()
     }
 
-    /// What dev runs has been proposed to staging, and staging is that now.
-    fn merged_to_staging(&self) {
-        succeeded(&self.promote(&["--to", "staging"]));
-        let (staging, proposed) = ("refs/heads/staging", "refs/heads/promote/staging");
-        self.read(&["update-ref", staging, proposed]);
+    /// Proposes an image to an environment, whose branch has the name of the environment, and merges the proposal.
+    fn merged_to(&self, env: &str) {
+        succeeded(&self.promote(&["--to", env]));
+        let proposed = format!("refs/heads/promote/{env}");
+        self.read(&["update-ref", &format!("refs/heads/{env}"), &proposed]);
     }
 
     fn read(&self, args: &[&str]) -> String {
@@ -261,7 +275,7 @@ fn a_forks_branch_of_the_same_name_is_not_ours() {
 #[test]
 fn what_is_there_already_is_not_proposed() {
     let project = Project::new();
-    project.merged_to_staging();
+    project.merged_to("staging");
     project.pulls.lock().unwrap().clear();
     project.changed();
     let said = succeeded(&project.promote(&["--to", "staging"]));
@@ -315,7 +329,13 @@ fn arguments_that_make_no_sense_change_nothing() {
             &["--to", "dev"][..],
             "dev gets each build of develop without a promotion",
         ),
-        (&["--to", "prod"], "--version"),
+        (&["--to", "prod"], "add `--version vX.Y.Z`"),
+        (
+            &["--to", "production"],
+            "no environment `production` in delivery.toml; it has dev, staging, prod",
+        ),
+        (&["--version", "v1.0.0-rc.1"], "is a prerelease"),
+        (&[], "--to <NAME>"),
         (
             &["--to", "staging", "--version", "v1.0.0"],
             "`--version` is only for prod",
@@ -367,7 +387,7 @@ fn an_unsigned_image_is_not_proposed() {
 #[test]
 fn prod_is_offered_what_a_version_on_staging_names() {
     let project = Project::new();
-    project.merged_to_staging();
+    project.merged_to("staging");
     project.read(&["tag", "v1.2.0", "staging"]);
     project.read(&["tag", "v1.3.0-rc.1", "staging"]);
     let elsewhere = project.change("src/main.rs", "two");
@@ -393,4 +413,45 @@ fn prod_is_offered_what_a_version_on_staging_names() {
     };
     assert_eq!(request.json()["head"], "release/v1.2.0");
     assert_eq!(request.json()["base"], "main");
+}
+
+#[test]
+fn a_version_goes_to_the_last_environment_by_default() {
+    let project = Project::new();
+    project.merged_to("staging");
+    project.read(&["tag", "v1.2.0", "staging"]);
+    project.changed();
+    let said = succeeded(&project.promote(&["--version", "v1.2.0"]));
+    assert!(said.contains("pull request 7 gives prod v1.2.0"), "{said}");
+    assert_eq!(project.changed()[0].json()["base"], "main");
+}
+
+/// An entry in delivery.toml, a branch and a values file are all that another environment needs.
+#[test]
+fn another_environment_needs_only_an_entry() {
+    let project = Project::with(&with_qa());
+    project.merged_to("staging");
+    project.read(&["tag", "v1.1.0", "staging"]);
+    project.changed();
+
+    refused(&project, &["--version", "v1.1.0"], "is not on qa");
+
+    project.merged_to("qa");
+    let [request] = &project.changed()[..] else {
+        panic!("one pull request")
+    };
+    assert_eq!(request.json()["head"], "promote/qa");
+    assert_eq!(request.json()["base"], "qa");
+    assert_eq!(request.json()["title"], "Promote develop-1 to qa");
+    let body = request.json()["body"].to_string();
+    assert!(body.contains("`develop-1`, which staging runs, goes to qa"));
+    assert!(body.contains("Argo CD deploys it to qa"), "{body}");
+    let shown = project.read(&["show", &format!("qa:{QA}")]);
+    assert_eq!(shown + "\n", values("develop-1", &digest(1), ""));
+
+    project.read(&["tag", "v1.2.0", "qa"]);
+    succeeded(&project.promote(&["--version", "v1.2.0"]));
+    let shown = project.read(&["show", &format!("release/v1.2.0:{PROD}")]);
+    assert_eq!(shown + "\n", values("v1.2.0", &digest(1), ""));
+    assert_eq!(project.changed()[0].json()["base"], "main");
 }

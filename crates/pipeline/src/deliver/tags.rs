@@ -48,14 +48,19 @@ pub(super) fn tags(delivery: &Delivery, event: &Event) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn of(name: &str, reference: &str) -> Result<Vec<String>> {
-        let delivery = Delivery::parse(include_str!("../../../../delivery.toml")).unwrap();
-        let event = Event {
+    const DELIVERY: &str = include_str!("../../../../delivery.toml");
+
+    fn event(name: &str, reference: &str) -> Event {
+        Event {
             name: name.to_owned(),
             reference: reference.to_owned(),
             sha: "0123456789abcdef0123456789abcdef01234567".to_owned(),
-        };
-        tags(&delivery, &event)
+        }
+    }
+
+    fn of(name: &str, reference: &str) -> Result<Vec<String>> {
+        let delivery = Delivery::parse(DELIVERY).unwrap();
+        tags(&delivery, &event(name, reference))
     }
 
     #[test]
@@ -82,6 +87,19 @@ mod tests {
         ] {
             assert_eq!(of("push", reference).unwrap(), expected, "{reference}");
         }
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_file() {
+        let text = DELIVERY
+            .replace("develop", "trunk")
+            .replace("\"sha-{commit}\", \"latest\",", "\"stable\",");
+        let delivery = Delivery::parse(&text).unwrap();
+        let of = |reference: &str| tags(&delivery, &event("push", reference)).unwrap();
+        let trunk = ["sha-0123456", "trunk", "trunk-0123456"];
+        assert_eq!(of("refs/heads/trunk"), trunk);
+        assert!(of("refs/heads/develop").is_empty());
+        assert_eq!(of("refs/tags/v1.0.0"), ["stable", "v1.0.0"]);
     }
 
     #[test]
