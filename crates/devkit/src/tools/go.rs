@@ -33,6 +33,8 @@ pub struct Build {
     /// Whether C code is linked.
     pub(super) cgo: bool,
     pub(super) tags: &'static str,
+    /// Environment variables of the build.
+    pub(super) environment: &'static [(&'static str, &'static str)],
     /// Variables that the linker sets. `VERSION` is replaced by the pinned version, `NUMBER` by the same without `v`.
     pub(super) variables: &'static [&'static str],
     /// Files and folders of the module that are needed at run time.
@@ -55,6 +57,7 @@ impl Build {
             programs: &[],
             cgo: false,
             tags: "",
+            environment: &[],
             variables: &[],
             files: &[],
             minutes: 0.0,
@@ -81,6 +84,10 @@ impl Build {
         let parts = [self.module.go_mod, self.module.go_sum, self.tags];
         for part in parts.iter().chain(self.variables).chain(self.files) {
             hash.update(part);
+            hash.update([0]);
+        }
+        for (name, value) in self.environment {
+            hash.update(format!("{name}={value}"));
             hash.update([0]);
         }
         let key = hex::encode(&hash.finalize()[..6]);
@@ -233,10 +240,11 @@ impl Build {
         go.env("CGO_ENABLED", if self.cgo { "1" } else { "0" })
             .env("GOMODCACHE", cache.join("build/modules"))
             .env("GOCACHE", cache.join("build/objects"))
-            // All modules name the same toolchain, so that they share the compiled standard library. Go downloads it.
+            // Almost all modules name the same toolchain, which Go downloads: they share the compiled standard library.
             .env("GOTOOLCHAIN", "auto")
             // Module caches are read-only by default, which makes them hard to delete.
             .env("GOFLAGS", "-modcacherw")
+            .envs(self.environment.iter().copied())
             .current_dir(module);
         go
     }
@@ -361,8 +369,15 @@ mod tests {
     }
 
     #[test]
-    fn all_modules_name_one_toolchain() {
+    fn every_module_names_one_toolchain_or_says_which() {
         for (name, build) in builds() {
+            if build
+                .environment
+                .iter()
+                .any(|(name, _)| *name == "GOTOOLCHAIN")
+            {
+                continue;
+            }
             let go_mod = build.module.go_mod;
             let toolchain = go_mod.lines().find(|line| line.starts_with("toolchain "));
             assert_eq!(toolchain, Some("toolchain go1.27.1"), "{name}");

@@ -259,6 +259,8 @@ pub static TOOLS: &[Tool] = &[
         Source::Go(Build {
             programs: &[("trivy", "github.com/aquasecurity/trivy/cmd/trivy")],
             variables: &["github.com/aquasecurity/trivy/pkg/version/app.ver=VERSION"],
+            // It uses an experimental package that Go 1.27 changed.
+            environment: &[("GOEXPERIMENT", "jsonv2"), ("GOTOOLCHAIN", "go1.26.8")],
             minutes: 5.5,
             ..Build::new(&TRIVY, "github.com/aquasecurity/trivy")
         }),

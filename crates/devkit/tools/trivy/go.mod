@@ -2,8 +2,6 @@ module waybill.invalid/tools/trivy
 
 go 1.26.3
 
-toolchain go1.27.1
-
 require github.com/aquasecurity/trivy v0.74.0
 
 require (
