@@ -32,6 +32,7 @@ pub(crate) struct Adopt {
 }
 
 impl Adopt {
+    /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
         let root = crate::project::root()?;
         let old = Delivery::load(&root)?;
