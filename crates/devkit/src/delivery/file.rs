@@ -1,6 +1,6 @@
 //! The file as it is written, and what must be true of its values.
 
-use super::{Delivery, Environment, Error, Promotion, Release, Sync, fill};
+use super::{Delivery, Environment, Error, Promotion, Protection, Release, Sync, fill, protection};
 use crate::reference::{self, Repository, is_registry, is_tag};
 use serde::Deserialize;
 
@@ -15,6 +15,7 @@ pub(super) struct File {
     chart: Option<String>,
     #[serde(default, rename = "environment")]
     environments: Vec<FileEnvironment>,
+    protection: Protection,
     release: Release,
 }
 
@@ -84,6 +85,7 @@ impl File {
         check_each(&environments, &mut problems);
         check_unique(&environments, &mut problems);
         check_order(&environments, &mut problems);
+        protection::check(&self.protection, &mut problems);
         check_release(&self.release, &mut problems);
         match image_repository {
             Ok(image_repository) if problems.is_empty() => Ok(Delivery {
@@ -91,6 +93,7 @@ impl File {
                 name: self.name,
                 registry: self.registry,
                 chart,
+                protection: self.protection,
                 image_repository,
                 environments,
                 release: self.release,
@@ -133,6 +136,12 @@ fn check_each(environments: &[Environment], problems: &mut Vec<String>) {
         }
         if !is_relative(&env.values) {
             problem(format!("values `{}` {RELATIVE}", env.values));
+        }
+        if env.approvals > MOST_APPROVALS {
+            problem(format!(
+                "approvals is {}, and forges support at most {MOST_APPROVALS}",
+                env.approvals
+            ));
         }
         // A tag has no slash, which a branch may have.
         let samples = [("branch", env.branch.as_str()), ("commit", "0123456")];
@@ -222,6 +231,9 @@ fn check_release(release: &Release, problems: &mut Vec<String>) {
         problems.push("release.prerelease-image-tags: a prerelease is never `latest`".to_owned());
     }
 }
+
+/// The largest number of required approvals that GitHub supports.
+const MOST_APPROVALS: u32 = 6;
 
 const LABEL: &str = "is not a DNS label: use at most 63 lower-case letters, digits and dashes, and begin and end with a letter or digit";
 const RELATIVE: &str = "must be a path within the repository, relative to its top";

@@ -1,6 +1,9 @@
 //! `delivery.toml`: who owns the project, what it is called, and the environments that a version passes through.
 
 mod file;
+mod protection;
+
+pub use protection::{Check, Protection};
 
 use crate::reference::{self, Repository};
 use serde::Deserialize;
@@ -120,6 +123,8 @@ pub struct Delivery {
     pub registry: String,
     /// The chart's folder, relative to the top of the repository.
     pub chart: String,
+    /// What the protection of branches and tags needs besides the environments.
+    pub protection: Protection,
     image_repository: Repository,
     environments: Vec<Environment>,
     release: Release,

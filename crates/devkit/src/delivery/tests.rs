@@ -167,8 +167,59 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
 }
 
 #[test]
+fn protection_names_a_job_and_teams() {
+    let protection = Delivery::parse(OURS).unwrap().protection;
+    assert_eq!(protection.check.workflow, "ci");
+    assert_eq!(protection.check.job, "required");
+    assert_eq!(protection.maintainers, ["maintainers"]);
+    for (from, to, reason) in [
+        (
+            "approvals = 2",
+            "approvals = 7",
+            "environment `prod`: approvals is 7, and forges support at most 6",
+        ),
+        (
+            "\"ci / required\"",
+            "\"required\"",
+            "`required` is not a check: write `WORKFLOW / JOB`",
+        ),
+        ("\"ci / required\"", "\"ci / \"", "`ci / ` is not a check"),
+        (
+            "[\"maintainers\"]",
+            "[]",
+            "protection.maintainers names no team",
+        ),
+        (
+            "[\"maintainers\"]",
+            "[\"acme/maintainers\"]",
+            "`acme/maintainers` is not a team",
+        ),
+    ] {
+        let error = problems(from, to);
+        assert!(error.contains(reason), "{to}: {error}");
+    }
+}
+
+#[test]
 fn an_unknown_key_or_word_is_refused() {
     for (from, to, reason) in [
+        (
+            "approvals = 2",
+            "approvals = \"two\"",
+            "approvals = \"two\"",
+        ),
+        (
+            "[\"maintainers\"]",
+            "\"maintainers\"",
+            "expected a sequence",
+        ),
+        ("[protection]", "[protected]", "unknown field `protected`"),
+        ("check = \"ci / required\"\n", "", "missing field `check`"),
+        (
+            "maintainers = [",
+            "up-to-date = true\nmaintainers = [",
+            "unknown field `up-to-date`",
+        ),
         ("approvals = 2", "aprovals = 2", "unknown field `aprovals`"),
         (
             "sync = \"automatic\"",
@@ -185,7 +236,7 @@ fn an_unknown_key_or_word_is_refused() {
 
 #[test]
 fn fewer_than_two_environments_are_refused() {
-    let text = "owner = \"a\"\nname = \"b\"\nregistry = \"ghcr.io\"\n[release]\nimage-tags = [\"{version}\"]\nprerelease-image-tags = [\"{version}\"]\n";
+    let text = "owner = \"a\"\nname = \"b\"\nregistry = \"ghcr.io\"\n[protection]\ncheck = \"ci / required\"\nmaintainers = [\"maintainers\"]\n[release]\nimage-tags = [\"{version}\"]\nprerelease-image-tags = [\"{version}\"]\n";
     let error = Delivery::parse(text).unwrap_err().to_string();
     assert!(error.contains("at least two"), "{error}");
 }

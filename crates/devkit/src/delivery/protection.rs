@@ -1,0 +1,67 @@
+//! `[protection]`: the required check, and the teams that release.
+
+use serde::Deserialize;
+use std::str::FromStr;
+
+/// The content of `[protection]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Protection {
+    /// The check that each pull request to an environment's branch must pass.
+    pub check: Check,
+    /// The teams that create version tags and approve deployments, by the names in URLs. There is at least one.
+    pub maintainers: Vec<String>,
+}
+
+/// A job of a workflow, as a required check: `ci / required`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Check {
+    /// The name of the workflow.
+    pub workflow: String,
+    /// The name of the job.
+    pub job: String,
+}
+
+impl FromStr for Check {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(" / ") {
+            Some((workflow, job)) if !workflow.is_empty() && !job.is_empty() => Ok(Self {
+                workflow: workflow.to_owned(),
+                job: job.to_owned(),
+            }),
+            _ => Err(format!("`{text}` is not a check: write `WORKFLOW / JOB`")),
+        }
+    }
+}
+
+impl TryFrom<String> for Check {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+pub(super) fn check(protection: &Protection, problems: &mut Vec<String>) {
+    if protection.maintainers.is_empty() {
+        problems.push(
+            "protection.maintainers names no team, so no one could create a version tag".to_owned(),
+        );
+    }
+    for team in &protection.maintainers {
+        if !is_team(team) {
+            problems.push(format!(
+                "protection.maintainers: `{team}` is not a team: write its name without the organisation"
+            ));
+        }
+    }
+}
+
+/// Whether a text needs no escaping in a URL. GitHub's slugs and Gitea's names of teams have only such characters.
+fn is_team(text: &str) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    !text.is_empty() && text.bytes().all(known) && !text.starts_with('.')
+}
