@@ -49,19 +49,9 @@ impl Api {
         }
     }
 
-    /// Whether there is a token.
-    pub(crate) fn logged_in(&self) -> bool {
-        self.token.is_some()
-    }
-
     /// The address of a path below the repository's.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
-    }
-
-    /// What to say when the forge knows no such repository: it also says so to who may not see it.
-    pub(crate) fn nothing_there(&self) -> String {
-        format!("{} is not there, or the token may not see it", self.base)
     }
 
     /// What is at a path below the repository's; `None` where there is nothing.

@@ -1,4 +1,4 @@
-//! `cargo pipeline protect`: branch protection, protected tags and environments, from one file of rules.
+//! `cargo pipeline protect`: branch protection, protected tags and environments, as `delivery.toml` requires them.
 //!
 //! The module of each forge reads its settings and returns the differences from the rules, each with the request that
 //! removes it. The command then applies, checks or prints them.
@@ -8,22 +8,20 @@ mod gitea;
 mod github;
 mod rules;
 
-use crate::api::{Api, Kind};
 use crate::project::root;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
+use devkit::delivery::Delivery;
+use devkit::forge::{Forge, Kind};
 use difference::{Difference, Request};
 use rules::Rules;
-use std::fs;
-use std::path::PathBuf;
 
-const FILE: &str = ".github/protection.yaml";
 const TOKENS: [&str; 2] = ["PROTECT_TOKEN", "GITHUB_TOKEN"];
 
-/// Apply the protection rules in .github/protection.yaml to the forge.
+/// Protect the branches and environments in delivery.toml on the forge.
 ///
 /// Sets branch protection, protected tags, environments and merge options, and leaves matching settings alone. Needs the
-/// token of an administrator in PROTECT_TOKEN and the repository in GITHUB_REPOSITORY. For a forge other than GitHub,
-/// set GITHUB_API_URL.
+/// token of an administrator in PROTECT_TOKEN, the repository in GITHUB_REPOSITORY, and the delivery bot in
+/// DELIVERY_BOT_APP_ID (on Gitea, DELIVERY_BOT_USER). For a forge other than GitHub, set GITHUB_API_URL.
 #[derive(clap::Args)]
 pub(crate) struct Protect {
     /// Report differences between the forge and the rules without changing anything; fail if there are any
@@ -32,22 +30,19 @@ pub(crate) struct Protect {
     /// Print the requests without sending them
     #[arg(long)]
     dry_run: bool,
-    /// Rules file [default: .github/protection.yaml]
-    #[arg(long)]
-    file: Option<PathBuf>,
 }
 
 impl Protect {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
-        let rules = self.rules()?;
-        let api = Api::from_env(&TOKENS)?;
+        let rules = Rules::new(&Delivery::load(&root()?)?);
+        let forge = Forge::from_env(&TOKENS)?;
         ensure!(
-            api.logged_in(),
+            forge.is_logged_in(),
             "{} is not set: only an administrator can read and change these settings",
             TOKENS.join(" or ")
         );
-        let differences = compare(&api, &rules)?;
+        let differences = compare(&forge, &rules)?;
         if self.check {
             return agree(&differences, "run `cargo pipeline protect` to change them");
         }
@@ -58,11 +53,10 @@ impl Protect {
         let mut sent = 0;
         for (reasons, request) in requests {
             reasons.iter().for_each(|reason| println!("{reason}"));
-            let Request { method, path, body } = request;
             if self.dry_run {
-                println!("  would send {method} {} {body:#}", api.url(path));
+                print(&forge, request);
             } else {
-                api.send(method, path, body)?;
+                send(&forge, request)?;
                 sent += 1;
             }
         }
@@ -72,7 +66,7 @@ impl Protect {
         // A forge may silently ignore settings that it does not support or allow.
         let left = match sent {
             0 => differences,
-            _ => compare(&api, &rules)?,
+            _ => compare(&forge, &rules)?,
         };
         println!("{sent} changes sent");
         agree(
@@ -80,23 +74,29 @@ impl Protect {
             "the forge ignored the change, or a person must decide",
         )
     }
+}
 
-    fn rules(&self) -> Result<Rules> {
-        let path = match &self.file {
-            Some(path) => path.clone(),
-            None => root()?.join(FILE),
-        };
-        let text = fs::read_to_string(&path);
-        text.map_err(anyhow::Error::from)
-            .and_then(|text| Rules::parse(&text))
-            .with_context(|| format!("cannot use the rules in {}", path.display()))
+fn print(forge: &Forge, request: &Request) {
+    let Request { method, path, body } = request;
+    let url = forge.api().url(&forge.path(path));
+    match body {
+        Some(body) => println!("  would send {method} {url} {body:#}"),
+        None => println!("  would send {method} {url}"),
     }
 }
 
-fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
-    match api.kind() {
-        Kind::GitHub => github::compare(api, rules),
-        Kind::Gitea => gitea::compare(api, rules),
+fn send(forge: &Forge, request: &Request) -> Result<()> {
+    match &request.body {
+        Some(body) => forge.execute(request.method, &request.path, body)?,
+        None => forge.delete(&request.path)?,
+    }
+    Ok(())
+}
+
+fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
+    match forge.kind() {
+        Kind::GitHub => github::compare(forge, rules),
+        Kind::Gitea => gitea::compare(forge, rules),
     }
 }
 

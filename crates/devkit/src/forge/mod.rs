@@ -303,7 +303,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 const PATH: &AsciiSet = &PLAIN.remove(b'/');
 
 /// A text as a query's value, or as one part of a path.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 

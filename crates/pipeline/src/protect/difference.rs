@@ -1,6 +1,11 @@
 //! Differences between the settings of a forge and the rules.
 
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
 use serde_json::{Map, Value};
+
+/// Settings by their name.
+pub(super) type Settings = Map<String, Value>;
 
 /// A difference between the forge and the rules.
 pub(super) struct Difference {
@@ -16,24 +21,44 @@ pub(super) struct Request {
     pub(super) method: &'static str,
     /// The path below the address of the repository.
     pub(super) path: String,
-    /// The JSON body.
-    pub(super) body: Value,
+    /// The JSON body, except in a DELETE.
+    pub(super) body: Option<Value>,
+}
+
+impl Request {
+    /// A request that sends `body`.
+    pub(super) fn new(method: &'static str, path: &str, body: &impl Serialize) -> Result<Self> {
+        Ok(Self {
+            method,
+            path: path.to_owned(),
+            body: Some(serde_json::to_value(body)?),
+        })
+    }
+
+    /// A request that deletes what is at a path.
+    pub(super) fn delete(path: String) -> Self {
+        Self {
+            method: "DELETE",
+            path,
+            body: None,
+        }
+    }
 }
 
 impl Difference {
-    /// Compares the current values with the wanted ones. Other current values do not count, and the order of lists does
-    /// not matter. `what` names the setting; `have` is `None` if it does not exist.
+    /// Compares the current settings with the wanted ones. Other current settings do not count, and the order of lists
+    /// does not matter. `what` names the object; `have` is `None` if it does not exist.
     pub(super) fn between(
         what: &str,
-        want: &Map<String, Value>,
-        have: Option<&Value>,
+        want: &Settings,
+        have: Option<&Settings>,
         request: Request,
     ) -> Option<Self> {
         let reasons = match have {
             None => vec![format!("{what}: there is no such rule")],
             Some(have) => want
                 .iter()
-                .flat_map(|(key, want)| unlike(key, want, &have[key]))
+                .flat_map(|(key, want)| unlike(key, want, have.get(key)))
                 .map(|reason| format!("{what}: {reason}"))
                 .collect(),
         };
@@ -52,16 +77,17 @@ impl Difference {
     }
 }
 
-fn unlike(key: &str, want: &Value, have: &Value) -> Vec<String> {
+fn unlike(key: &str, want: &Value, have: Option<&Value>) -> Vec<String> {
     let Value::Array(want) = want else {
         return match have {
-            have if have == want => Vec::new(),
-            Value::Null => vec![format!("{key} is not set and should be {want}")],
-            have => vec![format!("{key} is {have} and should be {want}")],
+            Some(have) if have == want => Vec::new(),
+            None | Some(Value::Null) => vec![format!("{key} is not set and should be {want}")],
+            Some(have) => vec![format!("{key} is {have} and should be {want}")],
         };
     };
     // Gitea returns null for an empty list.
-    let have = have.as_array().map(Vec::as_slice).unwrap_or_default();
+    let have = have.and_then(Value::as_array);
+    let have = have.map(Vec::as_slice).unwrap_or_default();
     let missing = want.iter().filter(|item| !have.contains(item));
     let additional = have.iter().filter(|item| !want.contains(item));
     missing
@@ -70,10 +96,10 @@ fn unlike(key: &str, want: &Value, have: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The fields of a JSON object.
-pub(super) fn fields(object: Value) -> Map<String, Value> {
-    match object {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
+/// The fields of something that is a JSON object.
+pub(super) fn settings(object: &impl Serialize) -> Result<Settings> {
+    match serde_json::to_value(object).context("cannot write settings as JSON")? {
+        Value::Object(settings) => Ok(settings),
+        other => bail!("these settings are not an object: {other}"),
     }
 }

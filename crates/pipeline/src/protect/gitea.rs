@@ -1,156 +1,226 @@
 //! The rules on Gitea: branch protections, tag protections, and settings of the repository.
 
-use super::difference::{Difference, Request, fields};
-use super::rules::{BranchRule, RequiredCheck, Rules, TagRule};
-use crate::api::Api;
-use crate::workflow;
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use super::difference::{Difference, Request, Settings, settings};
+use super::rules::{BranchRule, Rules, TagRule};
+use anyhow::Result;
+use devkit::delivery::Check;
+use devkit::env;
+use devkit::forge::{Forge, encoded};
+use serde::{Deserialize, Serialize};
 
 /// The variable with the user name of the delivery bot.
 const BOT: &str = "DELIVERY_BOT_USER";
 
-pub(super) fn compare(api: &Api, rules: &Rules) -> Result<Vec<Difference>> {
-    let bot = match rules.branches.iter().any(|branch| branch.bot_may_push) {
-        true => Some(workflow::require(BOT)?),
+/// Only merge commits: a promotion must contain the tested commits unchanged.
+#[derive(Serialize)]
+struct MergeSettings {
+    allow_merge_commits: bool,
+    allow_rebase: bool,
+    allow_rebase_explicit: bool,
+    allow_squash_merge: bool,
+    allow_fast_forward_only_merge: bool,
+    allow_manual_merge: bool,
+    default_merge_style: &'static str,
+}
+
+const MERGE_COMMITS: MergeSettings = MergeSettings {
+    allow_merge_commits: true,
+    allow_rebase: false,
+    allow_rebase_explicit: false,
+    allow_squash_merge: false,
+    allow_fast_forward_only_merge: false,
+    allow_manual_merge: false,
+    default_merge_style: "merge",
+};
+
+/// The settings of a branch protection (`EditBranchProtectionOption` in Gitea's API).
+#[derive(Serialize)]
+struct BranchSettings<'a> {
+    enable_push: bool,
+    enable_push_whitelist: bool,
+    push_whitelist_usernames: Vec<&'a str>,
+    push_whitelist_teams: [&'a str; 0],
+    push_whitelist_deploy_keys: bool,
+    enable_force_push: bool,
+    /// Files that may be pushed to directly.
+    unprotected_file_patterns: &'a str,
+    enable_merge_whitelist: bool,
+    enable_status_check: bool,
+    status_check_contexts: [String; 1],
+    required_approvals: u32,
+    enable_approvals_whitelist: bool,
+    block_on_rejected_reviews: bool,
+    dismiss_stale_approvals: bool,
+    block_on_outdated_branch: bool,
+    block_admin_merge_override: bool,
+}
+
+/// A new branch protection.
+#[derive(Serialize)]
+struct NewBranchProtection<'a> {
+    rule_name: &'a str,
+    #[serde(flatten)]
+    settings: &'a BranchSettings<'a>,
+}
+
+/// A branch protection of the forge. The name may be a pattern.
+#[derive(Deserialize)]
+struct BranchProtection {
+    rule_name: String,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+/// The settings of a tag protection (`EditTagProtectionOption` in Gitea's API).
+#[derive(Serialize)]
+struct TagSettings<'a> {
+    whitelist_usernames: [&'a str; 0],
+    whitelist_teams: &'a [String],
+}
+
+/// A new tag protection.
+#[derive(Serialize)]
+struct NewTagProtection<'a> {
+    name_pattern: &'a str,
+    #[serde(flatten)]
+    settings: &'a TagSettings<'a>,
+}
+
+/// A tag protection of the forge.
+#[derive(Deserialize)]
+struct TagProtection {
+    id: u64,
+    name_pattern: String,
+    #[serde(flatten)]
+    settings: Settings,
+}
+
+/// The differences between a repository and the rules.
+pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
+    let bot = match rules.needs_bot() {
+        true => Some(env::require(BOT)?),
         false => None,
     };
-    let repository = api.get("")?.with_context(|| api.nothing_there())?;
-    let mut differences: Vec<Difference> = settings(&repository).into_iter().collect();
+    let mut differences = Vec::from_iter(compare_repository(&forge.settings()?)?);
 
-    // Gitea does not page these lists.
-    let protections = api.get("/branch_protections")?.unwrap_or_default();
+    let protections: Vec<BranchProtection> = forge.list("/branch_protections")?;
     for branch in &rules.branches {
         let bot = bot.as_deref().filter(|_| branch.bot_may_push);
-        let have = find(&protections, "rule_name", &branch.name);
-        differences.extend(protection(branch, &rules.check, bot, have));
+        let mut protections = protections.iter();
+        let have = protections.find(|protection| protection.rule_name == branch.name);
+        differences.extend(compare_branch(branch, &rules.check, bot, have)?);
         if have.is_some() {
-            differences.extend(shadowed(api, &branch.name)?);
+            differences.extend(shadowed(forge, &branch.name)?);
         }
     }
 
-    let protections = api.get("/tag_protections")?.unwrap_or_default();
-    let mut others: Vec<&Value> = protections.as_array().into_iter().flatten().collect();
-    for tags in &rules.tags {
-        others.retain(|other| other["name_pattern"] != tags.pattern);
-        let have = find(&protections, "name_pattern", &tags.pattern);
-        differences.extend(tag_protection(tags, have));
-    }
+    let protections: Vec<TagProtection> = forge.list("/tag_protections")?;
+    let (ours, others): (Vec<_>, Vec<_>) = protections
+        .into_iter()
+        .partition(|protection| protection.name_pattern == rules.tags.pattern);
+    differences.extend(compare_tags(&rules.tags, ours.first())?);
     // A tag may match several protections, and one that allows a user is enough.
     differences.extend(others.into_iter().map(|other| {
         Difference::unmanaged(format!(
-            "tags {}: this protection is not in the rules and may allow more: remove it from the forge, or add it to the rules",
-            other["name_pattern"]
+            "tags {:?}: this protection is not in the rules and may allow more: remove it from the forge",
+            other.name_pattern
         ))
     }));
     Ok(differences)
 }
 
-fn find<'a>(list: &'a Value, key: &str, name: &str) -> Option<&'a Value> {
-    let mut list = list.as_array()?.iter();
-    list.find(|entry| entry[key] == name)
+fn compare_repository(have: &Settings) -> Result<Option<Difference>> {
+    let request = Request::new("PATCH", "", &MERGE_COMMITS)?;
+    let want = settings(&MERGE_COMMITS)?;
+    Ok(Difference::between(
+        "repository",
+        &want,
+        Some(have),
+        request,
+    ))
 }
 
-/// Only merge commits: a promotion must contain the tested commits unchanged.
-fn settings(repository: &Value) -> Option<Difference> {
-    let want = json!({
-        "allow_merge_commits": true,
-        "allow_rebase": false,
-        "allow_rebase_explicit": false,
-        "allow_squash_merge": false,
-        "allow_fast_forward_only_merge": false,
-        "allow_manual_merge": false,
-        "default_merge_style": "merge",
-    });
-    let request = Request {
-        method: "PATCH",
-        path: String::new(),
-        body: want.clone(),
-    };
-    Difference::between("repository", &fields(want), Some(repository), request)
-}
-
-fn protection(
+fn compare_branch(
     branch: &BranchRule,
-    check: &RequiredCheck,
+    check: &Check,
     bot: Option<&str>,
-    have: Option<&Value>,
-) -> Option<Difference> {
+    have: Option<&BranchProtection>,
+) -> Result<Option<Difference>> {
     let name = &branch.name;
-    let mut body = json!({
+    let want = BranchSettings {
         // If pushes are enabled, only listed users may push. Otherwise all changes need a pull request.
-        "enable_push": bot.is_some(),
-        "enable_push_whitelist": bot.is_some(),
-        "push_whitelist_usernames": Vec::from_iter(bot),
-        "push_whitelist_teams": [],
-        "push_whitelist_deploy_keys": false,
-        "enable_force_push": false,
-        // Files that may be pushed to directly.
-        "unprotected_file_patterns": "",
-        "enable_merge_whitelist": false,
-        "enable_status_check": true,
-        "status_check_contexts": [format!("{} / {} (pull_request)", check.workflow, check.job)],
-        "required_approvals": branch.approvals,
+        enable_push: bot.is_some(),
+        enable_push_whitelist: bot.is_some(),
+        push_whitelist_usernames: Vec::from_iter(bot),
+        push_whitelist_teams: [],
+        push_whitelist_deploy_keys: false,
+        enable_force_push: false,
+        unprotected_file_patterns: "",
+        enable_merge_whitelist: false,
+        enable_status_check: true,
+        status_check_contexts: [format!("{} / {} (pull_request)", check.workflow, check.job)],
+        required_approvals: branch.approvals,
         // A list could count approvals of users who may only read. Nobody can approve their own pull request anyway.
-        "enable_approvals_whitelist": false,
-        "block_on_rejected_reviews": true,
-        "dismiss_stale_approvals": branch.dismiss_stale_approvals,
-        "block_on_outdated_branch": branch.up_to_date,
-        "block_admin_merge_override": true,
-    });
-    let want = fields(body.clone());
+        enable_approvals_whitelist: false,
+        block_on_rejected_reviews: true,
+        dismiss_stale_approvals: true,
+        block_on_outdated_branch: branch.up_to_date,
+        block_admin_merge_override: true,
+    };
     let request = match have {
-        Some(_) => Request {
-            method: "PATCH",
-            path: format!("/branch_protections/{name}"),
-            body,
-        },
+        Some(_) => Request::new(
+            "PATCH",
+            &format!("/branch_protections/{}", encoded(name)),
+            &want,
+        )?,
         None => {
-            body["rule_name"] = json!(name);
-            Request {
-                method: "POST",
-                path: "/branch_protections".into(),
-                body,
-            }
+            let new = NewBranchProtection {
+                rule_name: name,
+                settings: &want,
+            };
+            Request::new("POST", "/branch_protections", &new)?
         }
     };
-    Difference::between(&format!("branch {name}"), &want, have, request)
+    Ok(Difference::between(
+        &format!("branch {name}"),
+        &settings(&want)?,
+        have.map(|protection| &protection.settings),
+        request,
+    ))
 }
 
 /// Gitea applies only the first protection that matches a branch, and another one may come before ours.
-fn shadowed(api: &Api, branch: &str) -> Result<Option<Difference>> {
-    let Some(found) = api.get(&format!("/branches/{branch}"))? else {
+fn shadowed(forge: &Forge, branch: &str) -> Result<Option<Difference>> {
+    let Some(found) = forge.find_branch(branch)? else {
         return Ok(None);
     };
-    let first = &found["effective_branch_protection_name"];
+    let first = found.effective_protection.unwrap_or_default();
     Ok((first != branch).then(|| {
         Difference::unmanaged(format!(
-            "branch {branch}: the protection {first} comes first and replaces that of the branch: move it down"
+            "branch {branch}: the protection {first:?} comes first and replaces that of the branch: move it down"
         ))
     }))
 }
 
-fn tag_protection(tags: &TagRule, have: Option<&Value>) -> Option<Difference> {
-    let want = json!({
-        "whitelist_usernames": [],
-        "whitelist_teams": tags.creators,
-    });
-    let mut body = want.clone();
+fn compare_tags(tags: &TagRule, have: Option<&TagProtection>) -> Result<Option<Difference>> {
+    let want = TagSettings {
+        whitelist_usernames: [],
+        whitelist_teams: &tags.creators,
+    };
     let request = match have {
-        Some(have) => Request {
-            method: "PATCH",
-            path: format!("/tag_protections/{}", have["id"]),
-            body,
-        },
+        Some(have) => Request::new("PATCH", &format!("/tag_protections/{}", have.id), &want)?,
         None => {
-            body["name_pattern"] = json!(tags.pattern);
-            Request {
-                method: "POST",
-                path: "/tag_protections".into(),
-                body,
-            }
+            let new = NewTagProtection {
+                name_pattern: tags.pattern,
+                settings: &want,
+            };
+            Request::new("POST", "/tag_protections", &new)?
         }
     };
-    let what = format!("tags {}", tags.pattern);
-    Difference::between(&what, &fields(want), have, request)
+    Ok(Difference::between(
+        &format!("tags {}", tags.pattern),
+        &settings(&want)?,
+        have.map(|protection| &protection.settings),
+        request,
+    ))
 }

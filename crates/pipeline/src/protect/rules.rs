@@ -1,43 +1,31 @@
-//! The rules file, .github/protection.yaml. All keys are required and unknown keys are errors, so that a typing mistake
-//! cannot leave anything unprotected.
+//! The rules of protection, which follow from `delivery.toml`.
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use std::fmt;
-use std::marker::PhantomData;
+use devkit::delivery::{Check, Delivery, Environment, Promotion};
 
-/// The content of the file.
+/// The names of version tags, as a pattern.
+const VERSION_TAGS: &str = "v*";
+
+/// What the forge must enforce.
 #[derive(Debug)]
 pub(super) struct Rules {
     /// The check that a pull request must pass.
-    pub(super) check: RequiredCheck,
+    pub(super) check: Check,
     /// The protected branches.
     pub(super) branches: Vec<BranchRule>,
     /// The protected tags.
-    pub(super) tags: Vec<TagRule>,
+    pub(super) tags: TagRule,
     /// The environments of the forge.
     pub(super) environments: Vec<EnvironmentRule>,
 }
 
-/// The job that decides whether a pull request may be merged.
-#[derive(Debug)]
-pub(super) struct RequiredCheck {
-    /// The name of its workflow.
-    pub(super) workflow: String,
-    /// The name of the job.
-    pub(super) job: String,
-}
-
-/// A branch that changes only by pull request.
+/// A branch that changes only by pull requests, which pass the check and are merged with a merge commit. Force-pushes and
+/// deletion are forbidden, a new commit dismisses approvals, and administrators have no exception.
 #[derive(Debug)]
 pub(super) struct BranchRule {
     /// The name of the branch.
     pub(super) name: String,
     /// The required number of approvals.
-    pub(super) approvals: u64,
-    /// Whether a new commit dismisses approvals.
-    pub(super) dismiss_stale_approvals: bool,
+    pub(super) approvals: u32,
     /// Whether a pull request must contain the tip of the branch.
     pub(super) up_to_date: bool,
     /// Whether the delivery bot may push without a pull request.
@@ -48,213 +36,73 @@ pub(super) struct BranchRule {
 #[derive(Debug)]
 pub(super) struct TagRule {
     /// The pattern of their names.
-    pub(super) pattern: String,
+    pub(super) pattern: &'static str,
     /// The teams that may create them.
     pub(super) creators: Vec<String>,
 }
 
-/// An environment that workflows deploy to.
+/// An environment that workflows deploy to. Only GitHub has them.
 #[derive(Debug)]
 pub(super) struct EnvironmentRule {
     /// The name of the environment.
     pub(super) name: String,
-    /// The branches that may deploy to it.
-    pub(super) branches: Vec<String>,
-    /// The patterns of tags that may deploy to it.
-    pub(super) tags: Vec<String>,
-    /// The teams that must approve.
+    /// The branch that may deploy to it.
+    pub(super) branch: String,
+    /// The pattern of tags that may deploy to it.
+    pub(super) tags: Option<&'static str>,
+    /// The teams of which one member must approve a deployment. Empty if no approval is needed.
     pub(super) reviewers: Vec<String>,
 }
 
-/// The file as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    check: String,
-    branches: Entries<BranchFile>,
-    tags: Entries<TagFile>,
-    environments: Entries<EnvironmentFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct BranchFile {
-    approvals: Approvals,
-    dismiss_stale_approvals: bool,
-    up_to_date: bool,
-    bot_may_push: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TagFile {
-    creators: Vec<Name>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EnvironmentFile {
-    branches: Vec<Pattern>,
-    tags: Vec<Pattern>,
-    reviewers: Vec<Name>,
-}
-
-/// A map, in the order of the file.
-struct Entries<T>(Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Reader(PhantomData))
-    }
-}
-
-/// A number of approvals that both forges support.
-#[derive(Deserialize)]
-#[serde(try_from = "u64")]
-struct Approvals(u64);
-
-impl TryFrom<u64> for Approvals {
-    type Error = String;
-
-    fn try_from(number: u64) -> Result<Self, String> {
-        match number {
-            0..=6 => Ok(Self(number)),
-            _ => Err(format!("{number} is not a number of approvals from 0 to 6")),
-        }
-    }
-}
-
-/// The name of a team.
-struct Name(String);
-
-/// A name that may contain `*`.
-struct Pattern(String);
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        match is_name(&name, "") {
-            true => Ok(Self(name)),
-            false => Err(D::Error::custom(format!("`{name}` is not a name"))),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let pattern = String::deserialize(deserializer)?;
-        match is_name(&pattern, "*") {
-            true => Ok(Self(pattern)),
-            false => Err(D::Error::custom(format!(
-                "`{pattern}` is not a name or a pattern"
-            ))),
-        }
-    }
-}
-
 impl Rules {
-    /// Parses the text of the file.
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        // Only `true` and `false` are booleans: `no` may be a typing mistake for a name.
-        let options = serde_saphyr::options! { strict_booleans: true };
-        let file: File = match serde_saphyr::from_str_with_options(text, options) {
-            Ok(file) => file,
-            // The message has a snippet of the file, and begins as our own errors do.
-            Err(error) => bail!("{}", error.to_string().trim_start_matches("error: ")),
-        };
-        let (workflow, job) = file
-            .check
-            .split_once(" / ")
-            .with_context(|| format!("`check` is `{}`, not `WORKFLOW / JOB`", file.check))?;
-        let rules = Self {
-            check: RequiredCheck {
-                workflow: workflow.to_owned(),
-                job: job.to_owned(),
+    /// The rules for the environments of a project.
+    pub(super) fn new(delivery: &Delivery) -> Self {
+        let maintainers = &delivery.protection.maintainers;
+        let environments = delivery.environments().iter();
+        Self {
+            check: delivery.protection.check.clone(),
+            branches: environments.clone().map(BranchRule::new).collect(),
+            tags: TagRule {
+                pattern: VERSION_TAGS,
+                creators: maintainers.clone(),
             },
-            branches: each(file.branches, BranchRule::new)?,
-            tags: each(file.tags, TagRule::new)?,
-            environments: each(file.environments, EnvironmentRule::new)?,
-        };
-        ensure!(!rules.branches.is_empty(), "`branches` names no branch");
-        Ok(rules)
+            environments: environments
+                .map(|environment| EnvironmentRule::new(environment, maintainers))
+                .collect(),
+        }
     }
-}
 
-fn each<F, R>(entries: Entries<F>, rule: fn(String, F) -> Result<R>) -> Result<Vec<R>> {
-    let entries = entries.0.into_iter();
-    entries.map(|(name, file)| rule(name, file)).collect()
+    /// Whether the delivery bot may push to any branch, so that its account must be known.
+    pub(super) fn needs_bot(&self) -> bool {
+        self.branches.iter().any(|branch| branch.bot_may_push)
+    }
 }
 
 impl BranchRule {
-    fn new(name: String, file: BranchFile) -> Result<Self> {
-        ensure!(
-            is_name(&name, ""),
-            "`branches.{name}` is not the name of a single branch"
-        );
-        Ok(Self {
-            name,
-            approvals: file.approvals.0,
-            dismiss_stale_approvals: file.dismiss_stale_approvals,
-            up_to_date: file.up_to_date,
-            bot_may_push: file.bot_may_push,
-        })
-    }
-}
-
-impl TagRule {
-    fn new(pattern: String, file: TagFile) -> Result<Self> {
-        ensure!(
-            is_name(&pattern, "*"),
-            "`tags.{pattern}` is not a pattern of tags"
-        );
-        ensure!(
-            !file.creators.is_empty(),
-            "`tags.{pattern}.creators` names no team, so nobody could release"
-        );
-        Ok(Self {
-            pattern,
-            creators: file.creators.into_iter().map(|name| name.0).collect(),
-        })
+    fn new(environment: &Environment) -> Self {
+        let built = environment.promotion == Promotion::Build;
+        Self {
+            name: environment.branch.clone(),
+            approvals: environment.approvals,
+            // The bot pushes to this branch after each build, so a pull request would be out of date all the time. The
+            // merge is tested again before it is published. A promotion is approved exactly as it will be merged.
+            up_to_date: !built,
+            bot_may_push: built,
+        }
     }
 }
 
 impl EnvironmentRule {
-    fn new(name: String, file: EnvironmentFile) -> Result<Self> {
-        ensure!(
-            is_name(&name, "") && !name.contains('/'),
-            "`environments.{name}` is not the name of an environment"
-        );
-        let patterns = |list: Vec<Pattern>| list.into_iter().map(|pattern| pattern.0).collect();
-        Ok(Self {
-            name,
-            branches: patterns(file.branches),
-            tags: patterns(file.tags),
-            reviewers: file.reviewers.into_iter().map(|name| name.0).collect(),
-        })
+    fn new(environment: &Environment, maintainers: &[String]) -> Self {
+        let promotion = environment.promotion;
+        Self {
+            name: environment.name.clone(),
+            branch: environment.branch.clone(),
+            tags: (promotion == Promotion::Tag).then_some(VERSION_TAGS),
+            reviewers: match promotion {
+                Promotion::Build => Vec::new(),
+                Promotion::PullRequest | Promotion::Tag => maintainers.to_vec(),
+            },
+        }
     }
-}
-
-/// Whether a name has only letters, digits, `._-/` and the characters in `also`. Such a name needs no escaping in a URL,
-/// and neither forge takes it for a pattern.
-fn is_name(name: &str, also: &str) -> bool {
-    let known = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c) || also.contains(c);
-    !name.is_empty() && name.chars().all(known) && !name.contains("..") && !name.starts_with('/')
 }

@@ -1,0 +1,200 @@
+//! The environments, and which refs may deploy to them.
+//!
+//! Source: <https://docs.github.com/en/rest/deployments/environments>.
+
+use super::Teams;
+use crate::protect::difference::{Difference, Request, settings};
+use crate::protect::rules::EnvironmentRule;
+use anyhow::Result;
+use devkit::forge::Forge;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An environment as GitHub takes it, and in differences, where reviewers are names.
+#[derive(Serialize)]
+struct EnvironmentSettings<Reviewer> {
+    reviewers: Vec<Reviewer>,
+    prevent_self_review: bool,
+    can_admins_bypass: Option<bool>,
+    deployment_branch_policy: Option<BranchPolicy>,
+}
+
+/// A team that must approve, as GitHub takes it.
+#[derive(Serialize)]
+struct TeamId {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BranchPolicy {
+    protected_branches: bool,
+    custom_branch_policies: bool,
+}
+
+/// Only the listed refs may deploy.
+const LISTED: Option<BranchPolicy> = Some(BranchPolicy {
+    protected_branches: false,
+    custom_branch_policies: true,
+});
+
+/// An environment as GitHub returns it.
+#[derive(Deserialize)]
+struct Environment {
+    #[serde(default)]
+    protection_rules: Vec<ProtectionRule>,
+    can_admins_bypass: Option<bool>,
+    deployment_branch_policy: Option<BranchPolicy>,
+}
+
+#[derive(Deserialize)]
+struct ProtectionRule {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    prevent_self_review: bool,
+    #[serde(default)]
+    reviewers: Vec<Reviewer>,
+}
+
+#[derive(Deserialize)]
+struct Reviewer {
+    reviewer: Account,
+}
+
+/// A team, which has a slug, or a user, who has a login.
+#[derive(Deserialize)]
+struct Account {
+    #[serde(alias = "login")]
+    slug: String,
+}
+
+impl From<Environment> for EnvironmentSettings<String> {
+    fn from(environment: Environment) -> Self {
+        let mut rules = environment.protection_rules.into_iter();
+        let review = rules.find(|rule| rule.kind == "required_reviewers");
+        let (prevent_self_review, reviewers) = match review {
+            Some(rule) => (rule.prevent_self_review, rule.reviewers),
+            None => (false, Vec::new()),
+        };
+        Self {
+            reviewers: reviewers.into_iter().map(|r| r.reviewer.slug).collect(),
+            prevent_self_review,
+            can_admins_bypass: environment.can_admins_bypass,
+            deployment_branch_policy: environment.deployment_branch_policy,
+        }
+    }
+}
+
+/// Refs that may deploy, as GitHub returns them.
+#[derive(Deserialize)]
+struct Policy {
+    id: u64,
+    #[serde(flatten)]
+    refs: RefPattern,
+}
+
+/// Refs that may deploy.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct RefPattern {
+    name: String,
+    #[serde(rename = "type", default)]
+    kind: RefKind,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RefKind {
+    #[default]
+    Branch,
+    Tag,
+}
+
+impl fmt::Display for RefKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+        })
+    }
+}
+
+/// The differences between an environment and its rule.
+pub(super) fn compare(
+    forge: &Forge,
+    rule: &EnvironmentRule,
+    teams: &Teams,
+) -> Result<Vec<Difference>> {
+    let path = format!("/environments/{}", rule.name);
+    let what = format!("environment {}", rule.name);
+    let have: Option<Environment> = forge.find(&path)?;
+    let policies_path = format!("{path}/deployment-branch-policies");
+    let policies = match have {
+        Some(_) => forge.list_in(&policies_path, "branch_policies")?,
+        None => Vec::new(),
+    };
+
+    let ids = rule.reviewers.iter().filter_map(|team| teams.get(team));
+    let request = Request::new(
+        "PUT",
+        &path,
+        &wanted(
+            ids.map(|id| TeamId {
+                kind: "Team",
+                id: *id,
+            })
+            .collect(),
+        ),
+    )?;
+    let want = settings(&wanted(rule.reviewers.clone()))?;
+    let have = have.map(EnvironmentSettings::from);
+    let have = have.map(|have| settings(&have)).transpose()?;
+    let mut differences = Vec::from_iter(Difference::between(&what, &want, have.as_ref(), request));
+    differences.extend(compare_policies(rule, &policies_path, policies)?);
+    Ok(differences)
+}
+
+fn wanted<Reviewer>(reviewers: Vec<Reviewer>) -> EnvironmentSettings<Reviewer> {
+    EnvironmentSettings {
+        prevent_self_review: !reviewers.is_empty(),
+        reviewers,
+        can_admins_bypass: Some(false),
+        deployment_branch_policy: LISTED,
+    }
+}
+
+/// Compares which refs may deploy to an environment. `path` is the address of its policies.
+fn compare_policies(
+    rule: &EnvironmentRule,
+    path: &str,
+    mut policies: Vec<Policy>,
+) -> Result<Vec<Difference>> {
+    let what = format!("environment {}", rule.name);
+    let mut differences = Vec::new();
+    let branch = (RefKind::Branch, rule.branch.as_str());
+    let tags = rule.tags.map(|pattern| (RefKind::Tag, pattern));
+    for (kind, name) in std::iter::once(branch).chain(tags) {
+        let refs = RefPattern {
+            name: name.to_owned(),
+            kind,
+        };
+        if policies.iter().any(|policy| policy.refs == refs) {
+            policies.retain(|policy| policy.refs != refs);
+            continue;
+        }
+        differences.push(Difference {
+            reasons: vec![format!("{what}: the {kind} {name} may not deploy to it")],
+            request: Some(Request::new("POST", path, &refs)?),
+        });
+    }
+    // The rules describe an environment completely, so all other policies are removed.
+    differences.extend(policies.iter().map(|Policy { id, refs }| Difference {
+        reasons: vec![format!(
+            "{what}: the {} {:?} may deploy to it, but the rules do not allow this",
+            refs.kind, refs.name
+        )],
+        request: Some(Request::delete(format!("{path}/{id}"))),
+    }));
+    Ok(differences)
+}
