@@ -64,6 +64,7 @@ impl Server {
 /// A completed run of this workflow, in GitHub's words.
 fn run(number: u64, conclusion: &str) -> Value {
     json!({
+        "id": 1000 + number,
         "name": "ci",
         "path": ".github/workflows/ci.yaml",
         "run_number": number,
@@ -265,7 +266,7 @@ fn a_pull_request_is_not_told() {
 
 #[test]
 fn only_earlier_runs_of_the_same_workflow_count() {
-    let other = |number, path: &str| json!({ "name": "ci", "path": path, "run_number": number, "conclusion": "failure" });
+    let other = |number: u64, path: &str| json!({ "id": 2000 + number, "name": "ci", "path": path, "run_number": number, "conclusion": "failure" });
     let runs = json!([
         run(13, "failure"),
         run(12, "failure"),
@@ -273,7 +274,7 @@ fn only_earlier_runs_of_the_same_workflow_count() {
         other(11, ".github/workflows/not-ci.yaml"),
         run(9, "failure"),
         run(10, "success"),
-        {},
+        { "id": 1 },
     ]);
     let world = World::new(Server::forge(&runs));
     let environment = [
@@ -287,7 +288,7 @@ fn only_earlier_runs_of_the_same_workflow_count() {
         "GET /repos/some/body/actions/runs?",
         "branch=a%26b%3Dc%2F%C3%BC&",
         "event=push&",
-        "status=completed&",
+        "&status=completed ",
     ] {
         assert!(asked.line.contains(piece), "{}", asked.line);
     }
@@ -298,8 +299,8 @@ fn only_earlier_runs_of_the_same_workflow_count() {
 #[test]
 fn giteas_words_are_understood() {
     let runs = json!([
-        { "path": "nightly.yaml@refs/heads/develop", "run_number": 11, "conclusion": "success" },
-        { "path": "ci.yaml@refs/heads/develop", "run_number": 10, "conclusion": "failure" },
+        { "id": 2, "path": "nightly.yaml@refs/heads/develop", "run_number": 11, "conclusion": "success" },
+        { "id": 1, "path": "ci.yaml@refs/heads/develop", "run_number": 10, "conclusion": "failure" },
     ]);
     let world = World::new(Server::forge(&runs));
     let environment = [

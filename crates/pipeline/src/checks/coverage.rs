@@ -3,9 +3,11 @@
 //! A line counts once, however many programs contain it. Tests inside source files do not count.
 
 mod lcov;
+mod packages;
 mod report;
 
-pub(crate) use report::{CoverageReport, LineCount, PACKAGES, Package, REPORT, change, percent};
+pub(crate) use packages::Package;
+pub(crate) use report::{CoverageReport, LineCount, REPORT, change, percent};
 
 use super::thresholds::Thresholds;
 use crate::project::{SERVICE_TESTS, root};
@@ -15,6 +17,7 @@ use cargo_metadata::{Metadata, TargetKind};
 use devkit::git::Git;
 use devkit::process::{Run, command, find};
 use lcov::line_counts;
+use packages::metadata;
 use report::LCOV;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,27 +37,33 @@ impl Coverage {
         let root = root()?;
         // Thresholds first: the tests take a while.
         let floor = Thresholds::read(&root)?.coverage.floor;
-        measure(&root)?;
+        ensure!(
+            find("cargo-llvm-cov").is_some(),
+            "cargo-llvm-cov is not on PATH: `cargo pipeline tools coverage` installs it"
+        );
+        let metadata = metadata(&root)?;
+        let packages = Package::from_metadata(&metadata)?;
+        measure(&root, &metadata)?;
         let lcov = std::fs::read_to_string(root.join(LCOV))
             .with_context(|| format!("cargo-llvm-cov wrote no {LCOV}"))?;
         let report = CoverageReport {
             commit: Git::new(&root).read(&["rev-parse", "HEAD"])?,
-            files: line_counts(&root, &lcov)?,
+            files: line_counts(&root, &packages, &lcov)?,
         };
-        let tables = format!("{}\n{}", report.table(floor, None), report.worst_files());
+        let tables = format!(
+            "{}\n{}",
+            report.table(&packages, floor, None),
+            report.worst_files(&packages)
+        );
         print!("\n{tables}");
         workflow::summary(&format!("## Coverage\n\n{tables}"))?;
-        report.write(&root.join(REPORT))?;
-        report.check(floor)
+        report.write(&packages, &root.join(REPORT))?;
+        report.check(&packages, floor)
     }
 }
 
 /// Runs the tests, and writes their coverage to [`LCOV`].
-fn measure(root: &Path) -> Result<()> {
-    ensure!(
-        find("cargo-llvm-cov").is_some(),
-        "cargo-llvm-cov is not on PATH: `cargo pipeline tools coverage` installs it"
-    );
+fn measure(root: &Path, metadata: &Metadata) -> Result<()> {
     let target = target(root)?;
     let llvm_cov = |words: &[&str]| {
         let mut command = command("cargo", [&["llvm-cov"], words].concat());
@@ -70,10 +79,9 @@ fn measure(root: &Path) -> Result<()> {
     };
     std::fs::create_dir_all(root.join("target/coverage"))
         .context("cannot create target/coverage")?;
-    let metadata = metadata(root)?;
-    clean(root, &metadata, &target, &llvm_cov)?;
+    clean(root, metadata, &target, &llvm_cov)?;
     let mut all = vec!["--lib", "--bins"];
-    let targets = test_targets(&metadata);
+    let targets = test_targets(metadata);
     all.extend(targets.iter().flat_map(|name| ["--test", name]));
     tests(&all).context("tests must pass")?;
     tests(&["--ignore-run-fail", "--test", SERVICE_TESTS])?;
@@ -114,14 +122,6 @@ fn clean(
     }
     llvm_cov(&["clean", "--workspace"]).run()?;
     std::fs::write(&stamp, names).with_context(|| format!("cannot write {}", stamp.display()))
-}
-
-/// The packages of the workspace.
-fn metadata(root: &Path) -> Result<Metadata> {
-    let text = command("cargo", ["metadata", "--no-deps", "--format-version=1"])
-        .current_dir(root)
-        .read()?;
-    serde_json::from_str(&text).context("`cargo metadata` printed something unexpected")
 }
 
 /// The names of the integration tests, except those of the service.

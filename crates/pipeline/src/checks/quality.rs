@@ -265,7 +265,8 @@ fn covered_lines(root: &Path, thresholds: &Thresholds) -> Result<Vec<Row>> {
     if report.commit != Git::new(root).read(&["rev-parse", "HEAD"])? {
         return Ok(unknown());
     }
-    let gated = coverage::PACKAGES.iter().filter(|package| package.gated);
+    let packages = Package::all(root)?;
+    let gated = packages.iter().filter(|package| package.gated);
     let row = |package: &Package| {
         let gate = format!("coverage of `{}`", package.name);
         let lines = report.package(package);

@@ -1,14 +1,13 @@
 //! `cargo pipeline comment` reports the coverage to the forge: as a comment on a pull request, or as a commit status on a
 //! branch. Comments on later pull requests compare with the status, so nothing else has to be stored.
 
-use crate::api::{Api, Kind};
-use crate::checks::coverage::{CoverageReport, PACKAGES, REPORT, change, percent};
+use crate::checks::coverage::{CoverageReport, Package, REPORT, change, percent};
 use crate::checks::thresholds::Thresholds;
 use crate::markdown;
 use crate::project::root;
 use crate::workflow::{self, Event, Payload, WorkflowRunPayload, is_commit, short};
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use devkit::forge::{Forge, NewStatus, Pull, StatusState};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,10 +48,12 @@ impl Comment {
         let root = root()?;
         let event = Event::from_env()?;
         let base = self.base.as_deref().map(CoverageReport::read).transpose()?;
+        let packages = Package::all(&root)?;
         let coverage = CoverageComment {
             floor: Thresholds::read(&root)?.coverage.floor,
             report: CoverageReport::read(&root.join(REPORT))?,
-            base: base.map(Baseline::from),
+            base: base.map(|report| Baseline::new(report, &packages)),
+            packages,
         };
         // In a `workflow_run`, the report belongs to another commit than this run.
         let other = event.name == "workflow_run";
@@ -66,7 +67,7 @@ impl Comment {
         let Err(error) = coverage.send(&event) else {
             return Ok(());
         };
-        print!("{}", coverage.report.table(coverage.floor, None));
+        print!("{}", coverage.table(None));
         if !self.optional {
             return Err(error);
         }
@@ -79,6 +80,7 @@ impl Comment {
 
 /// The coverage to report.
 struct CoverageComment {
+    packages: Vec<Package>,
     floor: f64,
     report: CoverageReport,
     base: Option<Baseline>,
@@ -93,11 +95,11 @@ struct Baseline {
     files: BTreeMap<String, u64>,
 }
 
-impl From<CoverageReport> for Baseline {
-    fn from(report: CoverageReport) -> Self {
-        let packages = PACKAGES.iter().map(|package| {
+impl Baseline {
+    fn new(report: CoverageReport, packages: &[Package]) -> Self {
+        let packages = packages.iter().map(|package| {
             let lines = report.package(package);
-            (package.name.to_owned(), lines.permille())
+            (package.name.clone(), lines.permille())
         });
         let files = report.files.iter();
         Self {
@@ -118,44 +120,44 @@ struct PullRequest {
 }
 
 impl PullRequest {
-    fn parse(value: &Value) -> Result<Self> {
-        let commit = |pointer: &str| {
-            let sha = value.pointer(pointer).and_then(Value::as_str);
-            sha.filter(|sha| is_commit(sha)).map(str::to_owned)
-        };
-        let pull = || {
-            Some(Self {
-                number: value["number"].as_u64()?,
-                head: commit("/head/sha")?,
-                base: commit("/base/sha")?,
-            })
-        };
-        pull().context("the forge returned a pull request without a number, head or base")
+    fn new(pull: Pull) -> Result<Self> {
+        let (head, base) = (pull.head.sha, pull.base.sha);
+        ensure!(
+            is_commit(&head) && is_commit(&base),
+            "the forge returned pull request {} without the commits of its head and base",
+            pull.number
+        );
+        Ok(Self {
+            number: pull.number,
+            head,
+            base,
+        })
     }
 }
 
 impl CoverageComment {
+    fn table(&self, base: Option<&BTreeMap<String, u64>>) -> String {
+        self.report.table(&self.packages, self.floor, base)
+    }
+
     fn send(&self, event: &Event) -> Result<()> {
         ensure!(
             TOKENS.iter().any(|name| workflow::var(name).is_some()),
             "neither {} is set",
             TOKENS.join(" nor ")
         );
-        let api = Api::from_env(&TOKENS)?;
+        let forge = Forge::from_env(&TOKENS)?;
         match event.name.as_str() {
-            "push" => self.set_status(&api, &event.sha),
+            "push" => self.set_status(&forge, &event.sha),
             "pull_request" => {
                 let pull = Payload::read()?.pull_request.unwrap_or_default();
                 let number = pull
                     .number
                     .context("the event does not name its pull request")?;
                 let measured = pull.head.sha;
-                let pull = api
-                    .get(&format!("/pulls/{number}"))?
-                    .with_context(|| format!("the forge has no pull request {number}"))?;
-                let pull = PullRequest::parse(&pull)?;
+                let pull = PullRequest::new(forge.pull(number)?)?;
                 match measured {
-                    Some(head) if head == pull.head => self.comment(&api, &pull),
+                    Some(head) if head == pull.head => self.comment(&forge, &pull),
                     _ => {
                         println!("pull request {number} has newer commits; their run will comment");
                         Ok(())
@@ -163,67 +165,66 @@ impl CoverageComment {
                 }
             }
             "workflow_run" => {
-                let pulls = measured_pulls(&api, &Payload::read()?)?;
+                let pulls = measured_pulls(&forge, &Payload::read()?)?;
                 if pulls.is_empty() {
                     println!("no open pull request has the head that was measured");
                 }
-                pulls.iter().try_for_each(|pull| self.comment(&api, pull))
+                pulls.iter().try_for_each(|pull| self.comment(&forge, pull))
             }
             other => bail!("the event `{other}` has no commit or pull request to report to"),
         }
     }
 
-    fn set_status(&self, api: &Api, commit: &str) -> Result<()> {
-        let packages = PACKAGES.iter().map(|package| {
+    fn set_status(&self, forge: &Forge, commit: &str) -> Result<()> {
+        let packages = self.packages.iter().map(|package| {
             let lines = self.report.package(package);
             format!("{} {}", package.name, percent(lines.permille()))
         });
         let description = packages.collect::<Vec<_>>().join(", ");
-        let reached = self.report.check(self.floor).is_ok();
-        let status = json!({
-            "context": STATUS,
-            "description": description,
-            "state": if reached { "success" } else { "failure" },
-        });
-        api.send("POST", &format!("/statuses/{commit}"), &status)?;
+        let reached = self.report.check(&self.packages, self.floor).is_ok();
+        let status = NewStatus {
+            context: STATUS,
+            state: match reached {
+                true => StatusState::Success,
+                false => StatusState::Failure,
+            },
+            description: &description,
+        };
+        forge.set_status(commit, &status)?;
         println!("{}: {description}", short(commit));
         Ok(())
     }
 
     /// Writes our comment, or updates it.
-    fn comment(&self, api: &Api, pull: &PullRequest) -> Result<()> {
-        let PullRequest { number, .. } = pull;
-        let author = author(api)?;
-        let body = json!({"body": self.body(api, pull)?});
-        let comments = api.list(&format!("/issues/{number}/comments"), None)?;
+    fn comment(&self, forge: &Forge, pull: &PullRequest) -> Result<()> {
+        let number = pull.number;
+        let author = author(forge)?;
+        let body = self.body(forge, pull)?;
+        let comments = forge.comments(number)?;
         // Anyone can write the marker, so the author must match too.
-        let ours = comments.iter().find(|comment| {
-            let text = comment["body"].as_str().unwrap_or_default();
-            text.starts_with(MARKER) && comment["user"]["login"] == author
-        });
+        let ours = comments
+            .iter()
+            .find(|comment| comment.body.starts_with(MARKER) && comment.user.login == author);
         match ours {
             None => {
-                api.send("POST", &format!("/issues/{number}/comments"), &body)?;
+                forge.create_comment(number, &body)?;
                 println!("commented on pull request {number}");
             }
-            Some(comment) if comment["body"] == body["body"] => {
+            Some(comment) if comment.body == body => {
                 println!("the comment on pull request {number} is up to date");
             }
             Some(comment) => {
-                let id = comment["id"]
-                    .as_u64()
-                    .context("the forge's comment has no id")?;
-                api.send("PATCH", &format!("/issues/comments/{id}"), &body)?;
+                forge.edit_comment(comment.id, &body)?;
                 println!("updated the comment on pull request {number}");
             }
         }
         Ok(())
     }
 
-    fn body(&self, api: &Api, pull: &PullRequest) -> Result<String> {
+    fn body(&self, forge: &Forge, pull: &PullRequest) -> Result<String> {
         let found = match &self.base {
             Some(_) => None,
-            None => base_status(api, &pull.base)?,
+            None => self.base_status(forge, &pull.base)?,
         };
         let base = self.base.as_ref().or(found.as_ref());
         let packages = base.map(|base| &base.packages);
@@ -231,8 +232,8 @@ impl CoverageComment {
             Some(base) => format!("compared with {}", short(&base.commit)),
             None => "the base branch has no coverage to compare with".to_owned(),
         };
-        let table = self.report.table(self.floor, packages);
-        let files = self.files(api, pull, base)?;
+        let table = self.table(packages);
+        let files = self.files(forge, pull, base)?;
         let head = short(&pull.head);
         Ok(format!(
             "{MARKER}\n## Coverage\n\n{table}\n{files}Lines that tests run, at {head}; {against}.\n"
@@ -240,13 +241,13 @@ impl CoverageComment {
     }
 
     /// A table of the pull request's files. The largest drops come first, then the files with the most missing lines.
-    fn files(&self, api: &Api, pull: &PullRequest, base: Option<&Baseline>) -> Result<String> {
-        let changed = api.list(&format!("/pulls/{}/files", pull.number), None)?;
+    fn files(&self, forge: &Forge, pull: &PullRequest, base: Option<&Baseline>) -> Result<String> {
+        let changed = forge.pull_files(pull.number)?;
         let none = BTreeMap::new();
         let before = base.map_or(&none, |base| &base.files);
         let mut files: Vec<_> = changed
             .iter()
-            .filter_map(|file| self.report.files.get_key_value(file["filename"].as_str()?))
+            .filter_map(|file| self.report.files.get_key_value(&file.filename))
             .filter(|(_, lines)| lines.missing() > 0)
             .map(|(file, lines)| (file, *lines, before.get(file).copied()))
             .collect();
@@ -273,10 +274,38 @@ impl CoverageComment {
         };
         Ok(format!("{}\n", markdown::table(&rows, columns)))
     }
+
+    /// The newest coverage status of the base branch, at its tip or a little before it.
+    fn base_status(&self, forge: &Forge, tip: &str) -> Result<Option<Baseline>> {
+        let mut commit = tip.to_owned();
+        for _ in 0..COMMITS {
+            let statuses = forge.statuses(&commit)?;
+            let newest = statuses
+                .iter()
+                .filter(|status| status.context == STATUS)
+                .max_by_key(|status| status.id);
+            let packages = newest.map(|status| parse_status(&self.packages, &status.description));
+            if let Some(packages) = packages.filter(|packages| !packages.is_empty()) {
+                let files = BTreeMap::new();
+                return Ok(Some(Baseline {
+                    commit,
+                    packages,
+                    files,
+                }));
+            }
+            let described = forge.find_commit(&commit)?;
+            let parent = described.and_then(|commit| commit.parents.into_iter().next());
+            match parent.filter(|sha| is_commit(sha)) {
+                Some(parent) => commit = parent,
+                None => break,
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The user name of the account that comments.
-fn author(api: &Api) -> Result<String> {
+fn author(forge: &Forge) -> Result<String> {
     if let Some(author) = workflow::var("COMMENT_AUTHOR") {
         return Ok(author);
     }
@@ -285,16 +314,12 @@ fn author(api: &Api) -> Result<String> {
         "{} is set, so COMMENT_AUTHOR must name the account of the token",
         TOKENS[0]
     );
-    // The token of a job cannot read its own account. These are the accounts of the jobs.
-    Ok(match api.kind() {
-        Kind::GitHub => "github-actions[bot]".to_owned(),
-        Kind::Gitea => "gitea-actions".to_owned(),
-    })
+    Ok(forge.job_account().to_owned())
 }
 
 /// The open pull requests whose head another run measured. Only the forge is asked: files of that run may come from a
 /// stranger and could name any pull request.
-fn measured_pulls(api: &Api, payload: &Payload) -> Result<Vec<PullRequest>> {
+fn measured_pulls(forge: &Forge, payload: &Payload) -> Result<Vec<PullRequest>> {
     let Some(WorkflowRunPayload {
         event: Some(event),
         head_sha,
@@ -316,52 +341,20 @@ fn measured_pulls(api: &Api, payload: &Payload) -> Result<Vec<PullRequest>> {
     let repository = head_repository
         .as_ref()
         .and_then(|repository| repository.full_name.as_deref());
-    let pulls = api.list("/pulls?state=open", None)?;
-    let measured = pulls.iter().filter(|pull| {
-        let theirs = pull["head"]["repo"]["full_name"].as_str();
-        pull["head"]["sha"] == head && (repository.is_none() || repository == theirs)
+    let pulls = forge.open_pulls(None)?.into_iter();
+    let measured = pulls.filter(|pull| {
+        let theirs = pull.head.repo.as_ref().map(|repo| repo.full_name.as_str());
+        pull.head.sha == head && (repository.is_none() || repository == theirs)
     });
-    measured.map(PullRequest::parse).collect()
-}
-
-/// The newest coverage status of the base branch, at its tip or a little before it.
-fn base_status(api: &Api, tip: &str) -> Result<Option<Baseline>> {
-    let mut commit = tip.to_owned();
-    for _ in 0..COMMITS {
-        let statuses = api.list(&format!("/commits/{commit}/statuses"), None)?;
-        let newest = statuses
-            .iter()
-            .filter(|status| status["context"] == STATUS)
-            .max_by_key(|status| status["id"].as_u64());
-        let packages = newest
-            .and_then(|status| status["description"].as_str())
-            .map(parse_status);
-        if let Some(packages) = packages.filter(|packages| !packages.is_empty()) {
-            let files = BTreeMap::new();
-            return Ok(Some(Baseline {
-                commit,
-                packages,
-                files,
-            }));
-        }
-        let described = api.get(&format!("/git/commits/{commit}"))?;
-        let parent = described
-            .as_ref()
-            .and_then(|commit| commit.pointer("/parents/0/sha"));
-        match parent.and_then(Value::as_str).filter(|sha| is_commit(sha)) {
-            Some(parent) => commit = parent.to_owned(),
-            None => break,
-        }
-    }
-    Ok(None)
+    measured.map(PullRequest::new).collect()
 }
 
 /// The coverage in tenths of a percent by package, from a description such as `waybill 93.1 %, pipeline 91.0 %`.
-fn parse_status(description: &str) -> BTreeMap<String, u64> {
+fn parse_status(packages: &[Package], description: &str) -> BTreeMap<String, u64> {
     let package = |part: &str| {
         let (name, number) = part.trim().strip_suffix(" %")?.split_once(' ')?;
         let (whole, tenths) = number.split_once('.')?;
-        let known = PACKAGES.iter().any(|package| package.name == name);
+        let known = packages.iter().any(|package| package.name == name);
         let digits = |text: &str| text.parse::<u16>().ok().map(u64::from);
         let permille = digits(whole)? * 10 + digits(tenths)?;
         (known && tenths.len() == 1 && permille <= 1000).then(|| (name.to_owned(), permille))

@@ -4,23 +4,27 @@
 //! Webhook addresses are secrets, because everyone who knows one can post to it. This module never prints them, nor
 //! errors of the HTTP client, which may contain them.
 
-use crate::api::{self, Api};
 use crate::project::root;
 use crate::workflow::{self, Event, require, short, var};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use devkit::forge::{self, Forge, RunFilter};
 use devkit::git::Git;
+use devkit::http::{Tls, agent};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::Sha256;
+use std::time::Duration;
 use ureq::http::Uri;
 
 const SLACK: &str = "NOTIFY_SLACK_URL";
 const WEBHOOK: &str = "NOTIFY_WEBHOOK_URL";
 const SECRET: &str = "NOTIFY_WEBHOOK_SECRET";
 const SIGNATURE: &str = "X-Waybill-Signature-256";
+
+/// How long a webhook may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The longest foreign text in a message, in characters. Chats reject long messages, and a commit subject must not be
 /// able to suppress a notification.
 const LONGEST: usize = 200;
@@ -58,11 +62,11 @@ impl Conclusion {
         }
     }
 
-    /// The conclusion of a run in the forge's API. `None` if it says nothing about the code, or does not exist yet.
-    fn of(run: &Value) -> Option<Self> {
-        match run["conclusion"].as_str()? {
-            "success" => Some(Self::Success),
-            "failure" | "timed_out" | "startup_failure" => Some(Self::Failure),
+    /// The conclusion of a run on the forge. `None` if it says nothing about the code, or does not exist yet.
+    fn of(run: &forge::Run) -> Option<Self> {
+        match run.conclusion? {
+            forge::Conclusion::Success => Some(Self::Success),
+            conclusion if conclusion.is_failure() => Some(Self::Failure),
             _ => None,
         }
     }
@@ -147,19 +151,19 @@ struct WorkflowRun {
     branch: String,
     number: u64,
     attempt: u64,
-    id: String,
+    id: u64,
     url: String,
     actor: String,
 }
 
 impl WorkflowRun {
     fn from_env(event: Event) -> Result<Self> {
-        let number = |name: &str, text: String| {
+        let number = |name: &str, text: String| -> Result<u64> {
             text.parse()
                 .with_context(|| format!("{name} is `{text}`, not a number"))
         };
         let workflow = require("GITHUB_WORKFLOW")?;
-        let id = require("GITHUB_RUN_ID")?;
+        let id = number("GITHUB_RUN_ID", require("GITHUB_RUN_ID")?)?;
         Ok(Self {
             repository: require("GITHUB_REPOSITORY")?,
             // Gitea does not set GITHUB_WORKFLOW_REF; its GITHUB_WORKFLOW is the name of the file.
@@ -181,39 +185,33 @@ impl WorkflowRun {
     /// The previous conclusion: of the previous attempt of this run, or of the previous run of the same workflow on the same
     /// branch. Cancelled runs are ignored, so that a failure before them still counts.
     fn previous(&self) -> Result<Option<Conclusion>> {
-        let api = Api::from_env(&["GITHUB_TOKEN"])?;
+        let forge = Forge::from_env(&["GITHUB_TOKEN"])?;
         if self.attempt > 1 {
-            let path = format!("/actions/runs/{}/attempts/{}", self.id, self.attempt - 1);
-            // Gitea does not keep attempts.
-            if let Some(ending) = api.get(&path)?.as_ref().and_then(Conclusion::of) {
-                return Ok(Some(ending));
+            let attempt = forge.find_attempt(self.id, self.attempt - 1)?;
+            if let Some(conclusion) = attempt.as_ref().and_then(Conclusion::of) {
+                return Ok(Some(conclusion));
             }
         }
-        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-        // Gitea calls `per_page` `limit`. The newest runs come first, so one page is enough.
-        let path = format!(
-            "/actions/runs?branch={}&event={}&status=completed&per_page=50&limit=50",
-            encoded(&self.branch),
-            encoded(&self.event.name)
-        );
-        let mut answer = api.get(&path)?.unwrap_or_default();
-        let Value::Array(runs) = answer["workflow_runs"].take() else {
-            return Ok(None);
+        let filter = RunFilter {
+            branch: Some(&self.branch),
+            event: Some(&self.event.name),
+            status: Some("completed"),
+            head_sha: None,
         };
-        let earlier = runs.iter().filter_map(|run| {
-            let number = run["run_number"].as_u64()?;
-            let this = self.is_of_workflow(run) && number < self.number;
-            Some((number, Conclusion::of(run)?)).filter(|_| this)
-        });
+        let runs = forge.runs(&filter)?;
+        let earlier = runs
+            .iter()
+            .filter(|run| run.run_number < self.number && self.is_of_workflow(run))
+            .filter_map(|run| Some((run.run_number, Conclusion::of(run)?)));
         let last = earlier.max_by_key(|(number, _)| *number);
-        Ok(last.map(|(_, ending)| ending))
+        Ok(last.map(|(_, conclusion)| conclusion))
     }
 
     /// Compares files, because two workflows may have the same name.
-    fn is_of_workflow(&self, run: &Value) -> bool {
-        match run["path"].as_str() {
-            Some(path) => file(path) == self.file,
-            None => run["name"] == self.workflow.as_str(),
+    fn is_of_workflow(&self, run: &forge::Run) -> bool {
+        match run.path.as_str() {
+            "" => run.name == self.workflow,
+            _ => run.file() == self.file,
         }
     }
 
@@ -308,7 +306,7 @@ fn address(variable: &str) -> Result<Option<Uri>> {
 /// Posts JSON. Errors do not contain the address.
 fn post(url: &Uri, body: &impl Serialize, secret: Option<&str>) -> Result<()> {
     let body = serde_json::to_string(body)?;
-    let mut request = api::agent()
+    let mut request = agent(Tls::platform(), TIMEOUT)
         .post(url)
         .config()
         // The answer to a redirected POST would come from another page.

@@ -1,17 +1,22 @@
 //! Line counts from an LCOV report (<https://manpages.debian.org/lcov/geninfo.1>, section FILES).
 
-use super::report::{LCOV, LineCount, PACKAGES};
+use super::packages::Package;
+use super::report::{LCOV, LineCount};
 use crate::project::tracked;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The line counts of the packages' files in a report. Tests inside the files do not count.
-pub(super) fn line_counts(root: &Path, lcov: &str) -> Result<BTreeMap<String, LineCount>> {
+pub(super) fn line_counts(
+    root: &Path,
+    packages: &[Package],
+    lcov: &str,
+) -> Result<BTreeMap<String, LineCount>> {
     let sources = tracked(root, &["*.rs"])?;
     let sources = sources.iter().map(String::as_str);
     let sources: Vec<&str> = sources
-        .filter(|file| PACKAGES.iter().any(|package| package.has(file)))
+        .filter(|file| packages.iter().any(|package| package.has(file)))
         .collect();
     let mut files = BTreeMap::new();
     for (file, lines) in hits(lcov, &sources)? {

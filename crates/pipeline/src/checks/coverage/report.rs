@@ -1,5 +1,6 @@
 //! The coverage report: how many lines of which files the tests ran.
 
+use super::packages::Package;
 use crate::checks::thresholds;
 use crate::markdown;
 use crate::workflow;
@@ -22,37 +23,6 @@ const WORST: usize = 10;
 const MAX_BYTES: u64 = 1_000_000;
 const MAX_LINES: u64 = 10_000_000;
 const MAX_NAME: usize = 200;
-
-/// A package of the workspace.
-pub(crate) struct Package {
-    /// The name in reports.
-    pub(crate) name: &'static str,
-    folder: &'static str,
-    /// Whether the coverage must reach the floor.
-    pub(crate) gated: bool,
-}
-
-/// The packages in reports. The lab is not gated: its scenarios test it, and no unit test can replace them.
-pub(crate) const PACKAGES: [Package; 3] = [
-    package("waybill", "src/", true),
-    package("pipeline", "crates/pipeline/src/", true),
-    package("lab", "crates/lab/src/", false),
-];
-
-const fn package(name: &'static str, folder: &'static str, gated: bool) -> Package {
-    Package {
-        name,
-        folder,
-        gated,
-    }
-}
-
-impl Package {
-    /// Whether a file belongs to the package.
-    pub(crate) fn has(&self, file: &str) -> bool {
-        file.starts_with(self.folder)
-    }
-}
 
 /// The number of lines that can run, and of those that did.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -123,7 +93,7 @@ pub(crate) struct CoverageReport {
 struct ReportFile<'a> {
     #[serde(flatten)]
     report: &'a CoverageReport,
-    packages: BTreeMap<&'static str, LineCount>,
+    packages: BTreeMap<&'a str, LineCount>,
 }
 
 impl CoverageReport {
@@ -135,12 +105,17 @@ impl CoverageReport {
 
     /// A Markdown table with a row for each package. `base` has the coverage to compare with, in tenths of a percent
     /// by package.
-    pub(crate) fn table(&self, floor: f64, base: Option<&BTreeMap<String, u64>>) -> String {
+    pub(crate) fn table(
+        &self,
+        packages: &[Package],
+        floor: f64,
+        base: Option<&BTreeMap<String, u64>>,
+    ) -> String {
         let mut rows =
             vec![["Package", "Covered", "Base", "Change", "Lines", "Floor"].map(String::from)];
-        for package in &PACKAGES {
+        for package in packages {
             let lines = self.package(package);
-            let before = base.and_then(|base| base.get(package.name).copied());
+            let before = base.and_then(|base| base.get(&package.name).copied());
             rows.push([
                 format!("`{}`", package.name),
                 percent(lines.permille()),
@@ -161,8 +136,8 @@ impl CoverageReport {
     }
 
     /// A Markdown table of the gated files with the most missing lines. Empty if no lines are missing.
-    pub(super) fn worst_files(&self) -> String {
-        let gated = |file: &str| PACKAGES.iter().any(|p| p.gated && p.has(file));
+    pub(super) fn worst_files(&self, packages: &[Package]) -> String {
+        let gated = |file: &str| packages.iter().any(|p| p.gated && p.has(file));
         let worst = self.most_missing(gated);
         if worst.is_empty() {
             return String::new();
@@ -195,9 +170,9 @@ impl CoverageReport {
     }
 
     /// Fails if a gated package is below the floor.
-    pub(crate) fn check(&self, floor: f64) -> Result<()> {
+    pub(crate) fn check(&self, packages: &[Package], floor: f64) -> Result<()> {
         let mut below = Vec::new();
-        for package in PACKAGES.iter().filter(|package| package.gated) {
+        for package in packages.iter().filter(|package| package.gated) {
             let lines = self.package(package);
             if lines.percent() < floor {
                 below.push(format!(
@@ -219,8 +194,8 @@ impl CoverageReport {
     }
 
     /// Writes the report to a file.
-    pub(super) fn write(&self, file: &Path) -> Result<()> {
-        let packages = PACKAGES.iter().map(|p| (p.name, self.package(p)));
+    pub(super) fn write(&self, packages: &[Package], file: &Path) -> Result<()> {
+        let packages = packages.iter().map(|p| (p.name.as_str(), self.package(p)));
         let text = serde_json::to_string(&ReportFile {
             report: self,
             packages: packages.collect(),
