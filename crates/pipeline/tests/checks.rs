@@ -208,6 +208,7 @@ fn lint_shows_each_tool_what_is_its_own() {
     for asked in [
         "cargo fmt --all --check\n",
         "cargo clippy --workspace --all-targets --locked --message-format=json\n",
+        "cargo clippy --locked --message-format=json\n",
         "hadolint Dockerfile\n",
         "shellcheck bin/by-content run.sh\n",
         "given: echo inside\n",

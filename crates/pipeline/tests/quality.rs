@@ -20,7 +20,9 @@ use tempfile::TempDir;
 /// The thresholds of this project itself.
 const THRESHOLDS: &str = include_str!("../../../quality.toml");
 
-const CARGO: &str = r#"cat "$FAKE/clippy"; exit "${CARGO_EXIT-0}""#;
+const CARGO: &str = r#"
+if [ "$1" = metadata ]; then cat "$FAKE/metadata"; exit; fi
+cat "$FAKE/clippy"; exit "${CARGO_EXIT-0}""#;
 const MACHETE: &str =
     r#"cat "$FAKE/complaints" >&2; cat "$FAKE/machete"; exit "${MACHETE_EXIT-0}""#;
 /// Also says what nobody wants to read.
@@ -34,7 +36,7 @@ const ALL_USED: &str =
     "cargo-machete didn't find any unused dependencies in this directory. Good job!\n";
 const UNUSED: &str = "\
 cargo-machete found the following unused dependencies in this directory:
-waybill -- ./Cargo.toml:
+parcel -- ./Cargo.toml:
 \tanyhow
 pipeline -- ./crates/pipeline/Cargo.toml:
 \tserde-json
@@ -81,14 +83,33 @@ fn warning() -> String {
         "spans": [span], "children": [],
     });
     let target = json!({
-        "kind": ["lib"], "crate_types": ["lib"], "name": "waybill", "src_path": "/p/src/lib.rs", "edition": "2024",
+        "kind": ["lib"], "crate_types": ["lib"], "name": "parcel", "src_path": "/p/src/lib.rs", "edition": "2024",
     });
     let finished = json!({"reason": "build-finished", "success": true});
     let message = json!({
-        "reason": "compiler-message", "package_id": "waybill 0.1.0", "manifest_path": "/p/Cargo.toml",
+        "reason": "compiler-message", "package_id": "parcel 0.1.0", "manifest_path": "/p/Cargo.toml",
         "target": target, "message": message,
     });
     format!("{message}\n{message}\n{finished}\n")
+}
+
+/// What `cargo metadata` prints for the service and the pipeline.
+fn metadata() -> String {
+    let package = |name: &str, manifest: &str| {
+        json!({
+            "name": name, "version": "0.1.0", "id": name, "dependencies": [], "features": {}, "targets": [],
+            "manifest_path": manifest,
+        })
+    };
+    json!({
+        "packages": [
+            package("parcel", "/p/Cargo.toml"),
+            package("pipeline", "/p/crates/pipeline/Cargo.toml"),
+        ],
+        "workspace_members": [], "resolve": null, "workspace_root": "/p", "target_directory": "/p/target",
+        "version": 1,
+    })
+    .to_string()
 }
 
 /// A project that keeps all thresholds.
@@ -135,6 +156,7 @@ impl Project {
             project.commit(file, text);
         }
         project.write("clippy", "");
+        project.write("metadata", &metadata());
         project.write(
             "complaints",
             "Analyzing dependencies of crates in ....\nDone!\n",
@@ -176,12 +198,12 @@ impl Project {
     }
 
     /// What `coverage` measured: of each package so many lines in a hundred, of HEAD or another commit.
-    fn covered(&self, waybill: u64, pipeline: u64, commit: Option<&str>) {
+    fn covered(&self, parcel: u64, pipeline: u64, commit: Option<&str>) {
         let head = git(&self.path("clone"), &["rev-parse", "HEAD"]);
         let lines = |covered: u64| json!({"covered": covered, "total": 100});
         let figures = json!({
             "commit": commit.unwrap_or(&head),
-            "files": {"src/lib.rs": lines(waybill), "crates/pipeline/src/main.rs": lines(pipeline)},
+            "files": {"src/lib.rs": lines(parcel), "crates/pipeline/src/main.rs": lines(pipeline)},
         });
         self.write("clone/target/coverage/coverage.json", &figures.to_string());
     }
@@ -213,7 +235,7 @@ fn what_keeps_all_thresholds_passes_and_the_table_says_by_how_much() {
         ("unused dependencies", ["0", "at most 0", "passed"]),
         ("duplicated lines", ["0.10 %", "at most 1.00 %", "passed"]),
         (
-            "coverage of `waybill`",
+            "coverage of `parcel`",
             ["95.0 %", "at least 90.0 %", "passed"],
         ),
         (
@@ -232,9 +254,11 @@ fn what_keeps_all_thresholds_passes_and_the_table_says_by_how_much() {
     assert_eq!(
         project.read("log"),
         "cargo clippy --workspace --all-targets --locked --message-format=json\n\
+         cargo clippy --locked --message-format=json\n\
          cargo-machete .\n\
          jscpd --min-tokens 50 --min-lines 5 --max-lines=1000000 --format=rust --reporters=json --silent --no-tips \
-         --output target/quality .\n"
+         --output target/quality .\n\
+         cargo metadata --no-deps --format-version=1\n"
     );
 }
 

@@ -19,15 +19,26 @@ pub(super) struct Finding {
     pub(super) rendered: String,
 }
 
-/// The findings in the whole workspace. Cargo caches the result of this exact command, so a second call is fast.
+/// What is checked. Tests enable features of the service that are off by default, so the service is checked again
+/// without its tests: the code that `cargo run` builds must have no warnings either.
+const BUILDS: [&[&str]; 2] = [&["--workspace", "--all-targets"], &[]];
+
+/// The findings in the whole workspace. Cargo caches the results of these exact commands, so a second call is fast.
 pub(super) fn findings(root: &Path, step: Step) -> Result<Vec<Finding>> {
-    let args = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--message-format=json",
-    ];
+    let mut findings = Vec::new();
+    for build in BUILDS {
+        for found in check(root, step, build)? {
+            if !findings.contains(&found) {
+                findings.push(found);
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// The findings in one build. Without arguments, cargo builds the package at the root, which is the service.
+fn check(root: &Path, step: Step, build: &[&str]) -> Result<Vec<Finding>> {
+    let args = [&["clippy"], build, &["--locked", "--message-format=json"]].concat();
     let mut cargo = tools::command(root, step, "cargo", &args)?;
     let output = cargo
         .stderr(Stdio::inherit())
