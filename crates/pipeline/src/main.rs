@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
-mod api;
 mod build;
 mod check;
 mod checks;

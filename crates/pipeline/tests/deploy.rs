@@ -6,7 +6,7 @@ mod common;
 #[path = "common/http.rs"]
 mod http;
 
-use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_stand_ins};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -91,7 +91,7 @@ impl Forge {
 /// The command, with everything signed and built from the clone's HEAD.
 fn command(clone: &Path, args: &[&str]) -> Command {
     let mut command = pipeline(clone, &[&["deploy"], args].concat());
-    with_stand_ins(&mut command)
+    with_fakes(&mut command)
         .env("GITHUB_REPOSITORY", "some/body")
         // As a workflow has what nobody configured.
         .env("GITOPS_REPOSITORY", "")

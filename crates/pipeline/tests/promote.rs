@@ -7,7 +7,7 @@ mod common;
 #[path = "common/http.rs"]
 mod http;
 
-use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_stand_ins};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
 use http::{Request, serve};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -107,7 +107,7 @@ impl Project {
 
     fn promote_unless_unsigned(&self, arguments: &[&str], unsigned: &str) -> Output {
         let mut command = pipeline(&self.clone(), &[&["promote"], arguments].concat());
-        with_stand_ins(&mut command)
+        with_fakes(&mut command)
             .env("GITHUB_REPOSITORY", "some/body")
             .env("GITHUB_SERVER_URL", "https://forge.example.org")
             .env("GITHUB_API_URL", &self.api)

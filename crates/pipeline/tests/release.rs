@@ -7,7 +7,7 @@ mod common;
 #[path = "common/http.rs"]
 mod http;
 
-use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_stand_ins};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
 use http::{Request, serve};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ impl Project {
 
     fn release(&self, tag: &str, options: &[&str]) -> Output {
         let mut command = pipeline(&self.clone(), &[&["release"], options].concat());
-        with_stand_ins(&mut command)
+        with_fakes(&mut command)
             .env("GITHUB_EVENT_NAME", "push")
             .env("GITHUB_REF", format!("refs/tags/{tag}"))
             .env("GITHUB_SHA", &self.commit)

@@ -1,4 +1,4 @@
-//! What the tests of several steps need.
+//! Helpers for the tests of several commands.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
@@ -10,16 +10,16 @@ use std::process::{Command, Output};
 #[allow(dead_code, reason = "not every test needs it")]
 pub const DELIVERY: &str = include_str!("../../../../delivery.toml");
 
-/// Runs git as somebody, and returns what it printed without the line end.
+/// Runs git with a fixed author, and returns its output without the line end.
 pub fn git(folder: &Path, args: &[&str]) -> String {
-    let somebody = [
+    let author = [
         "-c",
-        "user.name=Somebody",
+        "user.name=Ada",
         "-c",
-        "user.email=somebody@example.org",
+        "user.email=ada@example.org",
     ];
     let output = Command::new("git")
-        .args(somebody)
+        .args(author)
         .args(args)
         .current_dir(folder)
         .output()
@@ -45,11 +45,11 @@ pub fn commit(folder: &Path, file: &str, text: &str) -> String {
     git(folder, &["rev-parse", "HEAD"])
 }
 
-/// `cargo pipeline …` in a folder, with nothing of the environment that the tests themselves run in.
+/// `cargo pipeline …` in a folder, without the variables of the tests' own environment.
 pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
     command.args(args).current_dir(folder).env_clear();
-    // The last one is where a program that is built for it leaves what it covered.
+    // LLVM_PROFILE_FILE says where a program that is built for coverage writes its counts.
     for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -58,23 +58,23 @@ pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Puts the programs of `stand-ins/` before all others.
+/// Puts the programs of `fakes/` before all others.
 #[allow(dead_code, reason = "not every test of a step needs it")]
-pub fn with_stand_ins(command: &mut Command) -> &mut Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-ins");
+pub fn with_fakes(command: &mut Command) -> &mut Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fakes");
     let path = std::env::var_os("PATH").unwrap();
     let path = std::iter::once(folder).chain(std::env::split_paths(&path));
     command.env("PATH", std::env::join_paths(path).unwrap())
 }
 
-/// What it printed, if it succeeded.
+/// The standard output of a command that must succeed.
 pub fn succeeded(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// What it complained about, if it failed.
+/// The standard error of a command that must fail.
 pub fn failed(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(!output.status.success(), "it succeeded: {said}");

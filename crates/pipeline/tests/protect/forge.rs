@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use crate::common::{pipeline, succeeded};
+use crate::common::{DELIVERY, pipeline, succeeded};
 use crate::http;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -10,9 +10,6 @@ use std::fs;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
-
-/// The project's own delivery file.
-pub const DELIVERY: &str = include_str!("../../../../delivery.toml");
 
 const TOKEN: &str = "s3cret-t0ken";
 pub const BOT_APP: u64 = 12345;

@@ -11,8 +11,8 @@ mod github;
 #[path = "../common/http.rs"]
 mod http;
 
-use common::{failed, succeeded};
-use forge::{BOTH, DELIVERY, Forge, Kind};
+use common::{DELIVERY, failed, succeeded};
+use forge::{BOTH, Forge, Kind};
 use serde_json::{Value, json};
 
 /// A change of the forge by hand, and how the check reports it.
