@@ -1,4 +1,4 @@
-# Versions that this project names in several places. crates/pipeline/tests/nix.rs compares each with its source and
+# Versions that this project names in several places. crates/pipeline/tests/nix compares each with its source and
 # requires an entry for every Go program in devkit's table of tools (`lab`). `vm` and `shell` are versions in Nix; if
 # they are words, the nixpkgs pin determines the version. `reason` explains why the versions of an entry differ.
 {

@@ -12,12 +12,7 @@ pub const DELIVERY: &str = include_str!("../../../../delivery.toml");
 
 /// Runs git with a fixed author, and returns its output without the line end.
 pub fn git(folder: &Path, args: &[&str]) -> String {
-    let author = [
-        "-c",
-        "user.name=Ada",
-        "-c",
-        "user.email=ada@example.org",
-    ];
+    let author = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
     let output = Command::new("git")
         .args(author)
         .args(args)

@@ -1,0 +1,9 @@
+//! The flake, tested without nixpkgs: its files are clean, its outputs evaluate with the strict stubs in
+//! `nix/tests/stubs`, and it agrees with the Dockerfile, the lab and the charts.
+
+mod files;
+mod flake;
+mod image;
+mod outputs;
+mod versions;
+mod vm;
