@@ -1,0 +1,6 @@
+//! The two charts, rendered with Helm.
+
+mod argocd;
+mod helm;
+mod pods;
+mod values;

@@ -1,0 +1,216 @@
+//! The objects of the service: how its pods run, restart and roll out.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test's helpers report"
+)]
+
+use crate::helm::{chart, containers, objects, of_kind, one, pod, render, values_files, variants};
+use serde_json::{Value, json};
+use std::process::Command;
+
+#[test]
+fn every_container_is_restricted_bounded_and_pinned() {
+    for (variant, objects) in variants() {
+        let pod = pod(&objects);
+        assert_eq!(pod["automountServiceAccountToken"], false, "{variant}");
+        assert_eq!(pod["enableServiceLinks"], false, "{variant}");
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{variant}");
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{variant}");
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
+            "{variant}"
+        );
+        let containers = containers(pod);
+        for container in &containers {
+            let context = &container["securityContext"];
+            assert_eq!(context["allowPrivilegeEscalation"], false, "{variant}");
+            assert_eq!(context["readOnlyRootFilesystem"], true, "{variant}");
+            assert_eq!(
+                context["capabilities"],
+                json!({"drop": ["ALL"]}),
+                "{variant}"
+            );
+            for bound in ["requests", "limits"] {
+                for resource in ["cpu", "memory"] {
+                    assert!(
+                        container["resources"][bound][resource].is_string(),
+                        "{variant}: {bound} of {resource}"
+                    );
+                }
+            }
+            let image = container["image"].as_str().expect("an image");
+            assert!(
+                !image.ends_with(":latest") && image.contains(':'),
+                "{variant}: {image}"
+            );
+            // The migration must be the new version's own.
+            assert_eq!(container["image"], containers[0]["image"], "{variant}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_config_and_of_nothing_else_restarts_the_pods() {
+    let template = |args: &[&str]| one(&render(args), "Deployment")["spec"]["template"].clone();
+    let before = template(&[]);
+    assert_ne!(
+        before,
+        template(&["--set", "config.WAYBILL_LOG_LEVEL=trace"])
+    );
+    assert_eq!(
+        before,
+        template(&["--set", "service.port=81,networkPolicy.enabled=false"])
+    );
+}
+
+#[test]
+fn a_new_chart_version_changes_labels_alone() {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    let copied = Command::new("cp")
+        .args(["-r", &chart("waybill")])
+        .arg(copy.path())
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let folder = copy.path().join("waybill");
+    let about =
+        std::fs::read_to_string(folder.join("Chart.yaml")).expect("the chart has a Chart.yaml");
+    let newer = about.replace(
+        concat!("ersion: ", env!("CARGO_PKG_VERSION")),
+        "ersion: 9.9.9",
+    );
+    assert_ne!(about, newer);
+    std::fs::write(folder.join("Chart.yaml"), newer).expect("the copy can be written");
+
+    for file in values_files() {
+        // The tag is given, because its default follows the version.
+        let args = ["--values", &file, "--set", "image.tag=same"];
+        let old = render(&args);
+        let new = objects(&[&["waybill", &folder.display().to_string()], &args[..]].concat());
+        let [old, new] = [&old, &new].map(|objects| one(objects, "Deployment"));
+        assert_eq!(
+            old["spec"], new["spec"],
+            "{file}: a selector can't change, and nothing should restart"
+        );
+        assert_eq!(
+            new["metadata"]["labels"]["app.kubernetes.io/version"],
+            "9.9.9"
+        );
+    }
+}
+
+#[test]
+fn service_budget_and_policy_select_the_pods() {
+    for (variant, objects) in variants() {
+        let deployment = one(&objects, "Deployment");
+        let selector = &deployment["spec"]["selector"]["matchLabels"];
+        assert_eq!(
+            &deployment["spec"]["template"]["metadata"]["labels"], selector,
+            "{variant}"
+        );
+        let service = one(&objects, "Service");
+        assert_eq!(service["spec"]["type"], "ClusterIP", "{variant}");
+        assert_eq!(&service["spec"]["selector"], selector, "{variant}");
+        let port = &service["spec"]["ports"][0]["targetPort"];
+        assert_eq!(
+            &containers(pod(&objects))[1]["ports"][0]["name"],
+            port,
+            "{variant}"
+        );
+        for budget in of_kind(&objects, "PodDisruptionBudget") {
+            assert_eq!(
+                &budget["spec"]["selector"]["matchLabels"], selector,
+                "{variant}"
+            );
+        }
+        for policy in of_kind(&objects, "NetworkPolicy") {
+            assert_eq!(
+                &policy["spec"]["podSelector"]["matchLabels"], selector,
+                "{variant}"
+            );
+            assert_eq!(
+                &policy["spec"]["ingress"][0]["ports"][0]["port"], port,
+                "{variant}"
+            );
+        }
+    }
+}
+
+#[test]
+fn on_sqlite_one_pod_at_a_time_owns_the_volume() {
+    let objects = render(&["--set", "database.sqlite.storageClassName=local-path"]);
+    let deployment = one(&objects, "Deployment");
+    assert_eq!(deployment["spec"]["strategy"], json!({"type": "Recreate"}));
+    let claim = one(&objects, "PersistentVolumeClaim");
+    assert_eq!(claim["spec"]["storageClassName"], "local-path");
+    assert_eq!(
+        pod(&objects)["volumes"][0]["persistentVolumeClaim"]["claimName"],
+        claim["metadata"]["name"]
+    );
+    assert!(of_kind(&objects, "PodDisruptionBudget").is_empty());
+}
+
+#[test]
+fn on_postgresql_pods_roll_without_a_gap_and_the_url_comes_from_the_secret() {
+    let objects = render(&["--set", "replicas=2,database.existingSecret.name=database"]);
+    let deployment = one(&objects, "Deployment");
+    assert_eq!(
+        deployment["spec"]["strategy"]["rollingUpdate"],
+        json!({"maxUnavailable": 0, "maxSurge": 1})
+    );
+    assert_eq!(
+        one(&objects, "PodDisruptionBudget")["spec"]["maxUnavailable"],
+        1
+    );
+    assert!(pod(&objects)["topologySpreadConstraints"].is_array());
+    assert!(of_kind(&objects, "PersistentVolumeClaim").is_empty());
+    for container in containers(pod(&objects)) {
+        let expected = json!([{
+            "name": "WAYBILL_DATABASE_URL",
+            "valueFrom": {"secretKeyRef": {"name": "database", "key": "url"}},
+        }]);
+        assert_eq!(container["env"], expected);
+    }
+    assert!(
+        one(&objects, "ConfigMap")["data"]
+            .get("WAYBILL_DATABASE_URL")
+            .is_none()
+    );
+}
+
+#[test]
+fn a_pod_has_time_to_drain_before_it_is_killed() {
+    for (variant, objects) in variants() {
+        let config = &one(&objects, "ConfigMap")["data"];
+        let milliseconds = |name: &str| -> u64 {
+            config[name]
+                .as_str()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or_else(|| panic!("{variant}: {name}"))
+        };
+        let stop =
+            milliseconds("WAYBILL_SHUTDOWN_DELAY_MS") + milliseconds("WAYBILL_SHUTDOWN_TIMEOUT_MS");
+        let grace = pod(&objects)["terminationGracePeriodSeconds"]
+            .as_u64()
+            .expect("a number");
+        assert!(
+            stop < grace * 1000,
+            "{variant}: {stop} ms to stop, killed after {grace} s"
+        );
+    }
+}
+
+#[test]
+fn a_good_roll_out_ends_before_its_deadline() {
+    for (variant, objects) in variants() {
+        let spec = &one(&objects, "Deployment")["spec"];
+        let probe = &containers(pod(&objects))[1]["startupProbe"];
+        let seconds = |value: &Value| value.as_u64().expect("a number");
+        let start = seconds(&probe["periodSeconds"]) * seconds(&probe["failureThreshold"]);
+        assert!(
+            start + seconds(&spec["minReadySeconds"]) < seconds(&spec["progressDeadlineSeconds"]),
+            "{variant}"
+        );
+    }
+}
