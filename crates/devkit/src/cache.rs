@@ -20,7 +20,7 @@ pub enum Error {
     },
 }
 
-/// The cache of the pipeline and the lab: `waybill` in `$XDG_CACHE_HOME`, which is `~/.cache` by default.
+/// The cache of the pipeline and the lab: `delivery` in `$XDG_CACHE_HOME`, which is `~/.cache` by default.
 ///
 /// # Errors
 /// When neither XDG_CACHE_HOME nor HOME is an absolute path.

@@ -515,7 +515,7 @@ fn tools_builds_what_is_missing_and_puts_it_on_the_path() {
             .run_failing(&["tools", "lint"], "go build*"),
     );
     assert!(said.contains("Go could not build helm"), "{said}");
-    let tools = fs::read_dir(project.path("cache/waybill/tools"));
+    let tools = fs::read_dir(project.path("cache/delivery/tools"));
     assert_eq!(tools.map_or(0, Iterator::count), 0, "nothing half built");
 }
 

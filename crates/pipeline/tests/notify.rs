@@ -189,7 +189,7 @@ fn both_webhooks_get_what_is_documented() {
     let slack = &world.slack.requests()[0];
     assert_eq!(slack.line, format!("POST {PATH} HTTP/1.1"));
     assert_eq!(slack.header("content-type"), Some("application/json"));
-    assert_eq!(slack.header("x-waybill-signature-256"), None);
+    assert_eq!(slack.header("x-hub-signature-256"), None);
     let text = format!(
         "some/body: ci works again on develop, at {} “Change file” by ada: <https://forge.example.org/some/body/actions/runs/4711|run 12>",
         &world.commit[..7]
@@ -218,7 +218,7 @@ fn both_webhooks_get_what_is_documented() {
             "time": null,
         })
     );
-    let signature = request.header("x-waybill-signature-256").unwrap();
+    let signature = request.header("x-hub-signature-256").unwrap();
     let signature = signature.strip_prefix("sha256=").unwrap();
     let bytes: Vec<u8> = (0..signature.len())
         .step_by(2)
@@ -234,7 +234,7 @@ fn without_a_secret_nothing_is_signed() {
     let world = World::new(Server::forge(&json!([])));
     succeeded(&world.notify(&["--result=failure"], &[("NOTIFY_WEBHOOK_SECRET", "")]));
     let request = &world.webhook.requests()[0];
-    assert_eq!(request.header("x-waybill-signature-256"), None);
+    assert_eq!(request.header("x-hub-signature-256"), None);
     assert_eq!(request.json()["previous_result"], Value::Null);
 }
 

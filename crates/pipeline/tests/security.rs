@@ -142,12 +142,13 @@ impl Project {
         fs::create_dir_all(&blobs).unwrap();
         let digest = "ab".repeat(32);
         let descriptor = json!({"digest": format!("sha256:{digest}"), "size": 1});
-        let config = json!({"digest": "sha256:config", "size": 1});
+        let config_digest = "cd".repeat(32);
+        let config = json!({"digest": format!("sha256:{config_digest}"), "size": 1});
         let write = |name: &str, value: Value| {
             fs::write(blobs.join(name), value.to_string()).unwrap();
         };
         write(&digest, json!({"config": config, "layers": []}));
-        write("config", json!({}));
+        write(&config_digest, json!({}));
         write("../../index.json", json!({"manifests": [descriptor]}));
         write(
             "../../../image.json",
@@ -375,7 +376,7 @@ fn programs_are_installed_once_and_end_up_on_path() {
         panic!("{said}");
     };
     assert!(
-        machete.ends_with("waybill/tools/cargo-machete-0.9.2/bin"),
+        machete.ends_with("delivery/tools/cargo-machete-0.9.2/bin"),
         "{said}"
     );
     assert!(machete.join("cargo-machete").is_file());

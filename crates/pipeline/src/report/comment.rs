@@ -349,7 +349,7 @@ fn measured_pulls(forge: &Forge, payload: &Payload) -> Result<Vec<PullRequest>> 
     measured.map(PullRequest::new).collect()
 }
 
-/// The coverage in tenths of a percent by package, from a description such as `waybill 93.1 %, pipeline 91.0 %`.
+/// The coverage in tenths of a percent by package, from a description such as `devkit 93.1 %, pipeline 91.0 %`.
 fn parse_status(packages: &[Package], description: &str) -> BTreeMap<String, u64> {
     let package = |part: &str| {
         let (name, number) = part.trim().strip_suffix(" %")?.split_once(' ')?;

@@ -20,7 +20,7 @@ use ureq::http::Uri;
 const SLACK: &str = "NOTIFY_SLACK_URL";
 const WEBHOOK: &str = "NOTIFY_WEBHOOK_URL";
 const SECRET: &str = "NOTIFY_WEBHOOK_SECRET";
-const SIGNATURE: &str = "X-Waybill-Signature-256";
+const SIGNATURE: &str = "X-Hub-Signature-256";
 
 /// How long a webhook may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
