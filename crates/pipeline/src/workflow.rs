@@ -64,7 +64,7 @@ impl Event {
             sha: require("GITHUB_SHA")?,
         };
         ensure!(
-            is_commit(&event.sha),
+            devkit::git::is_commit(&event.sha),
             "GITHUB_SHA is `{}`, not a full commit ID (40 hexadecimal digits)",
             event.sha
         );
@@ -161,16 +161,6 @@ impl Payload {
     }
 }
 
-/// Whether `text` is a full commit ID.
-pub(crate) fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// The first seven digits of a commit ID, as in image tags.
-pub(crate) fn short(commit: &str) -> &str {
-    commit.get(..7).unwrap_or(commit)
-}
-
 /// Sets an output of the workflow step. Does nothing outside a workflow.
 pub(crate) fn output(key: &str, value: &str) -> Result<()> {
     ensure!(
@@ -235,20 +225,6 @@ fn escape(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_commit_id_is_forty_lower_case_hexadecimal_digits() {
-        assert!(is_commit("0123456789abcdef0123456789abcdef01234567"));
-        for no in [
-            "",
-            "0123456",
-            &"g".repeat(40),
-            &"A".repeat(40),
-            &"a".repeat(41),
-        ] {
-            assert!(!is_commit(no), "{no}");
-        }
-    }
 
     #[test]
     fn a_message_cannot_start_a_workflow_command() {

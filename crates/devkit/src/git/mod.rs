@@ -209,3 +209,22 @@ impl Git {
         Ok(self.read(&["rev-parse", "--is-shallow-repository"])? == "true")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_id_is_forty_lower_case_hexadecimal_digits() {
+        assert!(is_commit("0123456789abcdef0123456789abcdef01234567"));
+        for no in [
+            "",
+            "0123456",
+            &"g".repeat(40),
+            &"A".repeat(40),
+            &"a".repeat(41),
+        ] {
+            assert!(!is_commit(no), "{no}");
+        }
+    }
+}

@@ -99,7 +99,7 @@ fn pins(text: &str) -> Vec<String> {
         let (reference, comment) = value.split_once(" # ").unwrap_or((value, ""));
         let commit = reference
             .split_once('@')
-            .is_some_and(|(_, commit)| crate::workflow::is_commit(commit));
+            .is_some_and(|(_, commit)| devkit::git::is_commit(commit));
         let version = comment
             .strip_prefix('v')
             .is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()));

@@ -111,7 +111,7 @@ impl Change {
         ];
         let changed = git.read(&range)?;
         let files = || changed.split('\0').filter(|file| !file.is_empty());
-        let since = workflow::short(&base);
+        let since = devkit::git::short(&base);
         let code = files().find(|file| delivery.by_values(file).is_none());
         Ok(Self {
             nix: files().any(|file| NIX.iter().any(|path| file.starts_with(path))),
@@ -147,7 +147,7 @@ fn base(event: &Event, payload: &Payload, git: &Git, trunk: &str) -> Result<Stri
 fn before(event: &Event, payload: &Payload, git: &Git) -> Result<String> {
     let before = payload.before.as_deref();
     let before = before
-        .filter(|before| workflow::is_commit(before))
+        .filter(|before| devkit::git::is_commit(before))
         .context("the event does not name the previous commit of the branch")?;
     anyhow::ensure!(before.bytes().any(|b| b != b'0'), "the branch is new");
     let before = git

@@ -5,10 +5,11 @@
 //! errors of the HTTP client, which may contain them.
 
 use crate::project::root;
-use crate::workflow::{self, Event, require, short, var};
+use crate::workflow::{self, Event, require, var};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use devkit::forge::{self, Forge, RunFilter};
 use devkit::git::Git;
+use devkit::git::short;
 use devkit::http::{Tls, agent};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;

@@ -3,7 +3,6 @@
 use super::packages::Package;
 use crate::checks::thresholds;
 use crate::markdown;
-use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
@@ -220,7 +219,7 @@ impl CoverageReport {
 
     fn validate(&self) -> Result<()> {
         ensure!(
-            workflow::is_commit(&self.commit),
+            devkit::git::is_commit(&self.commit),
             "`commit` is not a commit ID"
         );
         for (file, lines) in &self.files {
