@@ -1,7 +1,5 @@
 //! The Applications and projects of Argo CD.
 
-#![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
-
 use crate::helm::{
     REPO_URL, chart, named, objects, of_kind, render_argocd, root, strings, variants,
 };

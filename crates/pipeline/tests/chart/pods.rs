@@ -1,11 +1,5 @@
 //! The objects of the service: how its pods run, restart and roll out.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "that is how a test's helpers report"
-)]
-
 use crate::helm::{chart, containers, objects, of_kind, one, pod, render, values_files, variants};
 use serde_json::{Value, json};
 use std::process::Command;

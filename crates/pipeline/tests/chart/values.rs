@@ -1,11 +1,5 @@
 //! The values of the chart: the environments, and which values it refuses.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "that is how a test's helpers report"
-)]
-
 use crate::helm::{
     chart, containers, helm, one, pod, refusal, render, root, values_files, variants,
 };

@@ -1,7 +1,5 @@
 //! `cargo pipeline comment`: the comment on a pull request, and the status of a push.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use crate::common::{failed, succeeded};
 use crate::forge::{BASE, Forge, HEAD, OLDER, OLDEST, pull};
 use crate::project::{MARKER, Project};

@@ -1,11 +1,5 @@
 //! The files are formatted and locked, nothing in them is unused, and their scripts are clean.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "that is how a test's helpers report"
-)]
-
 use crate::flake::{Flake, files, read, root, run};
 use serde_json::Value;
 use std::process::Command;

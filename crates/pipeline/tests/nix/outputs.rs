@@ -1,10 +1,6 @@
 //! The outputs of the flake: their names, their types, and that they evaluate with strict stubs for nixpkgs.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "that is how a test's helpers report"
-)]
+#![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
 
 use crate::flake::{Flake, keys, read};
 use serde_json::Value;

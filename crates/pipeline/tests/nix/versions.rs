@@ -1,10 +1,6 @@
 //! Versions, manifests and programs agree with the rest of the project.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "that is how a test's helpers report"
-)]
+#![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
 
 use crate::flake::{Flake, files, keys, read, root, run};
 use devkit::tools::{Source, TOOLS, Tool};

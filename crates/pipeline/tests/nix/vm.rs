@@ -1,10 +1,6 @@
 //! The virtual machines: size, ports, environments, passwords and the repository that they bring.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "that is how a test's helpers report"
-)]
+#![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
 
 use crate::flake::{Flake, keys, root, run};
 use serde_json::{Value, json};
