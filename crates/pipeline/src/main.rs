@@ -33,48 +33,31 @@ struct Cli {
 
 /// The commands.
 #[derive(Subcommand)]
+#[allow(
+    clippy::missing_docs_in_private_items,
+    reason = "the documentation of the arguments is the help of a command; text here would replace it"
+)]
 enum Command {
-    /// Run all static checks
     Lint(lint::Lint),
-    /// Measure the code against the thresholds in quality.toml
     Quality(quality::Quality),
-    /// Run all checks of the project, including the scenarios of the lab
     Test(test::Test),
-    /// Measure which lines the tests run
     Coverage(coverage::Coverage),
-    /// Report the measured coverage to the forge
     Comment(comment::Comment),
-    /// Install the programs that the commands need
     Tools(tools::Tools),
-    /// Decide which jobs of the workflow this event needs
     Plan(plan::Plan),
-    /// Check that every job that this event needs has succeeded
     Required(required::Required),
-    /// Check dependencies, secrets and configuration
     Security(security::Security),
-    /// Build the OCI image of a commit
     Image(image::Image),
-    /// Scan the built image, and write its SBOM
     Scan(scan::Scan),
-    /// Print the image tags for this event
     Tags(tags::Tags),
-    /// Push the built image to the registry
     Publish(publish::Publish),
-    /// Write the release of a version tag on the forge
     Release(release::Release),
-    /// Sign a published image, and attest its provenance and its SBOM
     Sign(sign::Sign),
-    /// Verify the signature and the provenance of an image
     Verify(verify::Verify),
-    /// Deploy an image to an environment, by a commit to its values
     Deploy(deploy::Deploy),
-    /// Promote an image to the next environment, by a pull request
     Promote(promote::Promote),
-    /// Notify chats and webhooks about the conclusion of a run
     Notify(notify::Notify),
-    /// Apply the protection rules to the forge
     Protect(protect::Protect),
-    /// Rename the project to yours
     Adopt(adopt::Adopt),
 }
 
