@@ -6,14 +6,14 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Waybill, deployment, deployment_with};
+use crate::support::{Service, deployment, deployment_with};
 
 const PATH: &str = "/api/v1/deployments";
 
 #[rstest]
 fn a_recorded_deployment_can_be_read(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let answer = waybill.post(PATH, &deployment());
+    let service = kind.serve();
+    let answer = service.post(PATH, &deployment());
     let recorded = answer.json(201);
     let id = recorded["id"].as_str().unwrap();
     assert_eq!(answer.headers["location"], format!("{PATH}/{id}"));
@@ -23,9 +23,9 @@ fn a_recorded_deployment_can_be_read(#[values(Sqlite, Postgres)] kind: Kind) {
         "id": id, "status": "pending", "started_at": recorded["started_at"], "finished_at": null,
     }));
     assert_eq!(recorded, expected);
-    assert_eq!(waybill.get(&format!("{PATH}/{id}")).json(200), expected);
+    assert_eq!(service.get(&format!("{PATH}/{id}")).json(200), expected);
     assert_eq!(
-        waybill.get(PATH).json(200),
+        service.get(PATH).json(200),
         json!({ "items": [expected], "next_cursor": null })
     );
 }
@@ -46,37 +46,37 @@ fn rejects_an_invalid_field(
     #[case] field: Value,
     #[case] detail: &str,
 ) {
-    let waybill = kind.serve();
-    waybill
+    let service = kind.serve();
+    service
         .post(PATH, &deployment_with(field))
         .assert_problem(422, detail);
-    assert_eq!(waybill.get(PATH).json(200)["items"], json!([]));
+    assert_eq!(service.get(PATH).json(200)["items"], json!([]));
 }
 
-fn record_with_key(waybill: &Waybill, key: &str, deployment: &Value) -> crate::support::Answer {
+fn record_with_key(service: &Service, key: &str, deployment: &Value) -> crate::support::Answer {
     let headers = [
         ("content-type", "application/json"),
         ("idempotency-key", key),
     ];
-    waybill.send("POST", PATH, &headers, &deployment.to_string())
+    service.send("POST", PATH, &headers, &deployment.to_string())
 }
 
 #[rstest]
 fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let first = record_with_key(&waybill, "run-17", &deployment());
+    let service = kind.serve();
+    let first = record_with_key(&service, "run-17", &deployment());
     let path = first.headers["location"].to_str().unwrap();
     // A later change doesn't affect the repeated response.
-    waybill
+    service
         .patch(path, &json!({ "status": "progressing" }))
         .json(200);
-    let second = record_with_key(&waybill, "run-17", &deployment());
+    let second = record_with_key(&service, "run-17", &deployment());
     assert_eq!(second.json(201), first.json(201));
     assert_eq!(second.headers["idempotency-replayed"], "true");
     assert!(!first.headers.contains_key("idempotency-replayed"));
 
     record_with_key(
-        &waybill,
+        &service,
         "run-17",
         &deployment_with(json!({ "version": "v2" })),
     )
@@ -85,11 +85,11 @@ fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
         "the Idempotency-Key was already used for a different request",
     );
     assert_ne!(
-        record_with_key(&waybill, "run-18", &deployment()).json(201)["id"],
+        record_with_key(&service, "run-18", &deployment()).json(201)["id"],
         first.json(201)["id"]
     );
     assert_eq!(
-        waybill.get(PATH).json(200)["items"]
+        service.get(PATH).json(200)["items"]
             .as_array()
             .unwrap()
             .len(),
@@ -99,9 +99,9 @@ fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[rstest]
 fn records_simultaneous_requests_with_one_key_once(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
+    let service = kind.serve();
     let ids: Vec<_> = thread::scope(|scope| {
-        let request = || record_with_key(&waybill, "run-17", &deployment()).json(201)["id"].clone();
+        let request = || record_with_key(&service, "run-17", &deployment()).json(201)["id"].clone();
         let requests: Vec<_> = (0..8).map(|_| scope.spawn(request)).collect();
         requests
             .into_iter()
@@ -110,7 +110,7 @@ fn records_simultaneous_requests_with_one_key_once(#[values(Sqlite, Postgres)] k
     });
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     assert_eq!(
-        waybill.get(PATH).json(200)["items"]
+        service.get(PATH).json(200)["items"]
             .as_array()
             .unwrap()
             .len(),
@@ -120,15 +120,15 @@ fn records_simultaneous_requests_with_one_key_once(#[values(Sqlite, Postgres)] k
 
 #[rstest]
 fn a_rejected_request_does_not_use_up_its_key(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
+    let service = kind.serve();
     let rejected = deployment_with(json!({ "status": "healthy" }));
-    record_with_key(&waybill, "run-17", &rejected).assert_problem(422, "unknown variant");
-    record_with_key(&waybill, "run-17", &deployment()).json(201);
+    record_with_key(&service, "run-17", &rejected).assert_problem(422, "unknown variant");
+    record_with_key(&service, "run-17", &deployment()).json(201);
 }
 
 #[rstest]
 fn filters_a_list(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
+    let service = kind.serve();
     let other = json!({
         "application": "blog",
         "environment": "prod",
@@ -138,15 +138,15 @@ fn filters_a_list(#[values(Sqlite, Postgres)] kind: Kind) {
         "status": "progressing",
         "actor": "Jane Doe",
     });
-    waybill.record(&deployment());
-    waybill.record(&other);
+    service.record(&deployment());
+    service.record(&other);
     for (field, value) in other.as_object().unwrap() {
         let value = value.as_str().unwrap().replace(' ', "%20");
-        let page = waybill.get(&format!("{PATH}?{field}={value}")).json(200);
+        let page = service.get(&format!("{PATH}?{field}={value}")).json(200);
         assert_eq!(page["items"].as_array().unwrap().len(), 1, "{field}");
         assert_eq!(page["items"][0][field], other[field]);
     }
-    let none = waybill
+    let none = service
         .get(&format!("{PATH}?application=blog&environment=dev"))
         .json(200);
     assert_eq!(none["items"], json!([]));
@@ -154,15 +154,15 @@ fn filters_a_list(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[rstest]
 fn lists_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let mut recorded: Vec<_> = (0..5).map(|_| waybill.record(&deployment())).collect();
+    let service = kind.serve();
+    let mut recorded: Vec<_> = (0..5).map(|_| service.record(&deployment())).collect();
     recorded.reverse();
 
     let mut read = Vec::new();
     let mut sizes = Vec::new();
     let mut query = "?limit=2".to_owned();
     loop {
-        let page = waybill.get(&format!("{PATH}{query}")).json(200);
+        let page = service.get(&format!("{PATH}{query}")).json(200);
         let items = page["items"].as_array().unwrap();
         sizes.push(items.len());
         read.extend(
@@ -175,8 +175,8 @@ fn lists_page_by_page(#[values(Sqlite, Postgres)] kind: Kind) {
         };
         query = format!("?limit=2&cursor={cursor}");
         // The remaining pages stay the same when a deployment is added or the cursor's own deployment is deleted.
-        waybill.record(&deployment());
-        waybill.delete(&format!("{PATH}/{cursor}"));
+        service.record(&deployment());
+        service.delete(&format!("{PATH}/{cursor}"));
     }
     assert_eq!(read, recorded);
     assert_eq!(sizes, [2, 2, 1]);
@@ -203,9 +203,9 @@ fn rejects_an_invalid_query(
 
 #[rstest]
 fn changes_a_deployment_until_it_ends(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let path = waybill.record(&deployment());
-    let progressing = waybill
+    let service = kind.serve();
+    let path = service.record(&deployment());
+    let progressing = service
         .patch(
             &path,
             &json!({ "status": "progressing", "version": "v1.4.1" }),
@@ -213,27 +213,27 @@ fn changes_a_deployment_until_it_ends(#[values(Sqlite, Postgres)] kind: Kind) {
         .json(200);
     assert_eq!(progressing["version"], "v1.4.1");
     assert_eq!(progressing["finished_at"], Value::Null);
-    let healthy = waybill
+    let healthy = service
         .patch(&path, &json!({ "status": "healthy" }))
         .json(200);
     assert!(healthy["finished_at"].as_str() >= healthy["started_at"].as_str());
-    assert_eq!(waybill.get(&path).json(200), healthy);
+    assert_eq!(service.get(&path).json(200), healthy);
     // Repeating the change has no effect.
     assert_eq!(
-        waybill
+        service
             .patch(&path, &json!({ "status": "healthy" }))
             .json(200),
         healthy
     );
-    assert_eq!(waybill.patch(&path, &json!({})).json(200), healthy);
+    assert_eq!(service.patch(&path, &json!({})).json(200), healthy);
 
-    waybill
+    service
         .patch(&path, &json!({ "version": "v2" }))
         .assert_problem(409, "the roll-out has ended");
-    waybill
+    service
         .patch(&path, &json!({ "status": "pending" }))
         .assert_problem(409, "a deployment that is healthy cannot become pending; it can become degraded, rolled_back");
-    assert_eq!(waybill.get(&path).json(200), healthy);
+    assert_eq!(service.get(&path).json(200), healthy);
 }
 
 #[rstest]
@@ -245,18 +245,18 @@ fn rejects_an_invalid_change(
     #[case] change: Value,
     #[case] detail: &str,
 ) {
-    let waybill = kind.serve();
-    let path = waybill.record(&deployment());
-    waybill.patch(&path, &change).assert_problem(422, detail);
+    let service = kind.serve();
+    let path = service.record(&deployment());
+    service.patch(&path, &change).assert_problem(422, detail);
 }
 
 #[rstest]
 fn accepts_a_merge_patch(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let path = waybill.record(&deployment());
+    let service = kind.serve();
+    let path = service.record(&deployment());
     let headers = [("content-type", "application/merge-patch+json")];
     assert_eq!(
-        waybill
+        service
             .send("PATCH", &path, &headers, r#"{"actor": "Jane"}"#)
             .json(200)["actor"],
         "Jane"
@@ -265,13 +265,13 @@ fn accepts_a_merge_patch(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[rstest]
 fn one_of_two_conflicting_changes_succeeds(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
+    let service = kind.serve();
     for _ in 0..10 {
-        let path = waybill.record(&deployment_with(json!({ "status": "progressing" })));
+        let path = service.record(&deployment_with(json!({ "status": "progressing" })));
         let mut statuses = thread::scope(|scope| {
             let change = |status: &'static str| {
-                let (waybill, path) = (&waybill, &path);
-                scope.spawn(move || waybill.patch(path, &json!({ "status": status })).status)
+                let (service, path) = (&service, &path);
+                scope.spawn(move || service.patch(path, &json!({ "status": status })).status)
             };
             [change("healthy"), change("failed")].map(|change| change.join().unwrap())
         });
@@ -282,14 +282,14 @@ fn one_of_two_conflicting_changes_succeeds(#[values(Sqlite, Postgres)] kind: Kin
 
 #[rstest]
 fn a_deleted_deployment_cannot_be_found(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let path = waybill.record(&deployment());
-    let answer = waybill.delete(&path);
+    let service = kind.serve();
+    let path = service.record(&deployment());
+    let answer = service.delete(&path);
     assert_eq!((answer.status, answer.text.as_str()), (204, ""));
     for answer in [
-        waybill.get(&path),
-        waybill.delete(&path),
-        waybill.patch(&path, &json!({})),
+        service.get(&path),
+        service.delete(&path),
+        service.patch(&path, &json!({})),
     ] {
         answer.assert_problem(404, "there is no deployment");
     }

@@ -7,8 +7,8 @@ use crate::support::deployment;
 
 #[rstest]
 fn counts_requests_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve_with(&[("WAYBILL_DATABASE_POOL_SIZE", "3")]);
-    let path = waybill.record(&deployment());
+    let service = kind.serve_with(&[("WAYBILL_DATABASE_POOL_SIZE", "3")]);
+    let path = service.record(&deployment());
     for path in [
         &path,
         &path,
@@ -16,9 +16,9 @@ fn counts_requests_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
         "/nowhere",
         "/elsewhere",
     ] {
-        waybill.get(path);
+        service.get(path);
     }
-    waybill.send("BREW", &path, &[], "");
+    service.send("BREW", &path, &[], "");
     for (labels, count) in [
         (
             r#"method="POST",route="/api/v1/deployments",status="201""#,
@@ -39,17 +39,17 @@ fn counts_requests_by_route(#[values(Sqlite, Postgres)] kind: Kind) {
         ),
     ] {
         let name = format!("waybill_http_requests_total{{{labels}}}");
-        assert_eq!(waybill.metric(&name), Some(count), "{name}");
+        assert_eq!(service.metric(&name), Some(count), "{name}");
     }
     let duration = r#"waybill_http_request_duration_seconds_count{method="GET",route="/api/v1/deployments/{id}"}"#;
-    assert_eq!(waybill.metric(duration), Some(3.0));
+    assert_eq!(service.metric(duration), Some(3.0));
     // The only request in progress is the scrape.
-    assert_eq!(waybill.metric("waybill_http_requests_in_flight"), Some(1.0));
+    assert_eq!(service.metric("waybill_http_requests_in_flight"), Some(1.0));
     assert_eq!(
-        waybill.metric("waybill_database_connections_max"),
+        service.metric("waybill_database_connections_max"),
         Some(3.0)
     );
-    assert!(waybill.metric(r#"waybill_database_connections{state="idle"}"#) >= Some(1.0));
+    assert!(service.metric(r#"waybill_database_connections{state="idle"}"#) >= Some(1.0));
 }
 
 #[rstest]
@@ -69,23 +69,23 @@ fn uses_the_openmetrics_format(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[rstest]
 fn logs_a_request_with_its_id(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let answer = waybill.send(
+    let service = kind.serve();
+    let answer = service.send(
         "GET",
         "/api/v1/deployments",
         &[("x-request-id", "ci-run-17")],
         "",
     );
     assert_eq!(answer.headers["x-request-id"], "ci-run-17");
-    waybill.wait_for_log(&[
+    service.wait_for_log(&[
         "answered",
         r#""request_id":"ci-run-17""#,
         r#""status":200"#,
         "milliseconds",
     ]);
-    let generated = waybill.get("/api/v1/deployments").headers["x-request-id"]
+    let generated = service.get("/api/v1/deployments").headers["x-request-id"]
         .to_str()
         .unwrap()
         .to_owned();
-    waybill.wait_for_log(&["answered", &generated]);
+    service.wait_for_log(&["answered", &generated]);
 }

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 use rstest::rstest;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Waybill, command};
+use crate::support::{Service, command};
 
 fn run(mode: &str, settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let Output {
@@ -49,8 +49,8 @@ fn check_config_rejects_unknown_variables() {
 
 #[test]
 fn serve_warns_about_unknown_variables() {
-    let waybill = Sqlite.serve_with(&[("WAYBILL_FUTURE", "1")]);
-    waybill.wait_for_log(&["WARN", "WAYBILL_FUTURE"]);
+    let service = Sqlite.serve_with(&[("WAYBILL_FUTURE", "1")]);
+    service.wait_for_log(&["WARN", "WAYBILL_FUTURE"]);
 }
 
 #[rstest]
@@ -72,8 +72,8 @@ fn every_mode_rejects_an_invalid_value(
 
 #[test]
 fn serve_names_an_address_that_is_in_use() {
-    let waybill = Sqlite.serve();
-    let address = waybill.address.to_string();
+    let service = Sqlite.serve();
+    let address = service.address.to_string();
     let database = Sqlite.empty();
     let (code, _, err) = run(
         "serve",
@@ -145,24 +145,24 @@ fn simultaneous_migrations_run_once(#[values(Sqlite, Postgres)] kind: Kind) {
         .iter()
         .filter(|output| String::from_utf8_lossy(&output.stdout).contains(r#""applied":"""#));
     assert_eq!(idle.count(), 5, "{outputs:?}");
-    Waybill::start(database, &[]).get("/ready").json(200);
+    Service::start(database, &[]).get("/ready").json(200);
 }
 
 #[test]
 fn healthcheck_checks_the_running_service() {
-    let waybill = Sqlite.serve();
-    let address = waybill.address.to_string();
+    let service = Sqlite.serve();
+    let address = service.address.to_string();
     assert_eq!(
         run("healthcheck", &[("WAYBILL_HTTP_ADDR", &address)]).0,
         Some(0)
     );
     // In a container the service listens on all addresses.
-    let everywhere = format!("0.0.0.0:{}", waybill.address.port());
+    let everywhere = format!("0.0.0.0:{}", service.address.port());
     assert_eq!(
         run("healthcheck", &[("WAYBILL_HTTP_ADDR", &everywhere)]).0,
         Some(0)
     );
-    drop(waybill);
+    drop(service);
     let (code, _, err) = run("healthcheck", &[("WAYBILL_HTTP_ADDR", &address)]);
     assert_eq!(code, Some(1));
     assert!(
@@ -173,10 +173,10 @@ fn healthcheck_checks_the_running_service() {
 
 #[test]
 fn healthcheck_fails_if_the_service_is_not_ready() {
-    let waybill = Waybill::start(Postgres.empty(), &[]);
+    let service = Service::start(Postgres.empty(), &[]);
     let (code, _, err) = run(
         "healthcheck",
-        &[("WAYBILL_HTTP_ADDR", &waybill.address.to_string())],
+        &[("WAYBILL_HTTP_ADDR", &service.address.to_string())],
     );
     assert_eq!(code, Some(1));
     assert!(err.contains("answered 503"), "{err}");

@@ -10,8 +10,8 @@ use crate::support::deployment;
 
 #[rstest]
 fn describes_every_route(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let answer = waybill.get("/openapi.json");
+    let service = kind.serve();
+    let answer = service.get("/openapi.json");
     assert_eq!(answer.headers["content-type"], "application/json");
     let description = answer.json(200);
     let operations: BTreeSet<_> = description["paths"]
@@ -117,9 +117,9 @@ fn describes_everything_in_sentences() {
 /// A generated client sends and receives the types that the document names, so they must match the actual values.
 #[rstest]
 fn responses_have_the_described_fields(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let document = waybill.get("/openapi.json").json(200);
-    let path = waybill.record(&deployment());
+    let service = kind.serve();
+    let document = service.get("/openapi.json").json(200);
+    let path = service.record(&deployment());
     for (path, schema) in [
         (path.as_str(), "Deployment"),
         ("/api/v1/deployments", "Page"),
@@ -127,9 +127,9 @@ fn responses_have_the_described_fields(#[values(Sqlite, Postgres)] kind: Kind) {
         ("/ready", "Readiness"),
         ("/version", "BuildInfo"),
     ] {
-        assert_matches(&document, schema, &waybill.get(path).json(200));
+        assert_matches(&document, schema, &service.get(path).json(200));
     }
-    assert_matches(&document, "Problem", &waybill.get("/nowhere").json(404));
+    assert_matches(&document, "Problem", &service.get("/nowhere").json(404));
 }
 
 /// Checks that an object has exactly the fields of a schema and that each field has the type of its schema.

@@ -49,18 +49,18 @@ fn an_unsupported_method(
 
 #[rstest]
 fn a_body_that_is_too_large(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve_with(&[("WAYBILL_REQUEST_BODY_LIMIT_BYTES", "1000")]);
-    waybill.record(&deployment());
+    let service = kind.serve_with(&[("WAYBILL_REQUEST_BODY_LIMIT_BYTES", "1000")]);
+    service.record(&deployment());
     let body = format!("{}{}", " ".repeat(1000), deployment());
-    waybill
+    service
         .send("POST", PATH, &[JSON], &body)
         .assert_problem(413, "length limit exceeded");
 }
 
 #[rstest]
 fn a_request_that_takes_too_long(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve_with(&[("WAYBILL_REQUEST_TIMEOUT_MS", "100")]);
-    let (stream, _) = waybill.begin_request();
+    let service = kind.serve_with(&[("WAYBILL_REQUEST_TIMEOUT_MS", "100")]);
+    let (stream, _) = service.begin_request();
     let answer = read_all(stream);
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
@@ -75,25 +75,25 @@ fn a_request_that_takes_too_long(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[rstest]
 fn a_locked_database(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "100")]);
-    let mut other = waybill.database.connect();
+    let service = kind.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "100")]);
+    let mut other = service.database.connect();
     let lock = match kind {
         Sqlite => "BEGIN IMMEDIATE",
         Postgres => "BEGIN; LOCK TABLE deployments",
     };
     other.batch_execute(lock).unwrap();
-    waybill
+    service
         .post(PATH, &deployment())
         .assert_problem(503, "the database is unavailable; try again later");
     other.batch_execute("ROLLBACK").unwrap();
-    waybill.record(&deployment());
+    service.record(&deployment());
 }
 
 #[test]
 fn a_database_that_disappears_and_returns() {
-    let waybill = Postgres.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
-    waybill.record(&deployment());
-    let database = waybill.database.url.rsplit('/').next().unwrap();
+    let service = Postgres.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
+    service.record(&deployment());
+    let database = service.database.url.rsplit('/').next().unwrap();
     // These are two transactions. In a single one the pool could reconnect before the first statement takes effect.
     Server::get().execute(&format!(
         "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
@@ -101,20 +101,20 @@ fn a_database_that_disappears_and_returns() {
     Server::get().execute(&format!(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
     ));
-    waybill
+    service
         .get(PATH)
         .assert_problem(503, "the database is unavailable; try again later");
-    waybill
+    service
         .get("/ready")
         .assert_problem(503, "the database is unavailable");
     // A restart wouldn't help, so the process reports that it works.
-    waybill.get("/health").json(200);
+    service.get("/health").json(200);
     Server::get().execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"));
     wait_until("the service to be ready again", || {
-        waybill.get("/ready").status == 200
+        service.get("/ready").status == 200
     });
     assert_eq!(
-        waybill.get(PATH).json(200)["items"]
+        service.get(PATH).json(200)["items"]
             .as_array()
             .unwrap()
             .len(),
@@ -124,17 +124,17 @@ fn a_database_that_disappears_and_returns() {
 
 #[rstest]
 fn an_invalid_row_in_the_database(#[values(Sqlite, Postgres)] kind: Kind) {
-    let waybill = kind.serve();
-    let path = waybill.record(&deployment());
-    waybill
+    let service = kind.serve();
+    let path = service.record(&deployment());
+    service
         .database
         .connect()
         .batch_execute("UPDATE deployments SET status = 'lost'")
         .unwrap();
-    let answer = waybill.get(&path);
+    let answer = service.get(&path);
     answer.assert_problem(500, "internal error; the log of the service");
     assert!(!answer.text.contains("lost"), "{}", answer.text);
-    waybill.wait_for_log(&[
+    service.wait_for_log(&[
         "ERROR",
         "unknown: lost",
         answer.headers["x-request-id"].to_str().unwrap(),

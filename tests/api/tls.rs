@@ -14,7 +14,7 @@ use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name};
 
 use crate::support::Kind::Postgres;
-use crate::support::{Server, Waybill};
+use crate::support::{Server, Service};
 
 /// Writes a self-signed certificate for 127.0.0.1 and its key to the data directory of a PostgreSQL server.
 pub(crate) fn write_certificate(data: &Path) {
@@ -56,10 +56,10 @@ pub(crate) fn write_certificate(data: &Path) {
     fs::set_permissions(data.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn serve_with_tls(parameters: &str) -> Waybill {
+fn serve_with_tls(parameters: &str) -> Service {
     let mut database = Postgres.migrated();
     database.url.push_str(parameters);
-    Waybill::start(database, &[("WAYBILL_DATABASE_TIMEOUT_MS", "500")])
+    Service::start(database, &[("WAYBILL_DATABASE_TIMEOUT_MS", "500")])
 }
 
 #[derive(QueryableByName)]
@@ -70,13 +70,13 @@ struct Encrypted {
 
 #[test]
 fn encrypts_the_connection_if_required() {
-    let waybill = serve_with_tls("?sslmode=require");
-    waybill.get("/ready").json(200);
+    let service = serve_with_tls("?sslmode=require");
+    service.get("/ready").json(200);
     let connections: Vec<Encrypted> = sql_query(
         "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
-         WHERE application_name = 'waybill' AND datname = current_database()",
+         WHERE application_name = 'service' AND datname = current_database()",
     )
-    .load(&mut PgConnection::establish(&waybill.database.url).unwrap())
+    .load(&mut PgConnection::establish(&service.database.url).unwrap())
     .unwrap();
     assert!(!connections.is_empty());
     assert!(connections.iter().all(|connection| connection.ssl));

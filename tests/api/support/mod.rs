@@ -58,13 +58,13 @@ impl Kind {
     }
 
     /// Starts the service on a new database.
-    pub(crate) fn serve(self) -> Waybill {
+    pub(crate) fn serve(self) -> Service {
         self.serve_with(&[])
     }
 
     /// Starts the service on a new database with additional settings.
-    pub(crate) fn serve_with(self, settings: &[(&str, &str)]) -> Waybill {
-        Waybill::start(self.migrated(), settings)
+    pub(crate) fn serve_with(self, settings: &[(&str, &str)]) -> Service {
+        Service::start(self.migrated(), settings)
     }
 }
 
@@ -100,14 +100,14 @@ pub(crate) fn command(mode: &str, settings: &[(&str, &str)]) -> Command {
 }
 
 /// The running service.
-pub(crate) struct Waybill {
+pub(crate) struct Service {
     pub(crate) database: Database,
     pub(crate) address: SocketAddr,
     process: Child,
     log: Arc<Mutex<String>>,
 }
 
-impl Waybill {
+impl Service {
     /// Starts the service on a free port.
     pub(crate) fn start(database: Database, settings: &[(&str, &str)]) -> Self {
         let mut process = command("serve", &[])
@@ -226,7 +226,7 @@ impl Waybill {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         write!(
             stream,
-            "POST /api/v1/deployments HTTP/1.1\r\nHost: waybill\r\nContent-Type: application/json\r\n\
+            "POST /api/v1/deployments HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{}",
             body.len(),
             &body[..body.len() - 1]
@@ -274,7 +274,7 @@ impl Waybill {
     }
 }
 
-impl Drop for Waybill {
+impl Drop for Service {
     /// Ends the process with SIGTERM, so that it can write its coverage data.
     fn drop(&mut self) {
         if matches!(self.process.try_wait(), Ok(None)) {
