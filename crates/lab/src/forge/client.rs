@@ -29,6 +29,8 @@ pub const BOT: &str = "delivery-bot";
 pub struct Forge {
     repository: forge::Forge,
     authority: PathBuf,
+    /// The teams that `delivery.toml` calls maintainers.
+    pub(super) maintainers: Vec<String>,
     pub(super) credentials: Credentials,
 }
 
@@ -48,11 +50,12 @@ impl Forge {
     pub fn new(layout: &Layout) -> Result<Self> {
         let credentials = Credentials::ensure(layout)?;
         let authority = layout.state("pki/web-ca.crt");
-        let repository = layout.delivery()?.repository();
+        let delivery = layout.delivery()?;
         let api = client(&authority, PERSON, &credentials.person)?;
         Ok(Self {
-            repository: forge::Forge::new(api, &repository),
+            repository: forge::Forge::new(api, &delivery.repository()),
             authority,
+            maintainers: delivery.protection.maintainers,
             credentials,
         })
     }

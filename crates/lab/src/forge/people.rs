@@ -13,9 +13,6 @@ use crate::sandbox::credentials::{Credentials, random};
 use crate::sandbox::host::Host;
 use crate::sandbox::network::FORGE;
 
-/// The team that approves pull requests and pushes version tags.
-const MAINTAINERS: &str = "maintainers";
-
 /// Creates the forge's users.
 ///
 /// # Errors
@@ -60,18 +57,20 @@ struct Team {
     name: String,
 }
 
-/// Creates the team that the branch protection names, with [`PERSON`] in it.
+/// Creates the teams that the branch protection names, with [`PERSON`] in them.
 ///
 /// # Errors
 /// When the forge refuses.
 pub(super) fn create_maintainers(forge: &Forge) -> Result<()> {
-    let team = json!({
-        "name": MAINTAINERS,
-        "permission": "write",
-        "includes_all_repositories": true,
-        "units": ["repo.code", "repo.pulls"],
-    });
-    forge.create_if_missing(&teams(forge), &team)?;
+    for name in &forge.maintainers {
+        let team = json!({
+            "name": name,
+            "permission": "write",
+            "includes_all_repositories": true,
+            "units": ["repo.code", "repo.pulls"],
+        });
+        forge.create_if_missing(&teams(forge), &team)?;
+    }
     join_maintainers(forge, PERSON)
 }
 
@@ -80,14 +79,15 @@ fn teams(forge: &Forge) -> String {
     format!("/orgs/{owner}/teams")
 }
 
-fn join_maintainers(forge: &Forge, name: &str) -> Result<()> {
+fn join_maintainers(forge: &Forge, user: &str) -> Result<()> {
     let listed: Vec<Team> = forge.api().get(&teams(forge))?;
-    let team = listed.iter().find(|team| team.name == MAINTAINERS);
-    let id = team
-        .with_context(|| format!("the forge has no team {MAINTAINERS}"))?
-        .id;
-    let member = format!("/teams/{id}/members/{name}");
-    Ok(forge.api().execute("PUT", &member, &json!({}))?)
+    for name in &forge.maintainers {
+        let team = listed.iter().find(|team| team.name == *name);
+        let team = team.with_context(|| format!("the forge has no team {name}"))?;
+        let member = format!("/teams/{}/members/{user}", team.id);
+        forge.api().execute("PUT", &member, &json!({}))?;
+    }
+    Ok(())
 }
 
 /// A user, as Gitea's administrators create or change one.
@@ -103,7 +103,7 @@ struct User<'a> {
 }
 
 impl Forge {
-    /// Approves a pull request as another member of [`MAINTAINERS`] than [`PERSON`], who may not approve their own work.
+    /// Approves a pull request as another maintainer than [`PERSON`], who may not approve their own work.
     ///
     /// # Errors
     /// When the forge refuses.
