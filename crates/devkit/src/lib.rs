@@ -13,5 +13,6 @@ pub mod reference;
 #[cfg(test)]
 mod test_server;
 pub mod tools;
+pub mod units;
 pub mod values;
 pub mod yaml;

@@ -46,12 +46,14 @@ pub(super) enum Action {
         /// Cargo's folder
         cargo_home: PathBuf,
     },
-    /// Start everything and deliver the checkout
+    /// Start everything
     Up {
-        /// Start only this part, and deliver nothing
+        /// Start only this part
         #[arg(long)]
         only: Option<Part>,
     },
+    /// Deliver the checkout
+    Ship,
     /// Run scenarios
     Test {
         /// The scenarios to run
@@ -72,12 +74,10 @@ pub(super) fn run(action: Action, progress: Progress) -> Result<ExitCode> {
             pki::ensure(&layout)?;
             pki::trust(&layout)?;
         }
-        Action::Up { only } => {
-            start(&layout, only, progress)?;
-            if only.is_none() {
-                ship::ship(&layout, &layout.state("checkout"), progress)?;
-                save_addresses(&layout)?;
-            }
+        Action::Up { only } => start(&layout, only, progress)?,
+        Action::Ship => {
+            ship::ship(&layout, &layout.state("checkout"), progress)?;
+            save_addresses(&layout)?;
         }
         Action::Test { scenarios } => test(&layout, &scenarios, progress)?,
     }

@@ -15,7 +15,7 @@ use crate::cluster::images;
 use crate::delivery::record::Record;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::port_forward::{self, PortForward, Target};
-use crate::sandbox::{checkout, debian, namespaces, start};
+use crate::sandbox::{checkout, debian, dependencies, namespaces, start};
 
 /// The steps whose programs must be installed before the lab starts: the lab itself, and those of the workflows' jobs, which
 /// have no network.
@@ -45,10 +45,21 @@ pub(super) fn run(
     let _lock = layout.lock()?;
     check_repository(layout, &checkout)?;
     let init = start(layout, &checkout, progress)?;
-    continue_inside(layout, init, only)?;
+    // In the background, because the start of the cluster leaves the processors idle at times.
+    let dependencies =
+        (only != Some(Part::Cluster)).then(|| dependencies::start(layout, &checkout));
+    let part = only.and_then(|part| part.to_possible_value());
+    match &part {
+        Some(part) => continue_inside(layout, init, &["up", "--only", part.get_name()])?,
+        None => continue_inside(layout, init, &["up"])?,
+    }
+    if let Some(dependencies) = dependencies {
+        dependencies.wait(progress);
+    }
     if only.is_some() {
         return Ok(());
     }
+    continue_inside(layout, init, &["ship"])?;
     let forwards = open_port_forwards(layout, init)?;
     report(layout, &forwards, json)
 }
@@ -98,11 +109,8 @@ fn install_tools(layout: &Layout, progress: Progress) -> Result<Vec<PathBuf>> {
     Ok(tools::install(&layout.cache, &wanted, progress)?)
 }
 
-fn continue_inside(layout: &Layout, init: i32, only: Option<Part>) -> Result<()> {
-    let mut inside = start::enter_own(layout, init, &["up"])?;
-    if let Some(part) = only.and_then(|part| part.to_possible_value()) {
-        inside.args(["--only", part.get_name()]);
-    }
+fn continue_inside(layout: &Layout, init: i32, words: &[&str]) -> Result<()> {
+    let mut inside = start::enter_own(layout, init, words)?;
     let status = namespaces::interactive(&mut inside)
         .status()
         .context("cannot start nsenter")?;

@@ -74,7 +74,7 @@ fn job_variables(host: &Host) -> Vec<(String, String)> {
     // Jobs have no access to the cluster.
     variables.retain(|(name, _)| name != "KUBECONFIG");
     let mut add = |name: &str, value: String| variables.push((name.to_owned(), value));
-    add("CARGO_HOME", format!("{INSIDE}/cargo"));
+    add("CARGO_HOME", host.cargo_home.display().to_string());
     add("CARGO_NET_OFFLINE", "true".into());
     add("CARGO_TERM_COLOR", "never".into());
     if let Some(rustup) = &host.rustup_home {
@@ -106,11 +106,15 @@ fn job_variables(host: &Host) -> Vec<(String, String)> {
 fn prepare_image_builds(layout: &Layout, host: &Host) -> Result<()> {
     let auditable = host.program("cargo-auditable")?;
     let auditable = auditable.parent().unwrap_or(Path::new("/"));
+    let crates = |folder: &str| {
+        let registry = host.cargo_home.join("registry").join(folder);
+        format!("{}:/usr/local/cargo/registry/{folder}", registry.display())
+    };
     let volumes = [
         format!("{}:/usr/local/toolchain:ro", host.sysroot.display()),
         format!("{}:/usr/local/auditable:ro", auditable.display()),
-        format!("{INSIDE}/cargo/registry/index:/usr/local/cargo/registry/index"),
-        format!("{INSIDE}/cargo/registry/cache:/usr/local/cargo/registry/cache"),
+        crates("index"),
+        crates("cache"),
     ];
     let folder = layout.state("runner");
     fs::write(

@@ -12,7 +12,7 @@ use super::layout::{INSIDE, KUBECONFIG, Layout};
 /// Facts about the host that programs inside need.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Host {
-    /// Cargo's folder; jobs read its crates.
+    /// Cargo's folder. It has the same path inside, where writes go to the lab's own layer.
     pub cargo_home: PathBuf,
     /// Rustup's folder, if rustup is installed.
     pub rustup_home: Option<PathBuf>,

@@ -3,6 +3,7 @@
 pub mod checkout;
 pub mod credentials;
 pub mod debian;
+pub mod dependencies;
 pub mod host;
 pub mod layout;
 pub mod mounts;

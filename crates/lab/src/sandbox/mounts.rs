@@ -17,6 +17,9 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
         fs::create_dir_all(state.join(folder))?;
     }
     fs::create_dir_all(cache.join("jobs"))?;
+    // Before the mounts that may hide it.
+    let cargo = state.join("cargo");
+    overlay(state, "cargo", cargo_home, &cargo)?;
     overlay(state, "etc", Path::new("/etc"), Path::new("/etc"))?;
     overlay(state, "var", Path::new("/var"), Path::new("/var"))?;
     command(
@@ -43,8 +46,9 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
         fs::create_dir(target)?;
         bind(folder, Path::new(target))?;
     }
-    let inside = Path::new(INSIDE);
-    overlay(inside, "cargo", cargo_home, &inside.join("cargo"))?;
+    // At the same path as on the host: cargo compiles a package again when the path of its sources differs.
+    fs::create_dir_all(cargo_home)?;
+    bind(&cargo, cargo_home)?;
     // This must come last: from now on the machine's own files are read-only.
     command("mount", ["-o", "remount,bind,ro", "/"]).run_quietly()?;
     Ok(())

@@ -73,7 +73,7 @@ fn path_inside(layout: &Layout, programs: &[PathBuf]) -> Vec<PathBuf> {
 
 fn folder_of(variable: &str, default: &str) -> Result<PathBuf> {
     match std::env::var_os(variable) {
-        Some(folder) => Ok(folder.into()),
+        Some(folder) => Ok(std::path::absolute(folder)?),
         None => {
             Ok(PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(default))
         }

@@ -191,7 +191,7 @@ fn vulnerable(world: &World, clone: &Path) -> Result<()> {
     let mut update = command("cargo", ["update", "--workspace", "--offline", "--quiet"]);
     update
         .current_dir(clone)
-        .env("CARGO_HOME", world.layout.state("cargo"));
+        .env("CARGO_HOME", &host.cargo_home);
     if let Some(rustup) = host.rustup_home {
         update.env("RUSTUP_HOME", rustup);
     }

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, ensure};
 use cargo_metadata::{Metadata, TargetKind};
 use devkit::git::Git;
 use devkit::process::{Run, command, find};
+use devkit::units::{self, Libraries};
 use lcov::line_counts;
 use packages::metadata;
 use report::LCOV;
@@ -80,6 +81,7 @@ fn measure(root: &Path, metadata: &Metadata) -> Result<()> {
     std::fs::create_dir_all(root.join("target/coverage"))
         .context("cannot create target/coverage")?;
     clean(root, metadata, &target, &llvm_cov)?;
+    copy_dependencies(metadata, &target).context("cannot copy compiled dependencies")?;
     let mut all = vec!["--lib", "--bins"];
     let targets = test_targets(metadata);
     all.extend(targets.iter().flat_map(|name| ["--test", name]));
@@ -122,6 +124,28 @@ fn clean(
     }
     llvm_cov(&["clean", "--workspace"]).run()?;
     std::fs::write(&stamp, names).with_context(|| format!("cannot write {}", stamp.display()))
+}
+
+/// Takes over the dependencies that other builds have compiled. Their flags are the same: cargo-llvm-cov adds flags only
+/// for the packages of the workspace.
+fn copy_dependencies(metadata: &Metadata, target: &Path) -> std::io::Result<()> {
+    let Some(parent) = target.parent() else {
+        return Ok(());
+    };
+    let ours: BTreeSet<&str> = metadata
+        .packages
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    let profile = parent.join("debug");
+    let mut dependencies = units::list(&profile)?;
+    dependencies.retain(|unit| !ours.contains(units::package(unit)));
+    units::copy(
+        &dependencies,
+        &profile,
+        &target.join("debug"),
+        Libraries::Link,
+    )
 }
 
 /// The names of the integration tests, except those of the service.

@@ -88,6 +88,30 @@ fn tests_must_pass_except_the_integration_tests_of_the_service() {
 }
 
 #[test]
+fn dependencies_that_other_builds_compiled_are_not_compiled_again() {
+    let project = Project::new();
+    let folder = project.path("clone/target");
+    for (package, hash) in [("serde", "00aa"), ("parcel", "00bb")] {
+        let debug = folder.join("debug");
+        let notes = debug.join(format!(".fingerprint/{package}-{hash}"));
+        fs::create_dir_all(notes).unwrap();
+        fs::create_dir_all(debug.join("deps")).unwrap();
+        fs::write(
+            debug.join(format!("deps/lib{package}-{hash}.rlib")),
+            package,
+        )
+        .unwrap();
+    }
+    let report =
+        project.file("src/app.rs", 1, 1) + &project.file("crates/pipeline/src/main.rs", 1, 1);
+    succeeded(&project.coverage(&report));
+    let libraries = fs::read_dir(folder.join("coverage-build/debug/deps")).unwrap();
+    let names: Vec<_> = libraries.map(|file| file.unwrap().file_name()).collect();
+    // A package of the workspace is compiled with other flags.
+    assert_eq!(names, ["libserde-00aa.rlib"]);
+}
+
+#[test]
 fn below_the_floor_is_an_error_that_names_the_files() {
     let project = Project::new();
     let lcov = [
