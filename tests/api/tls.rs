@@ -74,7 +74,7 @@ fn encrypts_the_connection_if_required() {
     service.get("/ready").json(200);
     let connections: Vec<Encrypted> = sql_query(
         "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
-         WHERE application_name = 'service' AND datname = current_database()",
+         WHERE application_name = 'waybill' AND datname = current_database()",
     )
     .load(&mut PgConnection::establish(&service.database.url).unwrap())
     .unwrap();

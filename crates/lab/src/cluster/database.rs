@@ -224,6 +224,10 @@ promotion = "tag"
 sync = "manual"
 approvals = 2
 
+[protection]
+check = "ci / required"
+maintainers = ["maintainers"]
+
 [release]
 image-tags = ["{version}"]
 prerelease-image-tags = ["{version}"]
