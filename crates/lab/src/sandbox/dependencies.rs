@@ -17,11 +17,13 @@ use serde::Deserialize;
 
 use super::layout::{Layout, content_key};
 
-/// What jobs build: the pipeline's program, the tests with and without coverage, and what clippy reads.
-const BUILDS: [&[&str]; 3] = [
+/// What jobs build: the pipeline's program, the tests with and without coverage, and what clippy reads. Clippy checks the
+/// service a second time, with its default features.
+const BUILDS: [&[&str]; 4] = [
     &["build", "--package", "pipeline"],
     &["build", "--workspace", "--all-targets"],
     &["check", "--workspace", "--all-targets"],
+    &["check"],
 ];
 
 /// A compiler for the packages of the workspace that refuses to compile them. Cargo calls it for these packages only, and
