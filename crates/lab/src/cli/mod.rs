@@ -87,9 +87,22 @@ enum Command {
 /// When the command fails.
 pub fn run(options: Options) -> Result<ExitCode> {
     let progress = Progress::new();
-    if let Command::Inside { action } = options.command {
-        return inside::run(action, progress);
-    }
+    let options = match options {
+        // These two need no state folder.
+        Options {
+            command: Command::Inside { action },
+            ..
+        } => return inside::run(action, progress),
+        Options {
+            command:
+                Command::Test {
+                    scenarios,
+                    list: true,
+                },
+            ..
+        } => return test::list(&scenarios),
+        options => options,
+    };
     let layout = Layout::new(options.state)?;
     match options.command {
         Command::Inside { .. } => {}
@@ -98,9 +111,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
         Command::Status { json } => return status::run(&layout, json),
         Command::Logs { part } => logs::run(&layout, part.as_deref())?,
         Command::Exec { command } => return exec::run(&layout, &command),
-        Command::Test { scenarios, list } => {
-            return test::run(&layout, &scenarios, list, progress);
-        }
+        Command::Test { scenarios, .. } => return test::run(&layout, &scenarios, progress),
         Command::PortForward { init } => port_forward::run(&layout, init)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -12,23 +12,20 @@ use crate::sandbox::{namespaces, scanners, start};
 use crate::scenarios::needs::{self, Need};
 use crate::scenarios::registry::{self, Place, Scenario};
 
-/// Starts the lab and runs scenarios. Stops a lab that it started itself, if all of them passed.
-pub(super) fn run(
-    layout: &Layout,
-    names: &[String],
-    list: bool,
-    progress: Progress,
-) -> Result<ExitCode> {
-    let chosen = registry::named(names)?;
-    if list {
-        for Scenario {
-            name, id, title, ..
-        } in chosen
-        {
-            println!("{name:<16} {id:<4} {title}");
-        }
-        return Ok(ExitCode::SUCCESS);
+/// Lists scenarios.
+pub(super) fn list(names: &[String]) -> Result<ExitCode> {
+    for Scenario {
+        name, id, title, ..
+    } in registry::named(names)?
+    {
+        println!("{name:<16} {id:<4} {title}");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the lab and runs scenarios. Stops a lab that it started itself, if all of them passed.
+pub(super) fn run(layout: &Layout, names: &[String], progress: Progress) -> Result<ExitCode> {
+    let chosen = registry::named(names)?;
     let was_running = namespaces::find(layout).is_some();
     start_with_needs(layout, &chosen, progress)?;
     let init = start::running(layout)?;
