@@ -57,7 +57,7 @@ pub struct NewDeployment {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// The new status. It must be able to follow the current one.
+    /// The new status. The current status must allow it.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     pub status: Option<Status>,

@@ -41,7 +41,7 @@ pub(super) async fn list(
 
 /// Record a new deployment.
 ///
-/// With an `Idempotency-Key` a client can safely repeat the request after a time-out or a lost connection.
+/// With an `Idempotency-Key`, a client can safely repeat the request after a time-out or a lost connection.
 #[utoipa::path(
     post,
     path = "/api/v1/deployments",
@@ -122,8 +122,8 @@ pub(super) async fn read(
 
 /// Change the status of a deployment or correct its record.
 ///
-/// Fields that are absent from the body keep their values. The status must be able to follow the current one. The other
-/// fields can be corrected until the roll-out ends.
+/// Fields that are absent from the body keep their values. The current status must allow the new one. The other fields
+/// can be corrected until the roll-out ends.
 #[utoipa::path(
     patch,
     path = "/api/v1/deployments/{id}",

@@ -13,20 +13,20 @@ const KEPT: [&str; 2] = ["CHANGELOG.md", "LICENSE"];
 /// The longest name: `<name>-<environment>` must fit into the 63 characters of a Kubernetes name.
 const NAME_LENGTH: usize = 40;
 
-/// Rename the project to yours
+/// Give the project your owner and your name.
 ///
 /// Changes the owner and the name in every tracked file, moves the files that carry the name, and updates Cargo.lock and
 /// the formatting. Nothing is committed: review the result with `git diff HEAD`. Only CHANGELOG.md and LICENSE keep the
 /// old name.
 #[derive(clap::Args)]
 pub(crate) struct Adopt {
-    /// The owner of your repository on the forge: a user or an organisation
+    /// Owner of your repository on the forge: a user or an organisation
     #[arg(long)]
     owner: String,
-    /// The name of your project, which its repository, chart, image and Applications get
+    /// Name of your project, which its repository, chart, image and Applications get
     #[arg(long)]
     name: String,
-    /// Show what would change, and change nothing
+    /// Show the changes without making them
     #[arg(long)]
     dry_run: bool,
 }

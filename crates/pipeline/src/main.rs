@@ -24,7 +24,12 @@ use std::process::ExitCode;
 
 /// Run a step of the delivery pipeline.
 #[derive(Parser)]
-#[command(name = "cargo pipeline", version, disable_help_subcommand = true)]
+#[command(
+    name = "cargo pipeline",
+    bin_name = "cargo pipeline",
+    version,
+    disable_help_subcommand = true
+)]
 struct Cli {
     /// The chosen command.
     #[command(subcommand)]

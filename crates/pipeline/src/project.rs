@@ -22,7 +22,7 @@ pub(crate) fn root() -> Result<PathBuf> {
         .map(Path::to_path_buf)
         .with_context(|| {
             format!(
-                "{} is not inside a git repository: run this command in a clone of the project",
+                "{} is not inside a Git repository: run this command in a clone of the project",
                 current.display()
             )
         })

@@ -1,4 +1,4 @@
-//! `cargo pipeline lint`, `test` and `tools` from outside. All programs but git are stand-ins, so that each can be
+//! `cargo pipeline lint`, `test` and `tools` from outside. All programs but git are fakes, so that each can be
 //! missing or object, and nothing is installed on the machine that runs the tests.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]

@@ -1,4 +1,4 @@
-//! `cargo pipeline image` and `publish` from outside. The builders and skopeo are stand-ins here, so that a broken
+//! `cargo pipeline image` and `publish` from outside. The builders and skopeo are fakes here, so that a broken
 //! image can be had for the asking; the scenario `deploy` uses the real ones.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
@@ -593,5 +593,5 @@ fn an_unknown_stage_is_named() {
 fn outside_a_repository_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let said = failed(&pipeline(folder.path(), &["lint"]).output().unwrap());
-    assert!(said.contains("is not inside a git repository"), "{said}");
+    assert!(said.contains("is not inside a Git repository"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! `cargo pipeline quality` from outside. Programs are stand-ins that print what the real ones do, so that each
+//! `cargo pipeline quality` from outside. Programs are fakes that print what the real ones do, so that each
 //! threshold can be missed for the asking; the sources are read as they are.
 
 #![expect(
@@ -266,7 +266,8 @@ fn what_keeps_all_thresholds_passes_and_the_table_says_by_how_much() {
 fn assert_red(project: &Project, step: &mut Command, gate: &str, value: &str, places: &[&str]) {
     let output = step.output().unwrap();
     let error = failed(&output);
-    let expected = format!("not within quality.toml: {gate}. The places are listed above");
+    let expected =
+        format!("a threshold of quality.toml is missed: {gate}. The places are listed above");
     assert!(error.contains(&expected), "{gate}: {error}");
     let [measured, threshold, verdict] = row(&output, gate);
     assert_eq!((measured.as_str(), verdict.as_str()), (value, "FAILED"));

@@ -1,4 +1,4 @@
-//! `cargo pipeline security`, `scan` and `tools` from outside. The scanners are stand-ins that note how they were
+//! `cargo pipeline security`, `scan` and `tools` from outside. The scanners are fakes that record how they were
 //! called, so that each finding can be had for the asking; the lab's scenarios use the real ones.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]

@@ -42,7 +42,7 @@ enum Command {
     },
     /// Stop the lab and delete its data; downloaded and built tools stay cached
     Down,
-    /// Show the lab's addresses and log-ins; exit with 3 if no lab is running
+    /// Show the lab's addresses, users and passwords; exit with 3 if no lab is running
     Status {
         /// Print JSON
         #[arg(long)]
@@ -59,7 +59,7 @@ enum Command {
         #[arg(last = true, required = true, value_name = "CMD")]
         command: Vec<String>,
     },
-    /// Start the lab and run scenarios that prove its requirements
+    /// Run scenarios, the tests of the whole pipeline; start the lab first if none is running
     Test {
         /// The scenarios to run [default: all]
         scenarios: Vec<String>,

@@ -16,7 +16,7 @@ use crate::sandbox::port_forward::{self, PortForward};
 /// The exit code if no lab is running, as service managers use it.
 const NOT_RUNNING: u8 = 3;
 
-/// Shows the lab's addresses and log-ins.
+/// Shows the lab's addresses, users and passwords.
 pub(super) fn run(layout: &Layout, as_json: bool) -> Result<ExitCode> {
     let running = namespaces::find(layout).is_some();
     let forwards = if running {
@@ -49,7 +49,7 @@ pub(super) fn run(layout: &Layout, as_json: bool) -> Result<ExitCode> {
     })
 }
 
-/// Prints the addresses and log-ins.
+/// Prints the addresses, users and passwords.
 pub(super) fn print(layout: &Layout, forwards: &[PortForward]) {
     let password = Credentials::ensure(layout)
         .map(|credentials| credentials.person)

@@ -89,7 +89,7 @@ fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
     let programs = install_tools(layout, progress)?;
     images::ensure(layout, progress)?;
     checkout::fetch_crates(checkout, progress)?;
-    let pipeline = progress.run("Building the pipeline's program", || {
+    let pipeline = progress.run("Building `cargo pipeline`", || {
         checkout::build_pipeline(checkout)
     })?;
     let init = match namespaces::find(layout) {

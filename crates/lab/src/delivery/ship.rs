@@ -42,7 +42,7 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
     if let Some(last) = Record::last(layout)?
         && last.commit == commit
     {
-        eprintln!("✓ {} is already shipped", short(&commit));
+        eprintln!("✓ {} is already delivered", short(&commit));
         return Ok(());
     }
     let kubernetes = Kubernetes::new(layout)?;
@@ -236,7 +236,7 @@ pub fn follow(
     let digest = forge.image(first.entry, &revision)?.digest;
     if forge.image(first.entry, branch)?.digest != digest {
         bail!(
-            "{} was written back, but a newer commit was written back after it, and {} runs that; to return to an earlier version, ship a commit that reverts the newer one",
+            "{} was written back, but a newer commit was written back after it, and {} runs that; to return to an earlier version, deliver a commit that reverts the newer one",
             short(commit),
             first.name()
         );

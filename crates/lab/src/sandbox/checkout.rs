@@ -92,7 +92,7 @@ pub fn build_pipeline(checkout: &Path) -> Result<PathBuf> {
 }
 
 /// Copies this program, the pipeline and the checkout's HEAD into the state folder. Their own folders may be hidden
-/// inside, and uncommitted changes must not be shipped.
+/// inside, and uncommitted changes must not be delivered.
 ///
 /// # Errors
 /// When a file cannot be copied.
@@ -107,7 +107,7 @@ pub fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> 
     let changes = Git::new(checkout).read(&["status", "--porcelain"])?;
     if !changes.is_empty() {
         eprintln!(
-            "! {} uncommitted changes are not shipped; commit them to ship them",
+            "! {} uncommitted changes are not delivered; commit them to deliver them",
             changes.lines().count()
         );
     }

@@ -19,7 +19,7 @@ use super::namespaces;
 /// When an earlier lab cannot be removed, or the namespaces, mounts or network cannot be set up.
 pub fn start(layout: &Layout, programs: &[PathBuf], progress: Progress) -> Result<i32> {
     namespaces::stop(layout).context("an earlier lab could not be removed")?;
-    progress.run("Creating namespaces without a way out", || {
+    progress.run("Creating namespaces without access to the network", || {
         fs::create_dir_all(&layout.state)
             .with_context(|| format!("cannot create {}", layout.state.display()))?;
         let init = namespaces::start(layout)?;

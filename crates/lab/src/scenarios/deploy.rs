@@ -30,7 +30,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     let after = if before == "ok" { "up" } else { "ok" };
 
     // When a pull request changes the word, its test and the changelog, and is merged,
-    let code = |word: &str| format!("Condition {{ status: \"{word}\" }}");
+    let code = |word: &str| format!("Health {{ status: \"{word}\" }}");
     world.edit(&clone, CODE, &code(&before), &code(after))?;
     let test = fs::read_to_string(clone.join(TEST))?;
     ensure!(test.contains("/health"), "{TEST} does not test /health");

@@ -67,7 +67,7 @@ pub(super) fn run(world: &World) -> Result<()> {
         Ok(if now == before {
             Verdict::Met(())
         } else {
-            Verdict::Pending(format!("it wants {now} replicas, not {before}"))
+            Verdict::Pending(format!("it has {now} replicas, not {before}"))
         })
     })?;
     staging.wait_deployed(&expected, LIMIT)

@@ -73,7 +73,7 @@ static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "config",
         id: "T3",
-        title: "a configuration change in git reaches the running pods",
+        title: "a configuration change in Git reaches the running pods",
         needs: &[],
         run: Place::Inside(config::run),
     },

@@ -9,7 +9,7 @@ use crate::forge::runs::{WorkflowRun, push};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a commit that was shipped, whose run on dev's branch succeeded,
-    let record = Record::last(&world.layout)?.context("nothing was shipped yet")?;
+    let record = Record::last(&world.layout)?.context("nothing was delivered yet")?;
     let limit = std::time::Duration::from_secs(60);
     let branch = world.trunk();
     WorkflowRun::wait(&world.forge, &push(branch), &record.built_commit, limit)?;

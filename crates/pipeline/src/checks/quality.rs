@@ -49,7 +49,7 @@ fn check(root: &Path) -> Result<Outcome> {
     let failed: Vec<&str> = failed(&rows).map(|row| row.gate.as_str()).collect();
     ensure!(
         failed.is_empty(),
-        "not within {}: {}. The places are listed above",
+        "a threshold of {} is missed: {}. The places are listed above",
         thresholds::FILE,
         failed.join(", ")
     );

@@ -39,13 +39,13 @@ enum Database {
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Stage {
-    /// Format, clippy, Dockerfile, scripts, policy
+    /// Format, clippy, Dockerfile, scripts, the rules of this project
     Lint,
     /// Warnings, unused dependencies, duplication, coverage
     Quality,
     /// The Helm chart with each values file
     Chart,
-    /// The workflows
+    /// The files of the GitHub Actions workflows
     Workflows,
     /// Dependencies, secrets, configuration
     Security,

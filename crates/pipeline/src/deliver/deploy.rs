@@ -234,8 +234,9 @@ impl Deploy {
                 return Err(refused).with_context(|| format!("{branch} refuses the push"));
             }
             if start.elapsed() > PATIENCE {
-                return Err(refused)
-                    .with_context(|| format!("{branch} kept moving for {attempt} attempts"));
+                return Err(refused).with_context(|| {
+                    format!("others pushed to {branch} during all {attempt} attempts")
+                });
             }
             tip = moved;
             std::thread::sleep(pause(attempt));

@@ -12,8 +12,9 @@ use devkit::git::Git;
 
 /// Decide which jobs of the workflow this event needs.
 ///
-/// Prints the jobs with the reason, and sets the outputs `jobs` (a JSON list) and `environment` (where the image is
-/// deployed; empty where it is not).
+/// The event is what started the run of the workflow; the forge describes it in the variables GITHUB_*. Prints the jobs
+/// with the reason, and sets the outputs `jobs` (a JSON list) and `environment` (where the image is deployed; empty where
+/// it is not).
 #[derive(clap::Args)]
 pub(crate) struct Plan {}
 

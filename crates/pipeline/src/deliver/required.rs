@@ -1,4 +1,4 @@
-//! `cargo pipeline required` is the one check that branch protection asks for: it judges the jobs that ran before it.
+//! `cargo pipeline required` is the one check that branch protection requires. It judges the jobs that ran before it.
 
 use crate::workflow;
 use anyhow::{Context, Result, ensure};

@@ -1,5 +1,4 @@
-//! `cargo pipeline notify` reports the conclusion of a run when it is news: on a failure, and on the first success after
-//! one.
+//! `cargo pipeline notify` reports each failure of a run, and the first success after a failure.
 //!
 //! Webhook addresses are secrets, because everyone who knows one can post to it. This module never prints them, nor
 //! errors of the HTTP client, which may contain them.
@@ -30,10 +29,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// able to suppress a notification.
 const LONGEST: usize = 200;
 
-/// Notify chats and webhooks about the conclusion of a run, if it is news.
+/// Notify chats and webhooks when a run fails or succeeds again.
 ///
-/// A failure is news, and so is the first success after one. The conclusion of the previous run comes from the forge, with
-/// GITHUB_TOKEN. NOTIFY_SLACK_URL gets a line of text. NOTIFY_WEBHOOK_URL gets a JSON object, signed if
+/// Reports each failure, and the first success after a failure. The conclusion of the previous run comes from the forge,
+/// with GITHUB_TOKEN. NOTIFY_SLACK_URL gets a line of text. NOTIFY_WEBHOOK_URL gets a JSON object, signed if
 /// NOTIFY_WEBHOOK_SECRET is set (docs/github.md). Without these variables, the command does nothing.
 #[derive(clap::Args)]
 pub(crate) struct Notify {
