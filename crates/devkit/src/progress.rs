@@ -131,3 +131,28 @@ impl Drop for Step {
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_shows_its_state_until_there_is_none() {
+        let step = Progress::new().step("Counting");
+        step.line("from two");
+        let mut left = 2;
+        step.every(Duration::ZERO, || {
+            left -= 1;
+            (left > 0).then(|| left.to_string())
+        });
+        step.done();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn the_result_of_the_work_is_the_result_of_the_step() {
+        assert_eq!(Progress::new().run("Working", || Ok::<_, String>(1)), Ok(1));
+        let failed = Progress::new().run("Failing", || Err::<(), _>("no".to_owned()));
+        assert_eq!(failed, Err("no".to_owned()));
+    }
+}

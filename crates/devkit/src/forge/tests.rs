@@ -1,6 +1,7 @@
 use super::*;
 use crate::test_server::{Request, serve};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// What a server was asked: method, target and body.
@@ -355,4 +356,38 @@ fn what_exists_is_not_created_again() {
         let created = forge.create_if_missing("/orgs", &json!({"username": "a"}));
         assert_eq!(created.is_ok(), fine, "{status} {message}");
     }
+}
+
+#[test]
+fn workflows_are_started_and_their_logs_read() {
+    let (forge, seen) = forge(GITEA, |_, path, _| match path {
+        "/api/v1/repos/some/body/actions/jobs/7/logs" => (200, json!("it failed")),
+        "/api/v1/repos/some/body/actions/runs/3/attempts/1" => (404, json!({"message": "no"})),
+        _ => (204, Value::Null),
+    });
+    assert!(forge.job_log(7).unwrap().contains("it failed"));
+    assert!(forge.find_attempt(3, 1).unwrap().is_none());
+    let inputs = BTreeMap::from([("environment", "qa")]);
+    forge.dispatch("promote.yaml", "develop", &inputs).unwrap();
+    let (method, target, body) = seen.lock().unwrap()[2].clone();
+    assert_eq!(method, "POST");
+    assert!(target.ends_with("/actions/workflows/promote.yaml/dispatches"));
+    assert_eq!(
+        body,
+        json!({"ref": "develop", "inputs": {"environment": "qa"}})
+    );
+}
+
+#[test]
+fn secrets_are_set_where_the_forge_takes_them_unsealed() {
+    let (gitea, seen) = forge(GITEA, |_, _, _| (201, Value::Null));
+    gitea.set_secret("TOKEN", "s3cret").unwrap();
+    let (method, target, body) = seen.lock().unwrap()[0].clone();
+    assert_eq!(method, "PUT");
+    assert!(target.ends_with("/actions/secrets/TOKEN"), "{target}");
+    assert_eq!(body, json!({"data": "s3cret"}));
+    let (github, seen) = forge(GITHUB, |_, _, _| (201, Value::Null));
+    let error = github.set_secret("TOKEN", "s3cret").unwrap_err();
+    assert!(error.to_string().contains("setting a secret"), "{error}");
+    assert!(seen.lock().unwrap().is_empty());
 }

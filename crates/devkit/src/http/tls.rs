@@ -79,3 +79,41 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         source,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_and_keys_are_read_from_pem_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = file("tls.crt", &pair.cert.pem());
+        let key = file("tls.key", &pair.signing_key.serialize_pem());
+        let tls = Tls::authority(&certificate).unwrap();
+        assert!(tls.with_identity(&certificate, &key).is_ok());
+
+        let none = file("none.pem", "-----BEGIN NOTHING-----\n");
+        for (error, what) in [
+            (Tls::authority(&none).err(), "certificate"),
+            (
+                Tls::none().with_identity(&certificate, &none).err(),
+                "private key",
+            ),
+            (Tls::none().with_identity(&none, &key).err(), "certificate"),
+        ] {
+            let error = error.unwrap().to_string();
+            assert!(
+                error.contains(what) && error.contains("none.pem"),
+                "{error}"
+            );
+        }
+        let missing = Tls::authority(&folder.path().join("missing.pem"));
+        assert!(missing.is_err_and(|error| error.to_string().contains("missing.pem")));
+    }
+}

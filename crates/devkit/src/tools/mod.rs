@@ -338,6 +338,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_built_is_named_with_its_tool() {
+        let cache = Path::new("/nonexistent");
+        // Debian installs it, so no build has its files.
+        for error in [
+            program(cache, "git", "git-lfs").unwrap_err(),
+            shared_file(cache, "git", "git-lfs").unwrap_err(),
+        ] {
+            let error = error.to_string();
+            assert!(
+                error.contains("git-lfs") && error.contains("git"),
+                "{error}"
+            );
+        }
+        for error in [
+            program(cache, "hlem", "helm").unwrap_err(),
+            shared_file(cache, "hlem", "x").unwrap_err(),
+            identity(cache, "hlem").unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("hlem"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_identity_of_a_build_has_its_version_and_folder() {
+        let identity = identity(Path::new("/nonexistent"), "gitea").unwrap();
+        assert_eq!(identity[0], named("gitea").unwrap().version().unwrap());
+        assert!(identity.len() > 1, "{identity:?}");
+    }
+
+    #[test]
     fn each_step_needs_its_own_tools() {
         let names = |steps: &[Step]| needed(steps).iter().map(|t| t.name).collect::<Vec<_>>();
         assert_eq!(names(&[Step::Publish]), ["skopeo", "cosign"]);
