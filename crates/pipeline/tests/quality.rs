@@ -422,7 +422,7 @@ fn what_cannot_be_measured_is_red_and_the_rest_is_measured() {
         let error = failed(&output);
         assert!(error.contains(reason), "{gate}: {error}");
         assert!(
-            error.contains(&format!("quality.toml: {gate}. ")),
+            error.contains(&format!("quality.toml is missed: {gate}. ")),
             "{gate}: {error}"
         );
         assert_eq!(row(&output, gate), ["not measured", "–", "FAILED"]);

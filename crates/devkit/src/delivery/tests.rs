@@ -1,6 +1,19 @@
 use super::*;
+use std::sync::LazyLock;
 
-const OURS: &str = include_str!("../../../../delivery.toml");
+/// This project's file, with an owner and a name that do not change when the project is renamed.
+static OURS: LazyLock<String> = LazyLock::new(|| {
+    let text = include_str!("../../../../delivery.toml");
+    let mut keys = ["owner", "name"].into_iter().peekable();
+    let lines =
+        text.lines().map(
+            |line| match keys.next_if(|key| line.starts_with(&format!("{key} = "))) {
+                Some(key) => format!("{key} = \"parcel\"\n"),
+                None => format!("{line}\n"),
+            },
+        );
+    lines.collect()
+});
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 fn problems(from: &str, to: &str) -> String {
@@ -11,20 +24,20 @@ fn problems(from: &str, to: &str) -> String {
 
 #[test]
 fn our_own_file_fills_in_what_it_leaves_out() {
-    let delivery = Delivery::parse(OURS).unwrap();
-    assert_eq!(delivery.repository(), "waybill/waybill");
+    let delivery = Delivery::parse(&OURS).unwrap();
+    assert_eq!(delivery.repository(), "parcel/parcel");
     assert_eq!(
         delivery.image_repository().as_str(),
-        "ghcr.io/waybill/waybill"
+        "ghcr.io/parcel/parcel"
     );
     let elsewhere = delivery.image_repository_in("localhost:5000").unwrap();
-    assert_eq!(elsewhere.as_str(), "localhost:5000/waybill/waybill");
+    assert_eq!(elsewhere.as_str(), "localhost:5000/parcel/parcel");
     assert!(delivery.image_repository_in("https://ghcr.io").is_err());
-    assert_eq!(delivery.chart, "charts/waybill");
+    assert_eq!(delivery.chart, "charts/parcel");
     let staging = delivery.environment("staging").unwrap();
-    assert_eq!(staging.namespace, "waybill-staging");
-    assert_eq!(staging.values, "charts/waybill/values-staging.yaml");
-    assert_eq!(delivery.application(staging), "waybill-staging");
+    assert_eq!(staging.namespace, "parcel-staging");
+    assert_eq!(staging.values, "charts/parcel/values-staging.yaml");
+    assert_eq!(delivery.application(staging), "parcel-staging");
     assert_eq!(delivery.previous(staging), Some(delivery.first()));
     assert_eq!(delivery.next(staging), Some(delivery.last()));
     assert_eq!(delivery.previous(delivery.first()), None);
@@ -34,20 +47,20 @@ fn our_own_file_fills_in_what_it_leaves_out() {
 
 #[test]
 fn branches_find_their_environment() {
-    let delivery = Delivery::parse(OURS).unwrap();
+    let delivery = Delivery::parse(&OURS).unwrap();
     assert_eq!(delivery.by_branch("main"), Some(delivery.last()));
     assert!(delivery.is_deployed_branch("develop"));
     assert!(!delivery.is_deployed_branch("feature/develop"));
     assert!(delivery.is_built("develop") && delivery.is_built("feature/x"));
     assert!(!delivery.is_built("staging") && !delivery.is_built("main"));
-    let values = "charts/waybill/values-prod.yaml";
+    let values = "charts/parcel/values-prod.yaml";
     assert_eq!(delivery.by_values(values), Some(delivery.last()));
-    assert_eq!(delivery.by_values("charts/waybill/values.yaml"), None);
+    assert_eq!(delivery.by_values("charts/parcel/values.yaml"), None);
 }
 
 #[test]
 fn tags_follow_the_templates() {
-    let delivery = Delivery::parse(OURS).unwrap();
+    let delivery = Delivery::parse(&OURS).unwrap();
     let of = |name: &str| delivery.environment(name).unwrap().image_tags(COMMIT);
     assert_eq!(of("dev"), ["sha-0123456", "develop", "develop-0123456"]);
     assert!(of("staging").is_empty());
@@ -76,10 +89,10 @@ fn another_environment_is_only_an_entry() {
 
 #[test]
 fn an_owner_with_capitals_has_an_image_without() {
-    let text = OURS.replace("owner = \"waybill\"", "owner = \"Acme\"");
+    let text = OURS.replace("owner = \"parcel\"", "owner = \"Acme\"");
     let delivery = Delivery::parse(&text).unwrap();
-    assert_eq!(delivery.repository(), "Acme/waybill");
-    assert_eq!(delivery.image_repository().path(), "acme/waybill");
+    assert_eq!(delivery.repository(), "Acme/parcel");
+    assert_eq!(delivery.image_repository().path(), "acme/parcel");
 }
 
 #[test]
@@ -112,7 +125,7 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
         ),
         (
             "branch = \"staging\"",
-            "branch = \"staging\"\nnamespace = \"waybill-dev\"",
+            "branch = \"staging\"\nnamespace = \"parcel-dev\"",
             "two environments have the namespace",
         ),
         (
@@ -141,7 +154,7 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
             "is not a host",
         ),
         (
-            "owner = \"waybill\"",
+            "owner = \"parcel\"",
             "owner = \"way bill\"",
             "is not an account",
         ),
@@ -168,7 +181,7 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
 
 #[test]
 fn protection_names_a_job_and_teams() {
-    let protection = Delivery::parse(OURS).unwrap().protection;
+    let protection = Delivery::parse(&OURS).unwrap().protection;
     assert_eq!(protection.check.workflow, "ci");
     assert_eq!(protection.check.job, "required");
     assert_eq!(protection.maintainers, ["maintainers"]);
@@ -243,7 +256,7 @@ fn fewer_than_two_environments_are_refused() {
 
 #[test]
 fn an_environment_that_is_missing_is_named_with_those_that_exist() {
-    let error = Delivery::parse(OURS)
+    let error = Delivery::parse(&OURS)
         .unwrap()
         .environment("qa")
         .unwrap_err();
