@@ -35,9 +35,8 @@ impl Required {
 struct Job {
     /// How the job ended.
     result: Conclusion,
-    /// Its outputs.
-    #[serde(default)]
-    outputs: BTreeMap<String, String>,
+    /// Its outputs. Gitea writes null where there are none.
+    outputs: Option<BTreeMap<String, String>>,
 }
 
 /// How a job ended.
@@ -58,9 +57,9 @@ fn failures(needs: &str) -> Result<Vec<String>> {
     if plan.result != Conclusion::Success {
         return Ok(vec![format!("plan: {:?}", plan.result).to_lowercase()]);
     }
-    let jobs = plan
-        .outputs
-        .get("jobs")
+    let outputs = plan.outputs.as_ref();
+    let jobs = outputs
+        .and_then(|outputs| outputs.get("jobs"))
         .context("`plan` has no output `jobs`")?;
     let planned: Vec<String> =
         serde_json::from_str(jobs).context("the output `jobs` of `plan` is not a JSON list")?;
@@ -82,7 +81,7 @@ mod tests {
             "plan": {"result": "success", "outputs": {"jobs": jobs}},
         });
         for (name, result) in results {
-            needs[name] = serde_json::json!({"result": result, "outputs": {}});
+            needs[name] = serde_json::json!({"result": result, "outputs": null});
         }
         failures(&needs.to_string()).unwrap()
     }
