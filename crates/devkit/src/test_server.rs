@@ -1,13 +1,14 @@
-//! An HTTP server within the process, for tests of clients.
+//! An HTTP server within the process, for tests of clients. The tests of the pipeline use this file too.
 
-#![allow(dead_code, reason = "not every test looks at all of a request")]
+#![allow(dead_code, reason = "not every test reads all parts of a request")]
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-/// What a server was asked.
+/// A request to the server.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The first line: `GET /path?query HTTP/1.1`.
@@ -50,7 +51,7 @@ impl Request {
         self.line.split(' ').nth(1).unwrap_or_default()
     }
 
-    /// By its name in lower case.
+    /// A header by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
@@ -60,7 +61,7 @@ impl Request {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// The body, or null where it isn't JSON.
+    /// The body, or null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -75,7 +76,7 @@ pub fn serve(mut answer: impl FnMut(Request) -> (u16, String) + Send + 'static) 
             let mut stream = stream.unwrap();
             let (status, body) = answer(Request::read(&stream));
             let length = body.len();
-            // The location is for answers that redirect.
+            // Only redirects need the location.
             write!(
                 stream,
                 "HTTP/1.1 {status} x\r\nLocation: /elsewhere\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"

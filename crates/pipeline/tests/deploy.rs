@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-#[path = "common/http.rs"]
+#[path = "../../devkit/src/test_server.rs"]
 mod http;
 
 use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};

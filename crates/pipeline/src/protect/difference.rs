@@ -68,6 +68,17 @@ impl Difference {
         })
     }
 
+    /// How the repository's own settings differ from those that are wanted.
+    pub(super) fn of_repository(have: &Settings, want: &impl Serialize) -> Result<Option<Self>> {
+        let request = Request::new("PATCH", "", want)?;
+        Ok(Self::between(
+            "repository",
+            &settings(want)?,
+            Some(have),
+            request,
+        ))
+    }
+
     /// A setting of the forge that is not in the rules. Only a person may remove it.
     pub(super) fn unmanaged(reason: String) -> Self {
         Self {

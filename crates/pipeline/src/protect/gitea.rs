@@ -101,7 +101,10 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
         true => Some(env::require(BOT)?),
         false => None,
     };
-    let mut differences = Vec::from_iter(compare_repository(&forge.settings()?)?);
+    let mut differences = Vec::from_iter(Difference::of_repository(
+        &forge.settings()?,
+        &MERGE_COMMITS,
+    )?);
 
     let protections: Vec<BranchProtection> = forge.list("/branch_protections")?;
     for branch in &rules.branches {
@@ -127,17 +130,6 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
         ))
     }));
     Ok(differences)
-}
-
-fn compare_repository(have: &Settings) -> Result<Option<Difference>> {
-    let request = Request::new("PATCH", "", &MERGE_COMMITS)?;
-    let want = settings(&MERGE_COMMITS)?;
-    Ok(Difference::between(
-        "repository",
-        &want,
-        Some(have),
-        request,
-    ))
 }
 
 fn compare_branch(

@@ -3,7 +3,7 @@
 mod environments;
 mod rulesets;
 
-use super::difference::{Difference, Request, Settings, settings};
+use super::difference::Difference;
 use super::rules::Rules;
 use anyhow::{Context, Result, ensure};
 use devkit::env;
@@ -46,7 +46,7 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
     };
     let repository = forge.settings()?;
     let teams = teams(forge, rules)?;
-    let mut differences = Vec::from_iter(compare_repository(&repository)?);
+    let mut differences = Vec::from_iter(Difference::of_repository(&repository, &MERGE_COMMITS)?);
     differences.extend(rulesets::compare(forge, rules, bot, &teams)?);
     for environment in &rules.environments {
         differences.extend(environments::compare(forge, environment, &teams)?);
@@ -71,15 +71,4 @@ fn teams(forge: &Forge, rules: &Rules) -> Result<Teams> {
         );
     }
     Ok(teams)
-}
-
-fn compare_repository(have: &Settings) -> Result<Option<Difference>> {
-    let request = Request::new("PATCH", "", &MERGE_COMMITS)?;
-    let want = settings(&MERGE_COMMITS)?;
-    Ok(Difference::between(
-        "repository",
-        &want,
-        Some(have),
-        request,
-    ))
 }

@@ -8,7 +8,7 @@ mod common;
 mod forge;
 mod gitea;
 mod github;
-#[path = "../common/http.rs"]
+#[path = "../../../devkit/src/test_server.rs"]
 mod http;
 
 use common::{DELIVERY, failed, succeeded};

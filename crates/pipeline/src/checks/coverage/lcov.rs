@@ -1,4 +1,4 @@
-//! Line counts from an LCOV report (<https://manpages.debian.org/lcov/geninfo.1>, section FILES).
+//! Line counts from an LCOV report (`man geninfo` of <https://github.com/linux-test-project/lcov>, section FILES).
 
 use super::packages::Package;
 use super::report::{LCOV, LineCount};
