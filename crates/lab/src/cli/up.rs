@@ -13,9 +13,10 @@ use super::inside::Part;
 use super::status;
 use crate::cluster::images;
 use crate::delivery::record::Record;
+use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::port_forward::{self, PortForward, Target};
-use crate::sandbox::{checkout, debian, dependencies, namespaces, start};
+use crate::sandbox::{checkout, debian, dependencies, mounts, namespaces, start};
 
 /// The steps whose programs must be installed before the lab starts: the lab itself, and those of the workflows' jobs, which
 /// have no network.
@@ -93,7 +94,10 @@ fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
         checkout::build_pipeline(checkout)
     })?;
     let init = match namespaces::find(layout) {
-        Some(init) if layout.state("prepared").exists() => init,
+        Some(init) if layout.state("prepared").exists() => {
+            mounts::copy_index(&layout.state, &Host::read(layout)?.cargo_home)?;
+            init
+        }
         _ => start::start(layout, &programs, progress)?,
     };
     checkout::copy_in(layout, checkout, &pipeline)?;

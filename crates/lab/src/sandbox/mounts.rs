@@ -8,6 +8,30 @@ use devkit::process::{Run, command};
 
 use super::layout::{INSIDE, INSIDE_CACHE};
 
+/// The registry index in CARGO_HOME.
+const INDEX: &str = "registry/index";
+
+/// The lab's own copy of the index, in the state folder.
+const INDEX_COPY: &str = "cargo-index";
+
+/// Brings the lab's copy of the registry index up to date. Without it, jobs would not find a crate that the checkout
+/// began to use.
+///
+/// # Errors
+/// When the files cannot be copied.
+pub fn copy_index(state: &Path, cargo_home: &Path) -> Result<()> {
+    let copy = state.join(INDEX_COPY);
+    fs::create_dir_all(&copy)?;
+    let index = cargo_home.join(INDEX);
+    if index.is_dir() {
+        command("cp", ["--archive", "--update"])
+            .arg(index.join("."))
+            .arg(&copy)
+            .run_quietly()?;
+    }
+    Ok(())
+}
+
 /// Sets up the mounts: programs inside can read the machine's files, and write only the lab's own folders.
 ///
 /// # Errors
@@ -49,6 +73,11 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
     // At the same path as on the host: cargo compiles a package again when the path of its sources differs.
     fs::create_dir_all(cargo_home)?;
     bind(&cargo, cargo_home)?;
+    // Cargo on the host replaces files of the index while the lab runs, which an overlay must not see.
+    let index = cargo_home.join(INDEX);
+    if index.is_dir() {
+        bind(&Path::new(INSIDE).join(INDEX_COPY), &index)?;
+    }
     // This must come last: from now on the machine's own files are read-only.
     command("mount", ["-o", "remount,bind,ro", "/"]).run_quietly()?;
     Ok(())

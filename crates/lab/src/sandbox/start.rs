@@ -10,7 +10,7 @@ use devkit::progress::Progress;
 
 use super::host::{Host, own_program};
 use super::layout::Layout;
-use super::namespaces;
+use super::{mounts, namespaces};
 
 /// Starts a new lab after removing what an earlier one left. `programs` are the folders of the programs that the lab
 /// needs. Returns the lab's first process.
@@ -25,6 +25,7 @@ pub fn start(layout: &Layout, programs: &[PathBuf], progress: Progress) -> Resul
         let init = namespaces::start(layout)?;
         let host = describe_host(layout, programs)?;
         fs::write(layout.state("host.json"), serde_json::to_vec_pretty(&host)?)?;
+        mounts::copy_index(&layout.state, &host.cargo_home)?;
         // Not `enter`: /run/lab does not exist yet.
         command("nsenter", [format!("--target={init}")])
             .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--"])
