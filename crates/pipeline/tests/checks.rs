@@ -52,6 +52,15 @@ struct Project {
     folder: TempDir,
 }
 
+/// Argo CD's values, as [`common::DELIVERY`] wants them.
+const ARGOCD: &str = "\
+repoURL: https://forge.example/waybill/waybill.git
+environments:
+  dev: {branch: develop, automated: true}
+  staging: {branch: staging, automated: false}
+  prod: {branch: main, automated: false}
+";
+
 impl Project {
     fn new() -> Self {
         let project = Self {
@@ -105,20 +114,20 @@ impl Project {
             project.commit(file, text);
         }
         // What repeats delivery.toml must agree with it.
+        project.commit("delivery.toml", common::DELIVERY);
         for file in [
-            "delivery.toml",
             "Cargo.toml",
             "charts/waybill/Chart.yaml",
             "charts/waybill/values.yaml",
             "charts/waybill/values-staging.yaml",
             "charts/waybill/values-prod.yaml",
-            "argocd/values.yaml",
         ] {
             let source = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("../..")
                 .join(file);
             project.commit(file, &fs::read_to_string(source).unwrap());
         }
+        project.commit("argocd/values.yaml", ARGOCD);
         project
     }
 
@@ -371,11 +380,8 @@ fn lint_checks_the_policy() {
 #[test]
 fn lint_names_what_disagrees_with_delivery_toml() {
     let project = Project::new();
-    let text = project.read("clone/argocd/values.yaml");
-    project.commit(
-        "argocd/values.yaml",
-        &text.replace("branch: staging", "branch: qa"),
-    );
+    let text = ARGOCD.replace("branch: staging", "branch: qa");
+    project.commit("argocd/values.yaml", &text);
     let output = project.run(&["lint"]);
     let said = failed(&output);
     assert!(

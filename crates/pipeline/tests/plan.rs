@@ -31,7 +31,7 @@ impl Clone {
             &["clone", "--quiet", "forge.git", "clone"],
         );
         git(&clone.path(), &["checkout", "--quiet", "-b", "develop"]);
-        clone.commit("delivery.toml", include_str!("../../../delivery.toml"));
+        clone.commit("delivery.toml", common::DELIVERY);
         clone.commit(VALUES, "a: 1\n");
         clone.commit("src/main.rs", "one");
         git(&clone.path(), &["push", "--quiet", "origin", "develop"]);

@@ -1,9 +1,9 @@
 use super::*;
 use std::sync::LazyLock;
 
-/// This project's file, with an owner and a name that do not change when the project is renamed.
+/// The example, with an owner and a name that do not change when the project is renamed.
 static OURS: LazyLock<String> = LazyLock::new(|| {
-    let text = include_str!("../../../../delivery.toml");
+    let text = include_str!("example.toml");
     let mut keys = ["owner", "name"].into_iter().peekable();
     let lines =
         text.lines().map(

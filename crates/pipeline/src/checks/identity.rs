@@ -157,7 +157,7 @@ fn concurrency(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const DELIVERY: &str = include_str!("../../../../delivery.toml");
+    const DELIVERY: &str = include_str!("../../../devkit/src/delivery/example.toml");
 
     fn delivery() -> Delivery {
         Delivery::parse(DELIVERY).unwrap()
