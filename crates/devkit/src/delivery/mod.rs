@@ -234,11 +234,6 @@ impl Delivery {
         &self.environments[self.environments.len() - 2]
     }
 
-    /// Whether an environment is deployed from a branch.
-    pub fn is_deployed_branch(&self, branch: &str) -> bool {
-        self.by_branch(branch).is_some()
-    }
-
     /// Whether images are built from a branch. Branches that change by promotion run images that exist.
     pub fn is_built(&self, branch: &str) -> bool {
         self.by_branch(branch)

@@ -49,8 +49,8 @@ fn our_own_file_fills_in_what_it_leaves_out() {
 fn branches_find_their_environment() {
     let delivery = Delivery::parse(&OURS).unwrap();
     assert_eq!(delivery.by_branch("main"), Some(delivery.last()));
-    assert!(delivery.is_deployed_branch("develop"));
-    assert!(!delivery.is_deployed_branch("feature/develop"));
+    assert!(delivery.by_branch("develop").is_some());
+    assert!(delivery.by_branch("feature/develop").is_none());
     assert!(delivery.is_built("develop") && delivery.is_built("feature/x"));
     assert!(!delivery.is_built("staging") && !delivery.is_built("main"));
     let values = "charts/parcel/values-prod.yaml";
