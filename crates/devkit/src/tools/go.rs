@@ -399,6 +399,20 @@ mod tests {
         }
     }
 
+    /// The name of the module is a part of the key of the cache. `adopt` must not change it, or all tools are built again.
+    #[test]
+    fn no_module_has_the_name_of_the_project() {
+        for (name, build) in builds() {
+            let go_mod = build.module.go_mod;
+            let module = go_mod.lines().find(|line| line.starts_with("module "));
+            let module = module.unwrap_or_default();
+            assert!(
+                module.starts_with("module delivery.invalid/tools/"),
+                "{name}: {module}"
+            );
+        }
+    }
+
     #[test]
     fn kubernetes_and_its_staging_modules_have_one_version() {
         let (_, build) = builds().next().unwrap();

@@ -1,4 +1,4 @@
-module waybill.invalid/tools/actionlint
+module delivery.invalid/tools/actionlint
 
 go 1.25.0
 

@@ -1,5 +1,5 @@
 // The programs of the cluster. One module and one toolchain, so that Go compiles what they share only once.
-module waybill.invalid/tools/cluster
+module delivery.invalid/tools/cluster
 
 go 1.27.0
 

@@ -1,4 +1,4 @@
-module waybill.invalid/tools/cosign
+module delivery.invalid/tools/cosign
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module waybill.invalid/tools/gitea
+module delivery.invalid/tools/gitea
 
 go 1.26.2
 

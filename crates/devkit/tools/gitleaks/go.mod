@@ -1,4 +1,4 @@
-module waybill.invalid/tools/gitleaks
+module delivery.invalid/tools/gitleaks
 
 go 1.24.11
 

@@ -1,4 +1,4 @@
-module waybill.invalid/tools/kubeconform
+module delivery.invalid/tools/kubeconform
 
 go 1.26
 

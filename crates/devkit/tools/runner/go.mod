@@ -1,4 +1,4 @@
-module waybill.invalid/tools/runner
+module delivery.invalid/tools/runner
 
 go 1.26.0
 

@@ -1,4 +1,4 @@
-module waybill.invalid/tools/trivy
+module delivery.invalid/tools/trivy
 
 go 1.26.3
 
