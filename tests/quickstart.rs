@@ -7,7 +7,6 @@
 )]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -88,8 +87,8 @@ impl Drop for Service {
 
 /// The blocks of a page that are marked ```` ```sh run ````.
 fn scripts(page: &str) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
-    let text = std::fs::read_to_string(path).unwrap();
+    // Cargo runs a test in the folder of its package, which is the root.
+    let text = std::fs::read_to_string(page).unwrap();
     let blocks = text.split("\n```sh run\n").skip(1);
     let scripts: Vec<String> = blocks
         .map(|rest| rest.split("\n```").next().unwrap().to_owned())

@@ -119,7 +119,8 @@ mod tests {
     /// The lab does not run all jobs. Without this test, a mistake in the others would first show on GitHub.
     #[test]
     fn the_workflows_call_existing_commands() {
-        let workflows = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.github/workflows");
+        // Cargo runs a test in the folder of its package.
+        let workflows = Path::new("../../.github/workflows");
         let mut calls = 0;
         for file in std::fs::read_dir(workflows).unwrap() {
             let file = file.unwrap().path();

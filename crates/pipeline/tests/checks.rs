@@ -122,9 +122,7 @@ impl Project {
             "charts/waybill/values-staging.yaml",
             "charts/waybill/values-prod.yaml",
         ] {
-            let source = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../..")
-                .join(file);
+            let source = Path::new("../..").join(file);
             project.commit(file, &fs::read_to_string(source).unwrap());
         }
         project.commit("argocd/values.yaml", ARGOCD);

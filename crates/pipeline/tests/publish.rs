@@ -102,8 +102,7 @@ impl Project {
         ] {
             program(&folder.path().join("bin").join(name), text);
         }
-        let cosign = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fakes/cosign");
-        fs::copy(cosign, folder.path().join("bin/cosign")).unwrap();
+        fs::copy("tests/fakes/cosign", folder.path().join("bin/cosign")).unwrap();
         let clone = folder.path().join("clone");
         git(folder.path(), &["init", "--quiet", "clone"]);
         commit(&clone, "delivery.toml", DELIVERY);

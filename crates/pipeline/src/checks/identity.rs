@@ -165,8 +165,9 @@ mod tests {
 
     #[test]
     fn this_project_agrees_with_itself() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        assert_eq!(disagreements(&root).unwrap(), [""; 0]);
+        // Cargo runs a test in the folder of its package.
+        let root = Path::new("../..");
+        assert_eq!(disagreements(root).unwrap(), [""; 0]);
     }
 
     #[test]

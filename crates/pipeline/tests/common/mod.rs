@@ -56,7 +56,7 @@ pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
 /// Puts the programs of `fakes/` before all others.
 #[allow(dead_code, reason = "not every test of a step needs it")]
 pub fn with_fakes(command: &mut Command) -> &mut Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fakes");
+    let folder = fs::canonicalize("tests/fakes").unwrap();
     let path = std::env::var_os("PATH").unwrap();
     let path = std::iter::once(folder).chain(std::env::split_paths(&path));
     command.env("PATH", std::env::join_paths(path).unwrap())

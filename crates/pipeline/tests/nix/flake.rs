@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 /// The root of the project.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    // Cargo runs a test in the folder of its package.
+    std::fs::canonicalize("../..").expect("the project has a root")
 }
 
 /// The text of a file of the project.
