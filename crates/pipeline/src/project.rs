@@ -1,7 +1,9 @@
 //! The layout of the project that the commands work on: its root, its files and its chart.
 
 use anyhow::{Context, Result, ensure};
+use cargo_metadata::Metadata;
 use devkit::git::Git;
+use devkit::process::{Run, command};
 use std::path::{Path, PathBuf};
 
 /// The Helm chart of the service.
@@ -26,6 +28,14 @@ pub(crate) fn root() -> Result<PathBuf> {
                 current.display()
             )
         })
+}
+
+/// What cargo knows of the packages and their targets.
+pub(crate) fn metadata(root: &Path) -> Result<Metadata> {
+    let text = command("cargo", ["metadata", "--no-deps", "--format-version=1"])
+        .current_dir(root)
+        .read()?;
+    serde_json::from_str(&text).context("`cargo metadata` printed something unexpected")
 }
 
 /// The files that match one of the patterns and that git tracks or would add.

@@ -1,7 +1,7 @@
 //! The documentation: its commands exist, its links lead somewhere, and what no test runs is marked.
 //!
 //! A fenced block is one of three kinds. `sh` has only `cargo pipeline` and `cargo lab`, which the workflows, the
-//! scenarios and `.ci/run` run. `sh run` is run by `tests/quickstart.rs`. `sh no-test` is run by nothing, and its page
+//! scenarios and `.ci/run` run. `sh run` is run by `tests/docs.rs`. `sh no-test` is run by nothing, and its page
 //! says so.
 
 #![expect(
@@ -171,7 +171,7 @@ fn blocks_say_whether_a_test_runs_them() {
                 }
                 "sh run" => assert!(
                     ["README.md", "docs/service.md"].contains(&path.as_str()),
-                    "{path}: tests/quickstart.rs does not read this page"
+                    "{path}: tests/docs.rs does not read this page"
                 ),
                 "sh no-test" => assert!(
                     prose.contains(NOT_RUN),

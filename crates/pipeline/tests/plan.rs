@@ -3,14 +3,73 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
+#[path = "../../devkit/src/test_server.rs"]
+mod http;
 
 use common::{commit, git, pipeline, succeeded};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
 const VALUES: &str = "charts/waybill/values-dev.yaml";
 const NOTHING: &str = "0000000000000000000000000000000000000000";
+
+/// A service at the root, the pipeline and the lab, which share a crate.
+const WORKSPACE: [(&str, &str); 11] = [
+    (
+        "Cargo.toml",
+        r#"
+        [package]
+        name = "parcel"
+        version = "0.1.0"
+        [package.metadata.delivery]
+        sources = ["migrations/"]
+        reads = ["docs/service.md"]
+        [workspace]
+        members = ["crates/*"]
+        "#,
+    ),
+    ("src/lib.rs", ""),
+    ("tests/api/main.rs", ""),
+    (
+        "crates/devkit/Cargo.toml",
+        r#"package = { name = "devkit", version = "0.1.0" }"#,
+    ),
+    ("crates/devkit/src/lib.rs", ""),
+    (
+        "crates/pipeline/Cargo.toml",
+        r#"
+        package = { name = "pipeline", version = "0.1.0", metadata.delivery.reads = ["charts/"] }
+        dependencies = { devkit.path = "../devkit" }
+        "#,
+    ),
+    ("crates/pipeline/src/main.rs", ""),
+    ("crates/pipeline/tests/plan.rs", ""),
+    (
+        "crates/lab/Cargo.toml",
+        r#"
+        package = { name = "lab", version = "0.1.0" }
+        dependencies = { devkit.path = "../devkit" }
+        "#,
+    ),
+    ("crates/lab/src/main.rs", ""),
+    ("README.md", ""),
+];
+
+/// What `plan` sets and prints.
+struct Planned {
+    jobs: Vec<String>,
+    packages: String,
+    environment: String,
+    said: String,
+}
+
+impl Planned {
+    fn has(&self, job: &str) -> bool {
+        self.jobs.iter().any(|planned| planned == job)
+    }
+}
 
 /// A clone of a repository that has code and values on `develop`.
 struct Clone {
@@ -31,6 +90,12 @@ impl Clone {
             &["clone", "--quiet", "forge.git", "clone"],
         );
         git(&clone.path(), &["checkout", "--quiet", "-b", "develop"]);
+        for (file, text) in WORKSPACE {
+            let file = clone.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+        git(&clone.path(), &["add", "--all"]);
         clone.commit("delivery.toml", common::DELIVERY);
         clone.commit(VALUES, "a: 1\n");
         clone.commit("src/main.rs", "one");
@@ -52,18 +117,18 @@ impl Clone {
 
     /// Whether `plan` tests code, and what it prints.
     fn plan(&self, event: &str, reference: &str, payload: &str) -> (bool, String) {
-        let (jobs, _, said) = self.planned(event, reference, payload, "https://forge.example");
-        (jobs.contains(&"unit".to_owned()), said)
+        let planned = self.planned(event, reference, payload, &[]);
+        (planned.has("unit"), planned.said)
     }
 
-    /// The planned jobs, the environment to deploy to, and what `plan` prints.
+    /// What `plan` decides in a job with these variables.
     fn planned(
         &self,
         event: &str,
         reference: &str,
         payload: &str,
-        server: &str,
-    ) -> (Vec<String>, String, String) {
+        variables: &[(&str, &str)],
+    ) -> Planned {
         let output = self.folder.path().join("output");
         let event_file = self.folder.path().join("event.json");
         fs::write(&output, "").unwrap();
@@ -73,16 +138,25 @@ impl Clone {
             .env("GITHUB_REF", reference)
             .env("GITHUB_SHA", self.head())
             .env("GITHUB_EVENT_PATH", event_file)
-            .env("GITHUB_SERVER_URL", server)
+            .env("GITHUB_SERVER_URL", "https://forge.example")
             .env("GITHUB_REPOSITORY", "acme/shop")
-            .env("GITHUB_OUTPUT", &output);
+            .env("GITHUB_OUTPUT", &output)
+            .envs(variables.iter().copied());
         let said = succeeded(&plan.output().unwrap());
         let outputs = fs::read_to_string(output).unwrap();
-        let (jobs, environment) = outputs.split_once('\n').unwrap();
-        let jobs: Vec<String> = serde_json::from_str(jobs.strip_prefix("jobs=").unwrap()).unwrap();
-        let environment = environment.strip_prefix("environment=").unwrap().trim_end();
+        let output = |name: &str| {
+            let mut lines = outputs.lines();
+            let line = lines.find_map(|line| line.strip_prefix(&format!("{name}=")));
+            line.unwrap().to_owned()
+        };
+        let jobs: Vec<String> = serde_json::from_str(&output("jobs")).unwrap();
         assert!(said.starts_with(&format!("{}: ", jobs.join(" "))), "{said}");
-        (jobs, environment.to_owned(), said)
+        Planned {
+            jobs,
+            packages: output("packages"),
+            environment: output("environment"),
+            said,
+        }
     }
 
     fn push(&self, branch: &str, before: &str) -> (bool, String) {
@@ -228,17 +302,18 @@ fn code_that_never_was_on_develop_is_tested_and_not_built() {
     }
 }
 
-/// The jobs and the environment of an event after which a file differs.
-fn jobs_of(event: &str, reference: &str, file: &str, server: &str) -> (Vec<String>, String) {
+/// What is planned for an event after which a file differs.
+fn planned_for(event: &str, reference: &str, file: &str, variables: &[(&str, &str)]) -> Planned {
     let clone = Clone::new();
     let before = clone.head();
-    clone.commit(file, "two");
+    clone.commit(file, "# two");
     let payload = format!(
         r#"{{"before": "{before}", "pull_request": {{"head": {{"repo": {{"full_name": "acme/shop"}}}}}}}}"#
     );
-    let (jobs, environment, _) = clone.planned(event, reference, &payload, server);
-    (jobs, environment)
+    clone.planned(event, reference, &payload, variables)
 }
+
+const GITHUB: [(&str, &str); 1] = [("GITHUB_SERVER_URL", "https://github.com")];
 
 #[test]
 fn each_event_has_its_jobs() {
@@ -257,23 +332,301 @@ fn each_event_has_its_jobs() {
         ("workflow_dispatch", "refs/heads/develop", &["image"], ""),
     ] {
         let expected = [&tests[..], more].concat();
-        let (jobs, deployed) = jobs_of(event, reference, "src/main.rs", "https://forge.example");
-        assert_eq!(jobs, expected, "{event} {reference}");
-        assert_eq!(deployed, environment, "{event} {reference}");
+        let planned = planned_for(event, reference, "src/main.rs", &[]);
+        assert_eq!(planned.jobs, expected, "{event} {reference}");
+        assert_eq!(planned.environment, environment, "{event} {reference}");
     }
 }
 
 #[test]
 fn only_github_has_code_scanning_and_nix() {
-    let on_github = |file| {
-        let github = "https://github.com";
-        jobs_of("pull_request", "refs/pull/1/merge", file, github).0
-    };
-    assert!(on_github("src/main.rs").contains(&"sarif".to_owned()));
-    assert!(!on_github("src/main.rs").contains(&"nix".to_owned()));
+    let on_github = |file| planned_for("pull_request", "refs/pull/1/merge", file, &GITHUB);
+    let planned = on_github("src/main.rs");
+    assert!(planned.has("sarif") && !planned.has("nix"));
     for file in ["flake.lock", "nix/rust.nix", "nixos-vm/default.nix"] {
-        assert!(on_github(file).contains(&"nix".to_owned()), "{file}");
+        assert!(on_github(file).has("nix"), "{file}");
     }
+    let planned = planned_for("pull_request", "refs/pull/1/merge", "flake.lock", &[]);
+    assert!(!planned.has("sarif") && !planned.has("nix"));
+}
+
+/// The jobs beside `lint`, `security` and `unit`, which every change of code needs, and the packages to test.
+fn affected(file: &str) -> (Vec<String>, String) {
+    let planned = planned_for("pull_request", "refs/pull/1/merge", file, &[]);
+    let (always, others) = planned.jobs.split_at(3);
+    assert_eq!(always, ["lint", "security", "unit"], "{file}");
+    (others.to_vec(), planned.packages)
+}
+
+#[test]
+fn a_change_needs_what_it_can_affect() {
+    let everything = "devkit lab parcel pipeline";
+    for (file, jobs, packages) in [
+        ("src/lib.rs", &["integration", "image"][..], "parcel"),
+        ("migrations/1/up.sql", &["integration", "image"], "parcel"),
+        ("tests/api/main.rs", &["integration"], "parcel"),
+        ("crates/pipeline/src/main.rs", &["image"], "pipeline"),
+        ("crates/pipeline/tests/plan.rs", &[], "pipeline"),
+        ("crates/lab/src/main.rs", &[], "lab"),
+        ("crates/lab/README.md", &[], "lab"),
+        (
+            "crates/devkit/src/lib.rs",
+            &["image"],
+            "devkit lab pipeline",
+        ),
+        ("charts/parcel/templates/service.yaml", &[], "pipeline"),
+        ("docs/service.md", &[], "parcel"),
+        ("docs/adopt.md", &[], ""),
+        ("README.md", &[], ""),
+        ("LICENSE", &[], ""),
+        ("nix/rust.nix", &[], ""),
+        // What nothing claims can affect everything.
+        ("Cargo.toml.orig", &["integration", "image"], everything),
+        ("Cargo.lock", &["integration", "image"], everything),
+        ("build.rs", &["integration", "image"], everything),
+        ("Dockerfile", &["integration", "image"], everything),
+        (".cargo/config.toml", &["integration", "image"], everything),
+        (
+            ".github/workflows/ci.yaml",
+            &["integration", "image"],
+            everything,
+        ),
+        ("quality.toml", &["integration", "image"], everything),
+        ("srcs/lib.rs", &["integration", "image"], everything),
+        ("unknown", &["integration", "image"], everything),
+    ] {
+        let expected: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+        assert_eq!(affected(file), (expected, packages.to_owned()), "{file}");
+    }
+}
+
+#[test]
+fn the_files_of_a_change_add_up() {
+    let clone = Clone::new();
+    clone.commit("docs/adopt.md", "two");
+    clone.commit("crates/lab/src/main.rs", "//");
+    clone.commit("tests/api/main.rs", "//");
+    let planned = clone.planned("pull_request", "refs/pull/1/merge", "{}", &[]);
+    assert_eq!(planned.packages, "lab parcel");
+    assert!(planned.has("integration") && !planned.has("image"));
+}
+
+#[test]
+fn what_a_package_declares_must_be_understood() {
+    let clone = Clone::new();
+    let manifest = r#"
+        package = { name = "lab", version = "0.1.0", metadata.delivery.read = ["x"] }
+    "#;
+    clone.commit("crates/lab/Cargo.toml", manifest);
+    let mut plan = pipeline(&clone.path(), &["plan"]);
+    plan.env("GITHUB_EVENT_NAME", "push")
+        .env("GITHUB_REF", "refs/heads/x")
+        .env("GITHUB_SHA", clone.head());
+    let said = common::failed(&plan.output().unwrap());
+    assert!(
+        said.contains("[package.metadata.delivery] of the package lab"),
+        "{said}"
+    );
+}
+
+/// A merge of a pull request, as the forge knows it.
+struct Merge {
+    clone: Clone,
+    before: String,
+    head: String,
+}
+
+impl Merge {
+    fn new() -> Self {
+        let clone = Clone::new();
+        let before = clone.head();
+        git(&clone.path(), &["checkout", "--quiet", "-b", "feature"]);
+        let head = clone.commit("src/lib.rs", "// two");
+        git(&clone.path(), &["checkout", "--quiet", "develop"]);
+        Self {
+            clone,
+            before,
+            head,
+        }
+    }
+
+    fn merge(self) -> Self {
+        git(
+            &self.clone.path(),
+            &["merge", "--quiet", "--no-ff", "-m", "Merge", "feature"],
+        );
+        self
+    }
+
+    /// What is planned for the push of the merge, with these runs on the forge.
+    fn planned(&self, run: &Value, jobs: &Value) -> Planned {
+        let (head, run, jobs) = (
+            self.head.clone(),
+            json!({ "workflow_runs": [run] }).to_string(),
+            json!({ "jobs": jobs }).to_string(),
+        );
+        let url = http::serve(move |request| {
+            let target = request.target();
+            assert_eq!(request.header("authorization"), Some("Bearer s3cret"));
+            if target.starts_with("/repos/acme/shop/actions/runs?") {
+                let none = json!({ "workflow_runs": [] }).to_string();
+                let asked = target.contains(&format!("head_sha={head}"));
+                return (200, if asked { run.clone() } else { none });
+            }
+            assert!(
+                target.starts_with("/repos/acme/shop/actions/runs/7/jobs"),
+                "{target}"
+            );
+            (200, jobs.clone())
+        });
+        let payload = format!(r#"{{"before": "{}"}}"#, self.before);
+        let variables = [("GITHUB_API_URL", url.as_str()), ("GITHUB_TOKEN", "s3cret")];
+        self.clone
+            .planned("push", "refs/heads/develop", &payload, &variables)
+    }
+
+    /// A run of the pull request.
+    fn run(&self) -> Value {
+        json!({
+            "id": 7, "run_number": 3, "event": "pull_request", "path": ".github/workflows/ci.yaml",
+            "head_sha": self.head, "status": "completed", "conclusion": "success",
+        })
+    }
+}
+
+/// Jobs with their conclusions.
+fn jobs(conclusions: &[(&str, &str)]) -> Value {
+    let job = |(name, conclusion): &(&str, &str)| json!({"id": 1, "name": name, "status": "completed", "conclusion": conclusion});
+    conclusions.iter().map(job).collect()
+}
+
+fn passed() -> Value {
+    jobs(&[
+        ("plan", "success"),
+        ("lint", "success"),
+        ("security", "success"),
+        ("unit", "success"),
+        ("integration (sqlite)", "success"),
+        ("integration (postgresql)", "success"),
+        ("image", "success"),
+        ("required", "success"),
+    ])
+}
+
+const DELIVERED: [&str; 3] = ["image", "deliver", "notify"];
+
+#[test]
+fn a_tree_is_tested_once() {
+    let merge = Merge::new().merge();
+    let planned = merge.planned(&merge.run(), &passed());
+    assert_eq!(planned.jobs, DELIVERED, "{}", planned.said);
+    let reason = format!("run 3 has tested the same tree at {}", &merge.head[..7]);
+    assert!(planned.said.contains(&reason), "{}", planned.said);
+    // A fast-forward brings the head itself.
+    let merge = Merge::new();
+    git(
+        &merge.clone.path(),
+        &["merge", "--quiet", "--ff-only", "feature"],
+    );
+    assert_eq!(merge.planned(&merge.run(), &passed()).jobs, DELIVERED);
+}
+
+#[test]
+fn on_gitea_a_renewed_pull_request_counts_too() {
+    let merge = Merge::new().merge();
+    let mut run = merge.run();
+    run["event"] = json!("pull_request_sync");
+    run["path"] = json!("ci.yaml@refs/pull/1/head");
+    assert_eq!(merge.planned(&run, &passed()).jobs, DELIVERED);
+}
+
+#[test]
+fn a_job_that_did_not_pass_there_runs_here() {
+    let merge = Merge::new().merge();
+    let jobs = jobs(&[
+        ("lint", "success"),
+        ("security", "skipped"),
+        ("integration (sqlite)", "success"),
+        ("integration (postgresql)", "skipped"),
+        ("required", "success"),
+    ]);
+    let planned = merge.planned(&merge.run(), &jobs);
+    let expected = [&["security", "unit", "integration"], &DELIVERED[..]].concat();
+    assert_eq!(planned.jobs, expected, "{}", planned.said);
+}
+
+/// Checks that everything is tested for the push of this merge.
+fn is_tested_in_full(merge: &Merge, run: &Value, jobs: &Value, why: &str) {
+    let planned = merge.planned(run, jobs);
+    let tests = ["lint", "security", "unit", "integration"];
+    let expected = [&tests[..], &DELIVERED].concat();
+    assert_eq!(planned.jobs, expected, "{why}: {}", planned.said);
+}
+
+#[test]
+fn a_run_that_does_not_prove_the_tree_does_not_count() {
+    let merge = Merge::new().merge();
+    for (key, value) in [
+        ("event", "push"),
+        ("event", "workflow_dispatch"),
+        ("event", "pull_request_target"),
+        ("path", ".github/workflows/other.yaml"),
+        ("head_sha", NOTHING),
+    ] {
+        let mut run = merge.run();
+        run[key] = json!(value);
+        is_tested_in_full(&merge, &run, &passed(), value);
+    }
+    for conclusion in ["failure", "cancelled", "skipped"] {
+        let jobs = jobs(&[("unit", "success"), ("required", conclusion)]);
+        is_tested_in_full(&merge, &merge.run(), &jobs, conclusion);
+    }
+    is_tested_in_full(&merge, &merge.run(), &json!([]), "no job");
+}
+
+#[test]
+fn a_branch_that_moved_is_tested_in_full() {
+    let mut merge = Merge::new();
+    merge.before = merge.clone.commit("README.md", "others");
+    let merge = merge.merge();
+    is_tested_in_full(&merge, &merge.run(), &passed(), "moved");
+}
+
+#[test]
+fn a_tree_that_returns_to_the_head_of_the_pull_request_is_tested_in_full() {
+    // The run tested the head merged with a commit that was taken back later.
+    let mut merge = Merge::new();
+    merge.clone.commit("README.md", "others");
+    merge.before = merge.clone.commit("README.md", "");
+    let merge = merge.merge();
+    is_tested_in_full(&merge, &merge.run(), &passed(), "returned");
+}
+
+#[test]
+fn a_conflict_that_a_person_resolved_is_tested_in_full() {
+    let merge = Merge::new().merge();
+    let folder = merge.clone.path();
+    fs::write(folder.join("src/lib.rs"), "// resolved").unwrap();
+    git(
+        &folder,
+        &["commit", "--quiet", "--all", "--amend", "--no-edit"],
+    );
+    is_tested_in_full(&merge, &merge.run(), &passed(), "resolved");
+}
+
+#[test]
+fn a_forge_that_does_not_answer_means_a_test_in_full() {
+    let merge = Merge::new().merge();
+    let payload = format!(r#"{{"before": "{}"}}"#, merge.before);
+    let planned = merge
+        .clone
+        .planned("push", "refs/heads/develop", &payload, &[]);
+    assert!(planned.has("unit"), "{}", planned.said);
+    assert!(
+        planned.said.contains("no earlier run was found"),
+        "{}",
+        planned.said
+    );
 }
 
 #[test]
@@ -282,9 +635,8 @@ fn a_fork_sends_no_findings() {
     clone.commit("src/main.rs", "two");
     for repository in [r#"{"full_name": "mallory/shop"}"#, "null"] {
         let payload = format!(r#"{{"pull_request": {{"head": {{"repo": {repository}}}}}}}"#);
-        let github = "https://github.com";
-        let (jobs, _, _) = clone.planned("pull_request", "refs/pull/1/merge", &payload, github);
-        assert!(!jobs.contains(&"sarif".to_owned()), "{repository}");
+        let planned = clone.planned("pull_request", "refs/pull/1/merge", &payload, &GITHUB);
+        assert!(!planned.has("sarif"), "{repository}");
     }
 }
 

@@ -70,6 +70,33 @@ impl<'a> Environment<'a> {
         eventually(&what, limit, || self.all(&Self::CHECKS[..4], expected))
     }
 
+    /// Waits until Argo CD has applied a commit that changes no image, and the pods run as the commit says. Returns the
+    /// commit that the service reports it was built from.
+    ///
+    /// Argo CD starts no operation for a commit that leaves the manifests as they were.
+    ///
+    /// # Errors
+    /// As [`Environment::wait_deployed`].
+    pub fn wait_synced(&self, revision: &str, digest: &Digest, limit: Duration) -> Result<String> {
+        let what = format!("{} runs {}", self.name(), short(revision));
+        eventually(&what, limit, || {
+            let Some(commit) = self.serving() else {
+                return Ok(Verdict::Pending("the service does not answer".into()));
+            };
+            let expected = Deployed {
+                revision: revision.to_owned(),
+                digest: digest.clone(),
+                commit,
+            };
+            let checks: [Check<'a>; 3] = [Self::synced, Self::rolled_out, Self::runs_image];
+            Ok(match self.all(&checks, &expected)? {
+                Verdict::Met(()) => Verdict::Met(expected.commit),
+                Verdict::Pending(why) => Verdict::Pending(why),
+                Verdict::Failed(why) => Verdict::Failed(why),
+            })
+        })
+    }
+
     const CHECKS: [Check<'a>; 5] = [
         Self::operation_succeeded,
         Self::rolled_out,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use devkit::delivery::{self, Delivery};
-use devkit::forge::RepositoryEdit;
+use devkit::forge::{Conclusion, RepositoryEdit};
 use devkit::git::short;
 use devkit::process::Run;
 use devkit::progress::Progress;
@@ -59,7 +59,7 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
         recorder.record("pushed");
     }
     set_up_branches(&forge, checkout, branch)?;
-    let built_commit = if let Some(landed) = landed(&forge, checkout, &commit, branch)? {
+    let landed_commit = if let Some(landed) = landed(&forge, checkout, &commit, branch)? {
         if !is_new {
             // An earlier `up` ended before the commit was served. The timeline starts here.
             eprintln!("✓ {} is already on {branch}", short(&commit));
@@ -74,11 +74,11 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
         recorder.record("merged");
         merged
     };
-    follow(&forge, &first, &built_commit, &mut recorder, progress)?;
+    let served = follow(&forge, &first, &landed_commit, &mut recorder, progress)?;
 
     Record {
         commit,
-        built_commit,
+        built_commit: served,
         url: String::new(),
         timeline: recorder.finish(),
     }
@@ -197,7 +197,8 @@ pub fn merge(
     pull_request::merge(forge, pull.number)
 }
 
-/// Follows a commit on the first environment's branch from CI until the environment serves it.
+/// Follows a commit on the first environment's branch from CI until the environment serves it. Returns the commit that the
+/// image was built from: an earlier one if this commit does not affect the image.
 ///
 /// # Errors
 /// When CI, the write-back, the sync or the roll-out fails.
@@ -207,20 +208,25 @@ pub fn follow(
     commit: &str,
     recorder: &mut Recorder,
     progress: Progress,
-) -> Result<()> {
+) -> Result<String> {
     let branch = first.entry.branch.as_str();
-    let run = progress.run(
-        format!("CI builds, publishes and writes back {}", short(commit)),
-        || WorkflowRun::wait(forge, &push(branch), commit, CI_LIMIT),
-    )?;
-    let ended = |job: &str| run.job_ended(job);
+    let run = progress.run(format!("CI delivers {}", short(commit)), || {
+        WorkflowRun::wait(forge, &push(branch), commit, CI_LIMIT)
+    })?;
     recorder.record_at("CI started", run.started()?);
-    // The jobs run in parallel, and any of them may complete first.
-    let mut tested = run.started()?;
-    for job in ["lint", "unit", "integration", "security"] {
-        tested = tested.max(ended(job)?);
+    if run.conclusion("deliver")? == Some(Conclusion::Skipped) {
+        return follow_sync(forge, first, commit, recorder, progress);
     }
-    let mut ends = [("tested", tested), ("image built", ended("image")?)];
+    let mut ends = vec![("image built", run.job_ended("image")?)];
+    // None ran if the pull request has tested the same tree.
+    let mut tested = Vec::new();
+    for job in ["lint", "unit", "integration", "security"] {
+        if run.conclusion(job)? != Some(Conclusion::Skipped) {
+            tested.push(run.job_ended(job)?);
+        }
+    }
+    ends.extend(tested.into_iter().max().map(|end| ("tested", end)));
+    // The jobs run in parallel, and any of them may complete first.
     ends.sort_by_key(|(_, end)| *end);
     for (step, end) in ends {
         recorder.record_at(step, end);
@@ -259,7 +265,23 @@ pub fn follow(
         .context("Argo CD does not report when it synced")?;
     recorder.record_at("synced", synced);
     recorder.record_at("serving", serving);
-    Ok(())
+    Ok(commit.to_owned())
+}
+
+/// Follows a commit that does not affect the image: Argo CD applies the manifests, if they differ.
+fn follow_sync(
+    forge: &Forge,
+    first: &Environment,
+    commit: &str,
+    recorder: &mut Recorder,
+    progress: Progress,
+) -> Result<String> {
+    recorder.record("checked");
+    let digest = forge.image(first.entry, commit)?.digest;
+    let what = format!("Argo CD applies {} to {}", short(commit), first.name());
+    let served = progress.run(what, || first.wait_synced(commit, &digest, SERVING_LIMIT))?;
+    recorder.record("serving");
+    Ok(served)
 }
 
 /// The commit on a branch that wrote back the image that was built from `commit`, and the time of that commit.

@@ -164,12 +164,20 @@ impl WorkflowRun {
     /// # Errors
     /// When the job has another conclusion, or the run has no such job.
     pub fn ensure_conclusion(&self, job: &str, conclusion: Conclusion) -> Result<()> {
-        let found = self.job(job)?.conclusion;
+        let found = self.conclusion(job)?;
         ensure!(
             found == Some(conclusion),
             "the conclusion of {job} is {found:?}, not {conclusion:?}"
         );
         Ok(())
+    }
+
+    /// How a job ended.
+    ///
+    /// # Errors
+    /// When the run has no such job.
+    pub fn conclusion(&self, job: &str) -> Result<Option<Conclusion>> {
+        Ok(self.job(job)?.conclusion)
     }
 
     fn job(&self, name: &str) -> Result<&Job> {

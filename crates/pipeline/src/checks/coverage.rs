@@ -5,22 +5,23 @@
 mod lcov;
 mod packages;
 mod report;
+mod selection;
 
 pub(crate) use packages::Package;
 pub(crate) use report::{CoverageReport, LineCount, REPORT, change, percent};
 
 use super::thresholds::Thresholds;
-use crate::project::{SERVICE_TESTS, root};
+use crate::project::{metadata, root};
 use crate::workflow;
-use anyhow::{Context, Result, ensure};
-use cargo_metadata::{Metadata, TargetKind};
+use anyhow::{Context, Result, bail, ensure};
+use cargo_metadata::Metadata;
 use devkit::git::Git;
 use devkit::process::{Run, command, find};
 use devkit::units::{self, Libraries};
 use lcov::line_counts;
-use packages::metadata;
 use report::LCOV;
-use std::collections::BTreeSet;
+use selection::test_runs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,7 +31,11 @@ use std::process::Command;
 /// pass is checked by `cargo pipeline test --only integration`, for each database. Fails if the coverage is below the
 /// floor in quality.toml. Writes target/coverage/coverage.json and lcov.info.
 #[derive(clap::Args)]
-pub(crate) struct Coverage {}
+pub(crate) struct Coverage {
+    /// Test and measure only these packages, separated by spaces, and run the tests of the documentation [default: all]
+    #[arg(long, value_name = "NAMES")]
+    packages: Option<String>,
+}
 
 impl Coverage {
     /// Runs the command.
@@ -44,12 +49,23 @@ impl Coverage {
         );
         let metadata = metadata(&root)?;
         let packages = Package::from_metadata(&metadata)?;
-        measure(&root, &metadata)?;
-        let lcov = std::fs::read_to_string(root.join(LCOV))
-            .with_context(|| format!("cargo-llvm-cov wrote no {LCOV}"))?;
+        let measured = self.measured(&packages)?;
+        measure(&root, &metadata, &measured)?;
+        let mut files = BTreeMap::new();
+        if !measured.is_empty() {
+            let lcov = std::fs::read_to_string(root.join(LCOV))
+                .with_context(|| format!("cargo-llvm-cov wrote no {LCOV}"))?;
+            files = line_counts(&root, &packages, &lcov)?;
+        }
+        // The tests of a package also run lines of those that it depends on, but do not test them.
+        files.retain(|file, _| {
+            let mut owners = packages.iter().filter(|package| package.has(file));
+            owners.any(|package| measured.contains(&package.name))
+        });
         let report = CoverageReport {
             commit: Git::new(&root).read(&["rev-parse", "HEAD"])?,
-            files: line_counts(&root, &packages, &lcov)?,
+            measured,
+            files,
         };
         let tables = format!(
             "{}\n{}",
@@ -63,8 +79,26 @@ impl Coverage {
     }
 }
 
-/// Runs the tests, and writes their coverage to [`LCOV`].
-fn measure(root: &Path, metadata: &Metadata) -> Result<()> {
+impl Coverage {
+    /// The names of the packages to measure.
+    fn measured(&self, packages: &[Package]) -> Result<BTreeSet<String>> {
+        let all = packages.iter().map(|package| package.name.clone());
+        let all: BTreeSet<String> = all.collect();
+        let Some(names) = &self.packages else {
+            return Ok(all);
+        };
+        let names: BTreeSet<String> = names.split_whitespace().map(str::to_owned).collect();
+        if let Some(unknown) = names.difference(&all).next() {
+            let all = packages.iter().map(|package| package.name.as_str());
+            let all = all.collect::<Vec<_>>().join(", ");
+            bail!("there is no package {unknown}; the packages are {all}");
+        }
+        Ok(names)
+    }
+}
+
+/// Runs the tests of the packages, and writes their coverage to [`LCOV`].
+fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Result<()> {
     let target = target(root)?;
     let llvm_cov = |words: &[&str]| {
         let mut command = command("cargo", [&["llvm-cov"], words].concat());
@@ -74,19 +108,18 @@ fn measure(root: &Path, metadata: &Metadata) -> Result<()> {
             .env("CARGO_LLVM_COV_TARGET_DIR", &target);
         command
     };
-    let tests = |words: &[&str]| {
-        let all = ["--no-report", "--workspace", "--locked"];
-        llvm_cov(&[&all, words].concat()).run()
-    };
     std::fs::create_dir_all(root.join("target/coverage"))
         .context("cannot create target/coverage")?;
     clean(root, metadata, &target, &llvm_cov)?;
     copy_dependencies(metadata, &target).context("cannot copy compiled dependencies")?;
-    let mut all = vec!["--lib", "--bins"];
-    let targets = test_targets(metadata);
-    all.extend(targets.iter().flat_map(|name| ["--test", name]));
-    tests(&all).context("tests must pass")?;
-    tests(&["--ignore-run-fail", "--test", SERVICE_TESTS])?;
+    for run in test_runs(metadata, measured) {
+        let words = [&["--no-report", "--locked"], &run.words[..]].concat();
+        let result = llvm_cov(&words).run();
+        result.context(run.failure)?;
+    }
+    if measured.is_empty() {
+        return Ok(());
+    }
     let report = ["report", "--workspace", "--lcov", "--output-path", LCOV];
     Ok(llvm_cov(&report).run()?)
 }
@@ -146,17 +179,4 @@ fn copy_dependencies(metadata: &Metadata, target: &Path) -> std::io::Result<()> 
         &target.join("debug"),
         Libraries::Link,
     )
-}
-
-/// The names of the integration tests, except those of the service.
-fn test_targets(metadata: &Metadata) -> BTreeSet<&str> {
-    let targets = metadata
-        .packages
-        .iter()
-        .flat_map(|package| &package.targets);
-    targets
-        .filter(|target| target.kind.contains(&TargetKind::Test))
-        .map(|target| target.name.as_str())
-        .filter(|name| *name != SERVICE_TESTS)
-        .collect()
 }

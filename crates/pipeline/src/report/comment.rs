@@ -31,7 +31,7 @@ const FILES: usize = 10;
 /// Report the measured coverage to the forge.
 ///
 /// For a pull request, writes one comment, which later runs update. For a push, sets the commit status `coverage`; the
-/// comments on pull requests compare with that of their base branch. In a `workflow_run`, comments on the open pull
+/// comments on pull requests compare with that of their base branch. In a `workflow_run`, does both for the open pull
 /// request whose head was measured. `cargo pipeline coverage` must have run before.
 #[derive(clap::Args)]
 pub(crate) struct Comment {
@@ -98,13 +98,14 @@ struct Baseline {
 
 impl Baseline {
     fn new(report: CoverageReport, packages: &[Package]) -> Self {
-        let packages = packages.iter().map(|package| {
+        let packages = report.measured(packages).map(|package| {
             let lines = report.package(package);
             (package.name.clone(), lines.permille())
         });
+        let packages: BTreeMap<String, u64> = packages.collect();
         let files = report.files.iter();
         Self {
-            packages: packages.collect(),
+            packages,
             files: files
                 .map(|(file, l)| (file.clone(), l.permille()))
                 .collect(),
@@ -170,14 +171,22 @@ impl CoverageComment {
                 if pulls.is_empty() {
                     println!("no open pull request has the head that was measured");
                 }
-                pulls.iter().try_for_each(|pull| self.comment(&forge, pull))
+                for pull in &pulls {
+                    self.comment(&forge, pull)?;
+                    self.set_status(&forge, &pull.head)?;
+                }
+                Ok(())
             }
             other => bail!("the event `{other}` has no commit or pull request to report to"),
         }
     }
 
     fn set_status(&self, forge: &Forge, commit: &str) -> Result<()> {
-        let packages = self.packages.iter().map(|package| {
+        if self.report.measured.is_empty() {
+            println!("{}: no package was measured", short(commit));
+            return Ok(());
+        }
+        let packages = self.report.measured(&self.packages).map(|package| {
             let lines = self.report.package(package);
             format!("{} {}", package.name, percent(lines.permille()))
         });
@@ -191,7 +200,9 @@ impl CoverageComment {
             },
             description: &description,
         };
-        forge.set_status(commit, &status)?;
+        if self.newest_status(forge, commit)?.as_ref() != Some(&description) {
+            forge.set_status(commit, &status)?;
+        }
         println!("{}: {description}", short(commit));
         Ok(())
     }
@@ -276,32 +287,50 @@ impl CoverageComment {
         Ok(format!("{}\n", markdown::table(&rows, columns)))
     }
 
-    /// The newest coverage status of the base branch, at its tip or a little before it.
+    /// The newest coverage of each package on the base branch, at its tip or a little before it.
+    ///
+    /// A run that merges a pull request does not measure again, so the heads of merged pull requests count too.
     fn base_status(&self, forge: &Forge, tip: &str) -> Result<Option<Baseline>> {
+        let mut packages = BTreeMap::new();
+        let mut newest = None;
         let mut commit = tip.to_owned();
         for _ in 0..COMMITS {
-            let statuses = forge.statuses(&commit)?;
-            let newest = statuses
-                .iter()
-                .filter(|status| status.context == STATUS)
-                .max_by_key(|status| status.id);
-            let packages = newest.map(|status| parse_status(&self.packages, &status.description));
-            if let Some(packages) = packages.filter(|packages| !packages.is_empty()) {
-                let files = BTreeMap::new();
-                return Ok(Some(Baseline {
-                    commit,
-                    packages,
-                    files,
-                }));
-            }
             let described = forge.find_commit(&commit)?;
-            let parent = described.and_then(|commit| commit.parents.into_iter().next());
-            match parent.filter(|sha| is_commit(sha)) {
+            let parents = described.map_or_else(Vec::new, |commit| commit.parents);
+            let merged = parents.get(1).filter(|sha| is_commit(sha));
+            for measured in std::iter::once(&commit).chain(merged) {
+                for (name, permille) in self.status(forge, measured)? {
+                    newest.get_or_insert_with(|| measured.clone());
+                    packages.entry(name).or_insert(permille);
+                }
+            }
+            if packages.len() == self.packages.len() {
+                break;
+            }
+            match parents.into_iter().next().filter(|sha| is_commit(sha)) {
                 Some(parent) => commit = parent,
                 None => break,
             }
         }
-        Ok(None)
+        Ok(newest.map(|commit| Baseline {
+            commit,
+            packages,
+            files: BTreeMap::new(),
+        }))
+    }
+
+    /// The coverage by package that the status of a commit tells.
+    fn status(&self, forge: &Forge, commit: &str) -> Result<BTreeMap<String, u64>> {
+        let description = self.newest_status(forge, commit)?.unwrap_or_default();
+        Ok(parse_status(&self.packages, &description))
+    }
+
+    fn newest_status(&self, forge: &Forge, commit: &str) -> Result<Option<String>> {
+        let statuses = forge.statuses(commit)?.into_iter();
+        let ours = statuses.filter(|status| status.context == STATUS);
+        Ok(ours
+            .max_by_key(|status| status.id)
+            .map(|status| status.description))
     }
 }
 

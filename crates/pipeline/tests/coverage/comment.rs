@@ -1,7 +1,7 @@
 //! `cargo pipeline comment`: the comment on a pull request, and the status of a push.
 
 use crate::common::{failed, succeeded};
-use crate::forge::{BASE, Forge, HEAD, OLDER, OLDEST, pull};
+use crate::forge::{BASE, Forge, HEAD, MERGED, OLDER, OLDEST, pull};
 use crate::project::{MARKER, Project};
 use serde_json::{Value, json};
 use std::fs;
@@ -91,6 +91,26 @@ fn a_pull_request_is_compared_with_the_status_of_a_push() {
         "| `parcel`   |  93.1 % | 92.0 % |   +1.1 |",
         "| `pipeline` |  90.4 % | 91.5 % |   -1.1 |",
         "compared with ccccccc.",
+    ] {
+        assert!(comment.contains(part), "{part} is not in {comment}");
+    }
+}
+
+/// The merge of a pull request is not measured again, and a change need not affect every package.
+#[test]
+fn each_package_is_compared_with_its_newest_measurement() {
+    let forge = Forge::github();
+    let project = Project::new();
+    forge.remember(|memory| memory.merged.push((OLDER, MERGED)));
+    forge.add_status(MERGED, "coverage", "parcel 92.0 %");
+    forge.add_status(OLDEST, "coverage", "parcel 1.0 %, pipeline 91.5 %");
+    project.measure(931, 904);
+    succeeded(&project.pull_request(&forge, &[]));
+    let comment = forge.comment();
+    for part in [
+        "| `parcel`   |  93.1 % |  92.0 % |   +1.1 |",
+        "| `pipeline` |  90.4 % |  91.5 % |   -1.1 |",
+        "compared with eeeeeee.",
     ] {
         assert!(comment.contains(part), "{part} is not in {comment}");
     }
@@ -214,9 +234,10 @@ fn a_workflow_run_comments_on_the_pull_request_it_measured() {
     project.commit("src/app.rs", "fn later() {}\n");
     let payload = run("pull_request", json!("fork/body"));
     succeeded(&project.comment(&forge, "workflow_run", &payload, &[]));
-    assert_eq!(forge.changes(), ["POST /issues/8/comments"]);
+    let status = format!("POST /statuses/{HEAD}");
+    assert_eq!(forge.changes(), ["POST /issues/8/comments", &status]);
     succeeded(&project.comment(&forge, "workflow_run", &payload, &[]));
-    assert_eq!(forge.changes().len(), 1);
+    assert_eq!(forge.changes().len(), 2);
 
     for payload in [
         run("push", json!("fork/body")),
@@ -225,14 +246,14 @@ fn a_workflow_run_comments_on_the_pull_request_it_measured() {
         let said = succeeded(&project.comment(&forge, "workflow_run", &payload, &[]));
         assert!(said.contains("no open pull request"), "{said}");
     }
-    assert_eq!(forge.changes().len(), 1);
+    assert_eq!(forge.changes().len(), 2);
 
     // Gitea does not name the repository of the head, and has another event for an updated pull request.
     let forge = Forge::gitea();
     forge.remember(|memory| memory.pulls.push(pull(8, OLDER, "fork/body")));
     let payload = run("pull_request_sync", Value::Null);
     succeeded(&project.comment(&forge, "workflow_run", &payload, &[]));
-    assert_eq!(forge.changes(), ["POST /issues/7/comments"]);
+    assert_eq!(forge.changes(), ["POST /issues/7/comments", &status]);
 }
 
 #[test]
@@ -251,16 +272,18 @@ fn an_invalid_report_does_not_reach_the_forge() {
     let lines = r#"{"covered": 1, "total": 2}"#;
     let with = |file: &str, lines: &str| {
         let file = Value::from(file);
-        format!(r#"{{"commit": "{HEAD}", "files": {{{file}: {lines}}}}}"#)
+        format!(r#"{{"commit": "{HEAD}", "measured": [], "files": {{{file}: {lines}}}}}"#)
     };
     let mut hostile = vec![
         "not JSON".to_owned(),
         "[]".to_owned(),
-        format!(r#"{{"commit": "{HEAD}"}}"#),
-        format!(r#"{{"commit": "{HEAD}", "files": []}}"#),
-        format!(r#"{{"commit": "HEAD", "files": {{"src/app.rs": {lines}}}}}"#),
+        format!(r#"{{"commit": "{HEAD}", "measured": []}}"#),
+        format!(r#"{{"commit": "{HEAD}", "files": {{}}}}"#),
+        format!(r#"{{"commit": "{HEAD}", "measured": [], "files": []}}"#),
+        format!(r#"{{"commit": "{HEAD}", "measured": ["<script>"], "files": {{}}}}"#),
+        format!(r#"{{"commit": "HEAD", "measured": [], "files": {{"src/app.rs": {lines}}}}}"#),
         format!(
-            r#"{{"commit": "{HEAD}", "files": {{}}, "pad": "{}"}}"#,
+            r#"{{"commit": "{HEAD}", "measured": [], "files": {{}}, "pad": "{}"}}"#,
             "x".repeat(1_000_000)
         ),
     ];
@@ -304,7 +327,7 @@ fn an_invalid_report_does_not_reach_the_forge() {
     assert_eq!(forge.remember(|memory| memory.requests.clone()), [""; 0]);
     // Known fields are used, others are ignored.
     let more = format!(
-        r#"{{"commit": "{HEAD}", "files": {{"src/app.rs": {lines}}}, "packages": {{"<script>": 1}}, "body": "<b>"}}"#
+        r#"{{"commit": "{HEAD}", "measured": ["parcel"], "files": {{"src/app.rs": {lines}}}, "packages": {{"<script>": 1}}, "body": "<b>"}}"#
     );
     project.set_figures(&more);
     succeeded(&project.comment(&forge, "workflow_run", &payload, &[]));

@@ -11,6 +11,8 @@ pub const HEAD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 pub const BASE: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 pub const OLDER: &str = "cccccccccccccccccccccccccccccccccccccccc";
 pub const OLDEST: &str = "dddddddddddddddddddddddddddddddddddddddd";
+/// The head of a merged pull request.
+pub const MERGED: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 
 /// The content of the forge.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub struct Memory {
     pub statuses: BTreeMap<String, Vec<Value>>,
     pub pulls: Vec<Value>,
     pub files: Vec<Value>,
+    /// Merges, each with the head that it merges.
+    pub merged: Vec<(&'static str, &'static str)>,
     /// Methods and paths of all requests.
     pub requests: Vec<String>,
     /// Answers every change with 403.
@@ -178,7 +182,11 @@ impl Memory {
             ("GET", ["git", "commits", commit]) => {
                 let next = [(BASE, OLDER), (OLDER, OLDEST)];
                 let parent = next.iter().find(|(child, _)| child == commit);
-                let parents: Vec<_> = parent.iter().map(|(_, sha)| json!({"sha": sha})).collect();
+                let merged = self.merged.iter().find(|(merge, _)| merge == commit);
+                let parents = parent.iter().map(|(_, sha)| json!({"sha": sha}));
+                let parents: Vec<_> = parents
+                    .chain(merged.map(|(_, sha)| json!({"sha": sha})))
+                    .collect();
                 (200, json!({"sha": commit, "parents": parents}))
             }
             _ => (404, json!({"message": "Not Found"})),

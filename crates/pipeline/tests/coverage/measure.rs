@@ -35,6 +35,7 @@ fn lines_are_counted_by_package() {
             "pipeline": lines(39, 40),
             "lab": lines(1, 10),
         },
+        "measured": ["lab", "parcel", "pipeline"],
         "files": {
             "src/app.rs": lines(19, 20),
             "src/main.rs": lines(8, 10),
@@ -73,8 +74,8 @@ fn tests_must_pass_except_the_integration_tests_of_the_service() {
     succeeded(&project.coverage(&report));
     let log = project.read("log");
     for words in [
-        "llvm-cov --no-report --workspace --locked --lib --bins --test tags\n",
-        "llvm-cov --no-report --workspace --locked --ignore-run-fail --test api\n",
+        "llvm-cov --no-report --locked --workspace --lib --bins --test docs --test tags\n",
+        "llvm-cov --no-report --locked --workspace --ignore-run-fail --test api\n",
         "llvm-cov report --workspace --lcov --output-path target/coverage/lcov.info\n",
     ] {
         assert!(log.contains(words), "{words} is not in {log}");
@@ -85,6 +86,82 @@ fn tests_must_pass_except_the_integration_tests_of_the_service() {
     let said = failed(&coverage.env("FAKE_UNIT", "101").output().unwrap());
     assert!(said.contains("tests must pass"), "{said}");
     assert_eq!(project.figures(), Value::Null);
+}
+
+/// The calls that run tests, after the words that all have.
+fn test_runs(project: &Project, packages: &str) -> Vec<String> {
+    let report = project.file("src/app.rs", 1, 1)
+        + &project.file("crates/pipeline/src/main.rs", 1, 1)
+        + &project.file("crates/lab/src/main.rs", 0, 1);
+    succeeded(&project.coverage_of(&report, &["--packages", packages]));
+    let log = project.read("log");
+    let start = "cargo llvm-cov --no-report --locked ";
+    log.lines()
+        .filter_map(|line| line.strip_prefix(start))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_package_alone_is_tested_with_the_documentation_of_the_others() {
+    let project = Project::new();
+    for (packages, expected) in [
+        (
+            "parcel",
+            &[
+                "--package parcel --lib --bins",
+                "--package pipeline --test docs",
+                "--package parcel --ignore-run-fail --test api",
+            ][..],
+        ),
+        (
+            "pipeline",
+            &["--package pipeline --bins --test docs --test tags"],
+        ),
+        (
+            "lab  pipeline",
+            &["--package pipeline --package lab --bins --test docs --test tags"],
+        ),
+        ("", &["--package pipeline --test docs"]),
+    ] {
+        assert_eq!(test_runs(&project, packages), expected, "{packages}");
+        let measured: Vec<&str> = packages.split_whitespace().collect();
+        assert_eq!(project.figures()["measured"], json!(measured));
+    }
+    let all = test_runs(&project, "lab parcel pipeline");
+    assert!(
+        all.iter().all(|run| run.starts_with("--workspace ")),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn a_package_that_was_left_out_has_neither_a_floor_nor_a_row() {
+    let project = Project::new();
+    // Tests of one package run lines of another, and too few of them.
+    let report =
+        project.file("src/app.rs", 10, 10) + &project.file("crates/pipeline/src/main.rs", 1, 10);
+    let said = succeeded(&project.coverage_of(&report, &["--packages", "parcel"]));
+    assert!(said.contains("| `parcel`"), "{said}");
+    assert!(!said.contains("| `pipeline`"), "{said}");
+    assert!(
+        said.contains("were not measured: `lab`, `pipeline`"),
+        "{said}"
+    );
+    let files = project.figures()["files"].clone();
+    assert_eq!(files, json!({"src/app.rs": {"covered": 10, "total": 10}}));
+    let few = project.file("src/app.rs", 1, 10);
+    let said = failed(&project.coverage_of(&few, &["--packages", "parcel"]));
+    assert!(said.contains("parcel has 10.0 %"), "{said}");
+}
+
+#[test]
+fn an_unknown_package_is_refused_before_anything_runs() {
+    let project = Project::new();
+    let said = failed(&project.coverage_of("", &["--packages", "parcel shelf"]));
+    let reason = "there is no package shelf; the packages are parcel, lab, pipeline";
+    assert!(said.contains(reason), "{said}");
+    assert!(!project.read("log").contains("llvm-cov"));
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Project {
         };
         let metadata = json!({
             "packages": [
-                package("pipeline", "crates/pipeline/", vec![target("test", "tags")]),
+                package("pipeline", "crates/pipeline/", vec![target("test", "tags"), target("test", "docs")]),
                 package("lab", "crates/lab/", Vec::new()),
                 package("parcel", "", vec![target("lib", "parcel"), target("test", "api")]),
             ],
@@ -132,9 +132,15 @@ impl Project {
 
     /// Runs `coverage`, for which cargo reports `lcov`.
     pub fn coverage(&self, lcov: &str) -> Output {
+        self.coverage_of(lcov, &[])
+    }
+
+    /// The same with options.
+    pub fn coverage_of(&self, lcov: &str, options: &[&str]) -> Output {
         fs::write(self.path("lcov"), lcov).unwrap();
         let _ = fs::remove_file(self.path("log"));
-        self.step(&["coverage"]).output().unwrap()
+        let words = [&["coverage"], options].concat();
+        self.step(&words).output().unwrap()
     }
 
     /// Runs `coverage` for one file of each gated package, with the covered lines of 1000.

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The line counts of the packages' files in a report. Tests inside the files do not count.
+/// The line counts of the packages' files in a report. Tests inside the files do not count. All packages of the project
+/// are needed to tell files with the same end of the path apart.
 pub(super) fn line_counts(
     root: &Path,
     packages: &[Package],

@@ -1,8 +1,8 @@
 //! The packages of the workspace, as `cargo metadata` lists them.
 
+use crate::project::metadata;
 use anyhow::{Context, Result};
 use cargo_metadata::Metadata;
-use devkit::process::{Run, command};
 use std::path::Path;
 
 /// The packages without a floor. Scenarios test the lab, and no unit test can replace them.
@@ -50,12 +50,4 @@ impl Package {
         packages.sort_by_cached_key(|package| (package.folder != "src/", package.name.clone()));
         Ok(packages)
     }
-}
-
-/// What cargo knows of the packages and their targets.
-pub(super) fn metadata(root: &Path) -> Result<Metadata> {
-    let text = command("cargo", ["metadata", "--no-deps", "--format-version=1"])
-        .current_dir(root)
-        .read()?;
-    serde_json::from_str(&text).context("`cargo metadata` printed something unexpected")
 }

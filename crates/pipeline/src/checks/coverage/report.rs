@@ -6,7 +6,7 @@ use crate::markdown;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The report of the last run, below the root of the project.
@@ -83,6 +83,8 @@ pub(crate) fn change(now: u64, before: u64) -> String {
 pub(crate) struct CoverageReport {
     /// The full commit ID.
     pub(crate) commit: String,
+    /// The names of the packages whose tests ran. A change that affects one package leaves out the others.
+    pub(crate) measured: BTreeSet<String>,
     /// By path, below the root of the project.
     pub(crate) files: BTreeMap<String, LineCount>,
 }
@@ -96,6 +98,16 @@ struct ReportFile<'a> {
 }
 
 impl CoverageReport {
+    /// The packages that were measured.
+    pub(crate) fn measured<'a>(
+        &self,
+        packages: &'a [Package],
+    ) -> impl Iterator<Item = &'a Package> {
+        packages
+            .iter()
+            .filter(|package| self.measured.contains(&package.name))
+    }
+
     /// The total of a package.
     pub(crate) fn package(&self, package: &Package) -> LineCount {
         let files = self.files.iter().filter(|(file, _)| package.has(file));
@@ -112,7 +124,7 @@ impl CoverageReport {
     ) -> String {
         let mut rows =
             vec![["Package", "Covered", "Base", "Change", "Lines", "Floor"].map(String::from)];
-        for package in packages {
+        for package in self.measured(packages) {
             let lines = self.package(package);
             let before = base.and_then(|base| base.get(&package.name).copied());
             rows.push([
@@ -131,7 +143,22 @@ impl CoverageReport {
             Some(_) => &[0, 1, 2, 3, 4, 5],
             None => &[0, 1, 4, 5],
         };
-        markdown::table(&rows, columns)
+        let table = match rows.len() {
+            1 => String::new(),
+            _ => markdown::table(&rows, columns),
+        };
+        let others = packages.iter().map(|package| &package.name);
+        let others: Vec<String> = others
+            .filter(|name| !self.measured.contains(*name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        match others.is_empty() {
+            true => table,
+            false => format!(
+                "{table}\nThe change does not affect these packages, so they were not measured: {}.\n",
+                others.join(", ")
+            ),
+        }
     }
 
     /// A Markdown table of the gated files with the most missing lines. Empty if no lines are missing.
@@ -171,7 +198,7 @@ impl CoverageReport {
     /// Fails if a gated package is below the floor.
     pub(crate) fn check(&self, packages: &[Package], floor: f64) -> Result<()> {
         let mut below = Vec::new();
-        for package in packages.iter().filter(|package| package.gated) {
+        for package in self.measured(packages).filter(|package| package.gated) {
             let lines = self.package(package);
             if lines.percent() < floor {
                 below.push(format!(
@@ -194,7 +221,8 @@ impl CoverageReport {
 
     /// Writes the report to a file.
     pub(super) fn write(&self, packages: &[Package], file: &Path) -> Result<()> {
-        let packages = packages.iter().map(|p| (p.name.as_str(), self.package(p)));
+        let packages = self.measured(packages);
+        let packages = packages.map(|p| (p.name.as_str(), self.package(p)));
         let text = serde_json::to_string(&ReportFile {
             report: self,
             packages: packages.collect(),
@@ -221,6 +249,10 @@ impl CoverageReport {
         ensure!(
             devkit::git::is_commit(&self.commit),
             "`commit` is not a commit ID"
+        );
+        ensure!(
+            self.measured.iter().all(|name| is_plain(name)),
+            "`measured` has a name that is not plain"
         );
         for (file, lines) in &self.files {
             ensure!(
