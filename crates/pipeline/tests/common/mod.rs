@@ -53,6 +53,14 @@ pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// Lets a command call the cargo that runs this test.
+#[allow(dead_code, reason = "not every test calls cargo")]
+pub fn with_cargo(command: &mut Command) -> &mut Command {
+    let names = ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    let set = names.map(|name| Some((name, std::env::var_os(name)?)));
+    command.envs(set.into_iter().flatten())
+}
+
 /// Puts the programs of `fakes/` before all others.
 #[allow(dead_code, reason = "not every test of a step needs it")]
 pub fn with_fakes(command: &mut Command) -> &mut Command {
