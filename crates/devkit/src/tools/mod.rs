@@ -12,7 +12,7 @@ mod python;
 mod rustup;
 mod table;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -268,6 +268,20 @@ pub fn install(
     let mut seen = HashSet::new();
     folders.retain(|folder| seen.insert(folder.clone()));
     Ok(folders)
+}
+
+/// The folders that installed tools have in a cache, whether they exist or not. All others are of other versions.
+pub fn cached_folders(cache: &Path) -> BTreeSet<PathBuf> {
+    let folder = |tool: &Tool| match &tool.source {
+        Source::Debian { .. } | Source::Rustup(_) => None,
+        Source::Python => Some(cache.join("tools").join(python::folder_name())),
+        Source::Npm | Source::Crate(_) => {
+            let version = tool.version().unwrap_or_default();
+            Some(cache.join(format!("tools/{}-{version}", tool.name)))
+        }
+        Source::Go(build) => Some(build.folder(cache, tool.name)),
+    };
+    TOOLS.iter().filter_map(folder).collect()
 }
 
 /// The folders with the programs of a Go tool: those on PATH, or the one in the cache.

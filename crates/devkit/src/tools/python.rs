@@ -21,10 +21,15 @@ pub(super) fn version(name: &str) -> Option<&'static str> {
     pins.next()?.1.split_whitespace().next()
 }
 
+/// The name of the folder in the cache.
+pub(super) fn folder_name() -> String {
+    let key = hex::encode(&Sha256::digest(REQUIREMENTS)[..6]);
+    format!("python-{key}")
+}
+
 /// Installs everything in requirements.txt unless it is in the cache, and returns the folder of the programs.
 pub(super) fn install(cache: &Path, progress: Progress) -> Result<PathBuf, Error> {
-    let key = hex::encode(&Sha256::digest(REQUIREMENTS)[..6]);
-    let folder = cache::folder(cache, &format!("python-{key}"), |part| {
+    let folder = cache::folder(cache, &folder_name(), |part| {
         progress.run("Installing tools from PyPI", || {
             let list = part.join("requirements.txt");
             fs::write(&list, REQUIREMENTS).map_err(|source| Error::File {

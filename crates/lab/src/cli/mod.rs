@@ -1,5 +1,6 @@
 //! The commands of `cargo lab`, one file for each.
 
+mod cache;
 mod down;
 mod exec;
 mod inside;
@@ -42,6 +43,12 @@ enum Command {
     },
     /// Stop the lab and delete its data; downloaded and built tools stay cached
     Down,
+    /// Show what the cache holds and how large it is
+    Cache {
+        /// Remove what this checkout does not use
+        #[arg(long)]
+        prune: bool,
+    },
     /// Show the lab's addresses, users and passwords; exit with 3 if no lab is running
     Status {
         /// Print JSON
@@ -108,6 +115,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
         Command::Inside { .. } => {}
         Command::Up { json, only } => up::run(&layout, json.as_deref(), only, progress)?,
         Command::Down => down::run(&layout, progress)?,
+        Command::Cache { prune } => cache::run(&layout, prune)?,
         Command::Status { json } => return status::run(&layout, json),
         Command::Logs { part } => logs::run(&layout, part.as_deref())?,
         Command::Exec { command } => return exec::run(&layout, &command),

@@ -25,6 +25,8 @@ struct Image {
     /// The name in the manifests that use it.
     reference: fn(&Layout) -> Result<String>,
     fill: fn(&Layout, &Path) -> Result<()>,
+    /// The tools that it contains or is built from.
+    tools: &'static [&'static str],
     base: bool,
 }
 
@@ -50,6 +52,7 @@ static IMAGES: &[Image] = &[
                 .run_quietly()?;
             Ok(())
         },
+        tools: &["kubernetes"],
         base: false,
     },
     Image {
@@ -62,6 +65,7 @@ static IMAGES: &[Image] = &[
             ))
         },
         fill: |layout, context| program(layout, "coredns", "coredns", &context.join("coredns")),
+        tools: &["coredns"],
         base: false,
     },
     Image {
@@ -110,6 +114,7 @@ static IMAGES: &[Image] = &[
             fs::write(context.join("app/config/ssh/ssh_known_hosts"), "")?;
             Ok(())
         },
+        tools: &["argocd", "helm"],
         base: true,
     },
     Image {
@@ -117,6 +122,7 @@ static IMAGES: &[Image] = &[
         containerfile: containerfile!("redis"),
         reference: |layout| manifest_image(layout, "public.ecr.aws/docker/library/redis:"),
         fill: |_, _| Ok(()),
+        tools: &[],
         base: true,
     },
     Image {
@@ -124,6 +130,7 @@ static IMAGES: &[Image] = &[
         containerfile: containerfile!("rust"),
         reference: |_| Ok(RUST.into()),
         fill: |_, _| Ok(()),
+        tools: &[],
         base: true,
     },
 ];
@@ -171,11 +178,27 @@ pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
         .with_context(|| format!("the lab has no image {name}"))?;
     let reference = (image.reference)(layout)?;
     let mut parts = vec![image.containerfile.to_owned(), reference];
-    for tool in ["argocd", "helm", "coredns"] {
+    for tool in image.tools {
         parts.extend(tools::identity(&layout.cache, tool)?);
+    }
+    if image.base {
+        let base = debian::base_archive(layout);
+        parts.extend(
+            base.file_name()
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
     }
     let key = content_key(parts);
     Ok(layout.cache(format!("images/{name}-{key}.tar")))
+}
+
+/// The files of all images, and of what they are built from.
+///
+/// # Errors
+/// When a tool that they are built from is missing.
+pub fn archives(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let images = IMAGES.iter().map(|image| archive(layout, image.name));
+    images.chain([Ok(debian::base_archive(layout))]).collect()
 }
 
 /// Builds the images that are missing.

@@ -46,13 +46,18 @@ impl Drop for NoServices {
     }
 }
 
+/// The file of [`base_system`].
+pub fn base_archive(layout: &Layout) -> PathBuf {
+    let key = content_key([RELEASE, BASE_PACKAGES]);
+    layout.cache(format!("images/base-{key}.tar"))
+}
+
 /// The base system as a tar file, which debootstrap creates once.
 ///
 /// # Errors
 /// When debootstrap fails.
 pub fn base_system(layout: &Layout, progress: Progress) -> Result<PathBuf> {
-    let key = content_key([RELEASE, BASE_PACKAGES]);
-    let tar = layout.cache(format!("images/base-{key}.tar"));
+    let tar = base_archive(layout);
     if tar.exists() {
         return Ok(tar);
     }
