@@ -81,12 +81,19 @@ impl Step {
         }
     }
 
+    /// Shows a text beside the step, on a terminal only.
+    pub fn show(&self, text: impl Display) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{}: {text}", self.text));
+        }
+    }
+
     /// Shows what `say` returns until it returns `None`: at once on a terminal, every `period` in a log.
     pub fn every(&self, period: Duration, mut say: impl FnMut() -> Option<String>) {
         let mut last: Option<Instant> = None;
         while let Some(text) = say() {
             match &self.bar {
-                Some(bar) => bar.set_message(format!("{}: {text}", self.text)),
+                Some(_) => self.show(text),
                 None if last.is_none_or(|last| last.elapsed() >= period) => {
                     last = Some(Instant::now());
                     eprintln!("  {text}");

@@ -98,6 +98,20 @@ impl Conclusion {
     }
 }
 
+impl std::fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
+            Self::TimedOut => "timed out",
+            Self::StartupFailure => "startup failure",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// While it runs, GitHub's conclusion is null and Gitea's the empty string.
 fn conclusion<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Conclusion>, D::Error> {
     use serde::de::IntoDeserializer;

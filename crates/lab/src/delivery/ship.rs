@@ -25,6 +25,9 @@ use crate::forge::runs::{PULL_REQUEST, WorkflowRun, push};
 use crate::sandbox::layout::Layout;
 use crate::timeline::Recorder;
 
+/// The topic of the pull requests. Gitea updates an open pull request of the same topic.
+const TOPIC: &str = "ship";
+
 /// How long a workflow run may take. The requirement is 5 minutes, but a first run compiles everything, on a machine that
 /// may have other work.
 pub const CI_LIMIT: Duration = Duration::from_secs(45 * 60);
@@ -66,11 +69,8 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
         }
         landed
     } else {
-        let what = format!("Checking {} in a pull request", short(&commit));
         let title = format!("Ship {}", short(&commit));
-        let merged = progress.run(what, || {
-            merge(&forge, checkout, branch, &title, &mut recorder)
-        })?;
+        let merged = merge(&forge, checkout, branch, &title, &mut recorder)?;
         recorder.record("merged");
         merged
     };
@@ -177,7 +177,8 @@ fn set_up_branches(forge: &Forge, checkout: &Path, default_branch: &str) -> Resu
     Ok(())
 }
 
-/// Opens a pull request for HEAD of a checkout, waits until its checks pass, merges it and returns the merge commit.
+/// Opens a pull request for HEAD of a checkout, waits until its checks pass, merges it and returns the merge commit. An open
+/// pull request of an earlier call is updated, and its run is cancelled.
 ///
 /// # Errors
 /// When a check fails, or the forge does not merge.
@@ -188,8 +189,7 @@ pub fn merge(
     title: &str,
     recorder: &mut Recorder,
 ) -> Result<String> {
-    let topic = format!("ship-{}", short(&forge.git(checkout).head()?));
-    let pull = pull_request::open(forge, checkout, base, &topic, title)?;
+    let pull = pull_request::open(forge, checkout, base, TOPIC, title)?;
     recorder.record("pushed");
     let run = WorkflowRun::wait(forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
     recorder.record_at("CI started", run.started()?);
@@ -210,9 +210,7 @@ pub fn follow(
     progress: Progress,
 ) -> Result<String> {
     let branch = first.entry.branch.as_str();
-    let run = progress.run(format!("CI delivers {}", short(commit)), || {
-        WorkflowRun::wait(forge, &push(branch), commit, CI_LIMIT)
-    })?;
+    let run = WorkflowRun::wait(forge, &push(branch), commit, CI_LIMIT)?;
     recorder.record_at("CI started", run.started()?);
     if run.conclusion("deliver")? == Some(Conclusion::Skipped) {
         return follow_sync(forge, first, commit, recorder, progress);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use devkit::forge::Pull;
+use devkit::forge::{Pull, PullText};
 use devkit::git::short;
 
 use super::Forge;
@@ -20,14 +20,20 @@ use crate::expect::{Verdict, eventually};
 pub fn open(forge: &Forge, checkout: &Path, base: &str, topic: &str, title: &str) -> Result<Pull> {
     let git = forge.git(checkout);
     let commit = git.head()?;
-    let (topic, title) = (format!("topic={topic}"), format!("title={title}"));
-    let options = ["-o", &topic, "-o", &title, "-o", "force-push=true"];
+    let topic = format!("topic={topic}");
+    let title_option = format!("title={title}");
+    let options = ["-o", &topic, "-o", &title_option, "-o", "force-push=true"];
     let target = format!("refs/for/{base}");
     git.push_with(&options, &forge.url(), &commit, &target)?;
     let mut pulls = forge.open_pulls(Some(base))?.into_iter();
-    pulls
+    let pull = pulls
         .find(|pull| pull.head.sha == commit)
-        .with_context(|| format!("the push of {} opened no pull request", short(&commit)))
+        .with_context(|| format!("the push of {} opened no pull request", short(&commit)))?;
+    if pull.title == title {
+        return Ok(pull);
+    }
+    // Gitea keeps the title when a pull request is updated.
+    Ok(forge.edit_pull(pull.number, &PullText { title, body: "" })?)
 }
 
 /// Merges a pull request as soon as the forge allows it, and returns the merge commit.

@@ -1,10 +1,12 @@
 //! Runs of the forge's workflows: wait for them, and read when their jobs ended.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devkit::forge::{Conclusion, Job, Progress, Run, RunFilter};
 use devkit::git::short;
+use devkit::progress;
 use jiff::Timestamp;
 
 use super::Forge;
@@ -217,7 +219,7 @@ pub fn wait_failed_job(
     })
 }
 
-/// Polls the run for a commit and its jobs until there is a verdict.
+/// Polls the run for a commit and its jobs until there is a verdict. Shows the jobs that run, and each that ends.
 fn watch<T>(
     forge: &Forge,
     trigger: &Trigger,
@@ -226,7 +228,9 @@ fn watch<T>(
     limit: Duration,
     judge: impl Fn(&Run, Vec<Job>) -> Verdict<T>,
 ) -> Result<T> {
-    eventually(what, limit, || {
+    let step = progress::Progress::new().step(what);
+    let mut shown = BTreeSet::new();
+    let result = eventually(what, limit, || {
         let filter = RunFilter {
             head_sha: Some(commit),
             ..RunFilter::default()
@@ -236,8 +240,40 @@ fn watch<T>(
         let Some(run) = runs.find(ours) else {
             return Ok(Verdict::Pending("no run has started".into()));
         };
-        Ok(judge(&run, forge.jobs(run.id)?))
-    })
+        let jobs = forge.jobs(run.id)?;
+        show(&step, &jobs, &mut shown);
+        Ok(judge(&run, jobs))
+    })?;
+    step.done();
+    Ok(result)
+}
+
+/// Prints the jobs that have ended since the last call, and shows those that run.
+fn show(step: &progress::Step, jobs: &[Job], shown: &mut BTreeSet<u64>) {
+    let mut running = Vec::new();
+    for job in jobs {
+        let started = time(job.started_at.as_deref());
+        match (job.conclusion, started) {
+            (Some(Conclusion::Skipped), _) | (_, None) => {}
+            (Some(conclusion), Some(started)) => {
+                if shown.insert(job.id) {
+                    let end = time(job.completed_at.as_deref()).unwrap_or(started);
+                    step.line(format!(
+                        "{:<25} {:>4} s  {conclusion}",
+                        job.name,
+                        end.duration_since(started).as_secs()
+                    ));
+                }
+            }
+            (None, Some(started)) => {
+                let seconds = Timestamp::now().duration_since(started).as_secs();
+                running.push(format!("{} {seconds} s", job.name));
+            }
+        }
+    }
+    if !running.is_empty() {
+        step.show(running.join(", "));
+    }
 }
 
 fn has_failed(job: &Job) -> bool {
