@@ -78,17 +78,12 @@ impl Forge {
 
     /// Git in a folder, with the identity of [`PERSON`] and the right to push.
     pub fn git(&self, folder: &Path) -> Git {
-        Git::new(folder)
-            .with_identity(Identity {
-                name: PERSON.to_owned(),
-                email: format!("{PERSON}@{FORGE}"),
-            })
-            .with_password(
-                &format!("https://{FORGE}/"),
-                PERSON,
-                &self.credentials.person,
-            )
-            .with_setting("safe.directory", "*")
+        git(folder, PERSON, &self.credentials.person)
+    }
+
+    /// Git in a folder as [`BOT`], which may push to the branch of the first environment.
+    pub fn bot_git(&self, folder: &Path) -> Git {
+        git(folder, BOT, &self.credentials.bot)
     }
 
     /// An environment's values at a branch or commit.
@@ -131,6 +126,16 @@ impl Forge {
 /// The URL that Git clones a repository of the forge from.
 pub fn url(repository: &str) -> String {
     format!("https://{FORGE}/{repository}.git")
+}
+
+fn git(folder: &Path, user: &str, password: &str) -> Git {
+    Git::new(folder)
+        .with_identity(Identity {
+            name: user.to_owned(),
+            email: format!("{user}@{FORGE}"),
+        })
+        .with_password(&format!("https://{FORGE}/"), user, password)
+        .with_setting("safe.directory", "*")
 }
 
 /// A client of the forge's API that authenticates with a password.

@@ -20,6 +20,7 @@ mod resource_tree;
 mod rollback;
 mod steps;
 mod traffic;
+mod untested_merge;
 mod untrusted_fork;
 mod workflow_parity;
 pub mod world;

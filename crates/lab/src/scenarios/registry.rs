@@ -7,7 +7,7 @@ use super::world::World;
 use super::{
     broken_image, clean_teardown, config, deploy, drift, egress, feature_branch, no_retrigger,
     production, promotion, protection, pull_request, release, resource_tree, rollback,
-    untrusted_fork, workflow_parity,
+    untested_merge, untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -125,6 +125,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a push to another branch is checked and publishes nothing",
         needs: &[],
         run: Place::Inside(feature_branch::run),
+    },
+    Scenario {
+        name: "untested-merge",
+        id: "C16",
+        title: "a merge whose tree no pull request has tested is tested in full",
+        needs: &[],
+        run: Place::Inside(untested_merge::run),
     },
     Scenario {
         name: "release",

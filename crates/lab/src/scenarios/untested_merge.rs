@@ -1,0 +1,131 @@
+//! C16. A merge whose tree no pull request has tested is tested in full: a conflict that a person resolved, a branch that
+//! moved, and a red pull request with a forged status.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
+
+use super::world::World;
+use crate::delivery::ship::CI_LIMIT;
+use crate::forge::pull_request;
+use crate::forge::runs::{PULL_REQUEST, WorkflowRun, push, wait_failed_job};
+
+/// The jobs that the change of a page needs.
+const TESTS: [&str; 3] = ["lint", "security", "unit"];
+
+/// The page that the scenario changes.
+const PAGE: &str = "docs/glossary.md";
+
+/// Another page, for a change that does not conflict.
+const OTHER_PAGE: &str = "docs/benchmarks.md";
+
+pub(super) fn run(world: &World) -> Result<()> {
+    // Given two pull requests whose checks pass, each with a change of a page,
+    let page = Proposal::open(world, "resolved", PAGE, "\nTerms.\n")?;
+    let other = Proposal::open(world, "moved", OTHER_PAGE, "\nFigures.\n")?;
+    page.wait_checked(world)?;
+    other.wait_checked(world)?;
+
+    // when the branch changes too, and a person resolves the conflict of the first,
+    let resolved = page.merge_by_hand(world, "\nWords.\n")?;
+    // and the second is merged into the branch that has moved,
+    let moved = pull_request::merge(&world.forge, other.pull.number)?;
+    // then both merges are tested in full.
+    for merge in [resolved, moved] {
+        let run = WorkflowRun::wait(&world.forge, &push(world.trunk()), &merge, CI_LIMIT)?;
+        for job in TESTS {
+            run.ensure_conclusion(job, Conclusion::Success)?;
+        }
+    }
+
+    // Given a pull request that fails, because a link leads nowhere,
+    let broken = Proposal::open(world, "forged", PAGE, "\n[Nowhere](nowhere.md)\n")?;
+    let head = &broken.pull.head.sha;
+    wait_failed_job(&world.forge, &PULL_REQUEST, head, "required", CI_LIMIT)?;
+    let check = &world.delivery.protection.check;
+    // when a person sets the status that the branch's protection requires, so that the forge merges it,
+    world.forge.set_status(
+        head,
+        &NewStatus {
+            context: &format!("{} / {} (pull_request)", check.workflow, check.job),
+            state: StatusState::Success,
+            description: "forged",
+        },
+    )?;
+    let forged = pull_request::merge(&world.forge, broken.pull.number)?;
+    // then the merge is tested in full too, and fails.
+    let trigger = push(world.trunk());
+    let run = WorkflowRun::wait_completed(&world.forge, &trigger, &forged, CI_LIMIT)?;
+    run.ensure_conclusion("lint", Conclusion::Success)?;
+    run.ensure_conclusion("unit", Conclusion::Failure)?;
+    run.ensure_conclusion("required", Conclusion::Failure)?;
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
+    revert(world, &forged)
+}
+
+/// A pull request that adds text below the heading of a page.
+struct Proposal {
+    pull: Pull,
+    clone: PathBuf,
+    base: String,
+}
+
+impl Proposal {
+    fn open(world: &World, name: &str, page: &str, text: &str) -> Result<Self> {
+        let clone = world.clone(name, world.trunk())?;
+        let base = world.forge.git(&clone).head()?;
+        add(&clone, page, text)?;
+        let title = format!("docs: Change {page} ({name})");
+        world.commit(&clone, &title)?;
+        let pull = pull_request::open(&world.forge, &clone, world.trunk(), name, &title)?;
+        Ok(Self { pull, clone, base })
+    }
+
+    fn wait_checked(&self, world: &World) -> Result<()> {
+        let head = &self.pull.head.sha;
+        WorkflowRun::wait(&world.forge, &PULL_REQUEST, head, CI_LIMIT).map(drop)
+    }
+
+    /// Changes the same page on the branch, and merges the pull request with a resolution of the conflict.
+    fn merge_by_hand(&self, world: &World, text: &str) -> Result<String> {
+        let git = world.forge.bot_git(&self.clone);
+        git.read(&["checkout", "--quiet", "--detach", &self.base])?;
+        add(&self.clone, PAGE, text)?;
+        git.read(&[
+            "commit",
+            "--quiet",
+            "--all",
+            "--message",
+            "docs: Change the page too",
+        ])?;
+        let head = &self.pull.head.sha;
+        let merge = git.read(&["merge", "--quiet", "--no-ff", "-m", "Merge by hand", head]);
+        ensure!(merge.is_err(), "the two changes of {PAGE} do not conflict");
+        git.read(&["checkout", "--quiet", "--ours", PAGE])?;
+        git.read(&["commit", "--quiet", "--all", "--message", "Merge by hand"])?;
+        let merge = git.head()?;
+        let branch = format!("refs/heads/{}", world.trunk());
+        git.push(&world.forge.url(), &merge, &branch)?;
+        Ok(merge)
+    }
+}
+
+/// Adds text below the heading of a page.
+fn add(clone: &Path, page: &str, text: &str) -> Result<()> {
+    let path = clone.join(page);
+    let old = fs::read_to_string(&path).with_context(|| format!("cannot read {page}"))?;
+    let (heading, rest) = old.split_once('\n').unwrap_or((&old, ""));
+    let new = format!("{heading}\n{text}{rest}");
+    fs::write(&path, new).with_context(|| format!("cannot write {page}"))
+}
+
+/// Takes a merge back, so that the branch passes its checks again.
+fn revert(world: &World, merge: &str) -> Result<()> {
+    let clone = world.clone("revert", world.trunk())?;
+    let git = world.forge.bot_git(&clone);
+    git.read(&["revert", "--no-edit", "--mainline", "1", merge])?;
+    let branch = format!("refs/heads/{}", world.trunk());
+    Ok(git.push(&world.forge.url(), &git.head()?, &branch)?)
+}
