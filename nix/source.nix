@@ -24,22 +24,18 @@ in {
   # This is the time of the commit rather than of the build, so that a rebuild produces the same bytes.
   builtAt = rfc3339 self.lastModifiedDate;
 
+  # The files of the Rust build. The code embeds files of many folders, and the tests read more, so the list names what
+  # the build never needs instead of what it needs.
   rust = fileset.toSource {
     inherit root;
-    # Cargo requires all members of the workspace. The service embeds its migrations and the lab its manifests, and a
-    # test reads the table of settings in the documentation.
-    fileset = fileset.unions (map (file: root + "/${file}") [
-      ".cargo"
-      "Cargo.lock"
-      "Cargo.toml"
-      "README.md"
-      "clippy.toml"
-      "crates"
-      "docs/service.md"
-      "migrations"
-      "quality.toml"
-      "src"
-      "tests"
-    ]);
+    fileset = fileset.difference root (fileset.unions (map (file: root + "/${file}") [
+      "Dockerfile"
+      "argocd"
+      "charts"
+      "flake.lock"
+      "flake.nix"
+      "nix"
+      "nixos-vm"
+    ]));
   };
 }

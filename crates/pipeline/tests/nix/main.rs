@@ -5,5 +5,6 @@ mod files;
 mod flake;
 mod image;
 mod outputs;
+mod sources;
 mod versions;
 mod vm;

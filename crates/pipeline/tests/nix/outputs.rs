@@ -140,9 +140,9 @@ const MISTAKES: &[[&str; 4]] = &[
     ["nix/rust.nix", "lib.warnIf", "lib.warnIff", "warnIff"],
     [
         "nix/source.nix",
-        "\"migrations\"",
-        "\"migration\"",
-        "/migration does not exist",
+        "\"charts\"",
+        "\"chart\"",
+        "/chart does not exist",
     ],
     [
         "nix/module.nix",

@@ -42,6 +42,7 @@
                   else ""
                 );
               src = toString arguments.src.outPath;
+              inherit (arguments.src) files;
             });
       inherit (pkgs.stdenv.hostPlatform) system;
       runCommand = {

@@ -12,26 +12,43 @@ let
 
   modules = import ./modules.nix;
 
-  # A file set is represented by its paths.
-  fileset = {
-    unions = list:
-      concatMap (
-        entry:
-          if builtins.isPath entry
-          then
-            if builtins.pathExists entry
-            then [entry]
-            else throw "lib.fileset.unions: ${toString entry} does not exist"
-          else entry
-      )
-      list;
+  # A file set is the list of its files, each as a text.
+  fileset = let
+    # The root of the flake is a folder. Nix may not list the store.
+    typeOf = path:
+      if builtins.match ".*/nix/store/[^/]+" (toString path) != null
+      then "directory"
+      else (builtins.readDir (dirOf path)).${baseNameOf path};
+    filesIn = path: type:
+      if type == "directory"
+      then concatMap (name: filesIn (path + "/${name}") (builtins.readDir path).${name}) (attrNames (builtins.readDir path))
+      else [(toString path)];
+    files = function: entry:
+      if ! builtins.isPath entry
+      then entry
+      else if ! builtins.pathExists entry
+      then throw "lib.fileset.${function}: ${toString entry} does not exist"
+      else filesIn entry (typeOf entry);
+  in {
+    unions = concatMap (files "unions");
+    difference = positive: negative: let
+      excluded = genAttrs (files "difference" negative) (_: true);
+    in
+      filter (file: ! excluded ? ${file}) (files "difference" positive);
     toSource = {
       root,
       fileset,
     }: let
-      under = path: builtins.substring 0 (builtins.stringLength (toString root)) (toString path) == toString root;
-    in
-      assert builtins.all under fileset; {outPath = "/nix/store/00000000000000000000000000000000-source";};
+      prefix = toString root + "/";
+      length = builtins.stringLength prefix;
+      relative = file:
+        if builtins.substring 0 length file == prefix
+        then builtins.substring length (-1) file
+        else throw "lib.fileset.toSource: ${file} is not in ${prefix}";
+    in {
+      outPath = "/nix/store/00000000000000000000000000000000-source";
+      files = map relative (files "toSource" fileset);
+    };
   };
 in {
   inherit (builtins) attrNames attrValues concatMap concatStringsSep elem filter getAttr head isString length listToAttrs mapAttrs tail;
