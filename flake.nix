@@ -4,12 +4,17 @@
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
     crane.url = "github:ipetkov/crane";
+    rust-overlay = {
+      url = "github:oxalica/rust-overlay";
+      inputs.nixpkgs.follows = "nixpkgs";
+    };
   };
 
   outputs = {
     self,
     nixpkgs,
     crane,
+    rust-overlay,
   }: let
     inherit (nixpkgs) lib;
     linux = ["x86_64-linux" "aarch64-linux"];
@@ -21,12 +26,13 @@
     # used.
     project = lib.genAttrs every (system: let
       pkgs = nixpkgs.legacyPackages.${system};
-      use = file: import file ({inherit crane nixpkgs pkgs self source;} // project.${system});
+      use = file: import file ({inherit crane nixpkgs pkgs rust-overlay self source;} // project.${system});
     in {
+      toolchain = use ./nix/toolchain.nix;
       rust = use ./nix/rust.nix;
       image = use ./nix/image.nix;
       charts = use ./nix/charts.nix;
-      shell = use ./nix/shell.nix;
+      shells = use ./nix/shell.nix;
       formatter = use ./nix/formatter.nix;
       checks = use ./nix/checks.nix;
       vms = use ./nixos-vm;
@@ -44,7 +50,7 @@
 
     apps = each linux (on: on.apps);
     checks = each linux (on: on.checks);
-    devShells = each every (on: {default = on.shell;});
+    devShells = each every (on: on.shells);
     formatter = each every (on: on.formatter);
 
     nixosModules.default = import ./nix/module.nix self;

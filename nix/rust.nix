@@ -3,77 +3,91 @@
 # SQLite, libpq and OpenSSL are built from the sources in their crates, so Cargo.lock determines their versions here as
 # in the Dockerfile. OpenSSL is configured with perl.
 {
-  crane,
   pkgs,
   source,
+  toolchain,
   ...
 }: let
   inherit (pkgs) lib;
+  inherit (toolchain) craneLib;
 
-  # Dependencies are a separate derivation, so they are rebuilt only when Cargo.lock changes.
-  build = pkgs: scope: settings: let
-    craneLib = crane.mkLib pkgs;
-    common =
-      {
-        pname = "waybill";
-        inherit (source) version;
-        src = source.rust;
-        strictDeps = true;
-        nativeBuildInputs = [pkgs.buildPackages.cargo-auditable pkgs.buildPackages.perl];
-        cargoExtraArgs = "--locked ${scope}";
-      }
-      // settings;
-    withArtifacts = common // {cargoArtifacts = craneLib.buildDepsOnly common;};
-  in {
-    inherit craneLib;
-    args = extra: withArtifacts // extra;
+  vendored = craneLib.vendorCargoDeps {src = source.rust;};
+  common = {
+    pname = "waybill";
+    inherit (source) version;
+    src = source.rust;
+    strictDeps = true;
+    cargoVendorDir = vendored;
+    nativeBuildInputs = [pkgs.cargo-auditable pkgs.perl];
+    # Remapped paths are the same in every sandbox, as in the Dockerfile. The dependencies need the same flags as the
+    # code: otherwise Cargo would compile them again.
+    CARGO_BUILD_RUSTFLAGS = "--remap-path-prefix=/build=. --remap-path-prefix=${vendored}=cargo";
   };
+  ofService = "--locked --package waybill --features postgres";
+  ofWorkspace = "--locked --workspace --features waybill/postgres";
 
-  package = builder:
-    builder.craneLib.buildPackage (builder.args {
-      # `/version` returns these values.
-      WAYBILL_COMMIT = source.commit;
-      WAYBILL_BUILT_AT = source.builtAt;
-      # cargo-auditable embeds the list of crates in the binary, where scanners find it.
-      cargoBuildCommand = "cargo auditable build --profile release";
-      doCheck = false; # the tests are a separate check
-      doInstallCheck = true;
-      installCheckPhase = "$out/bin/waybill check-config";
-      meta = {
-        inherit (source) description;
-        license = lib.licenses.mit;
-        mainProgram = "waybill";
-      };
-    });
+  # The dependencies of the service and the tools are one derivation, which is rebuilt only when Cargo.lock changes. It
+  # compiles them for builds, checks and tests.
+  native = let
+    workspace = common // {cargoExtraArgs = ofWorkspace;};
+  in
+    workspace // {cargoArtifacts = craneLib.buildDepsOnly workspace;};
 
-  service = build pkgs "--package waybill --features postgres" {};
-  workspace = build pkgs "--workspace --features waybill/postgres" {};
-  musl = build pkgs.pkgsStatic "--package waybill --features postgres" {
-    CARGO_BUILD_RUSTFLAGS = "-C target-feature=+crt-static";
-  };
+  # The static binary is only built, so its dependencies are compiled once.
+  static = let
+    service = common // toolchain.static // {cargoExtraArgs = ofService;};
+  in
+    service
+    // {
+      cargoArtifacts = craneLib.buildDepsOnly (service
+        // {
+          cargoCheckCommand = "true";
+          doCheck = false;
+        });
+    };
+
+  package = arguments:
+    craneLib.buildPackage (arguments
+      // {
+        cargoExtraArgs = ofService;
+        # `/version` returns these values.
+        WAYBILL_COMMIT = source.commit;
+        WAYBILL_BUILT_AT = source.builtAt;
+        # cargo-auditable embeds the list of crates in the binary, where scanners find it.
+        cargoBuildCommand = "cargo auditable build --profile release";
+        doCheck = false; # the tests are a separate check
+        doInstallCheck = true;
+        installCheckPhase = "$out/bin/waybill check-config";
+        meta = {
+          inherit (source) description;
+          license = lib.licenses.mit;
+          mainProgram = "waybill";
+        };
+      });
 in {
-  waybill =
-    lib.warnIf (pkgs.rustc.version != source.toolchain)
-    "nixpkgs has Rust ${pkgs.rustc.version}, rust-toolchain.toml asks for ${source.toolchain}"
-    (package service);
-  static = package musl;
+  waybill = package native;
+  static = package static;
 
   checks = {
-    clippy = workspace.craneLib.cargoClippy (workspace.args {
-      cargoClippyExtraArgs = "--all-targets -- --deny warnings";
-    });
-    docs = workspace.craneLib.cargoDoc (workspace.args {
-      cargoDocExtraArgs = "--no-deps";
-      RUSTDOCFLAGS = "--deny warnings";
-    });
-    format = workspace.craneLib.cargoFmt {
+    clippy = craneLib.cargoClippy (native
+      // {
+        cargoClippyExtraArgs = "--all-targets -- --deny warnings";
+      });
+    docs = craneLib.cargoDoc (native
+      // {
+        cargoDocExtraArgs = "--no-deps";
+        RUSTDOCFLAGS = "--deny warnings";
+      });
+    format = craneLib.cargoFmt {
       pname = "waybill";
       inherit (source) version;
       src = source.rust;
     };
     # The tests run on SQLite and on a PostgreSQL server that they start.
-    tests = service.craneLib.cargoTest (service.args {
-      nativeBuildInputs = [pkgs.curl pkgs.perl pkgs.postgresql];
-    });
+    tests = craneLib.cargoTest (native
+      // {
+        cargoExtraArgs = ofService;
+        nativeBuildInputs = common.nativeBuildInputs ++ [pkgs.curl pkgs.postgresql];
+      });
   };
 }

@@ -1,8 +1,8 @@
-# The shell of `nix develop`. It provides every program that the pipeline, the workflows and the lab call; a test
-# compares the lists.
+# The shells of `nix develop` and `nix develop .#lab`. A test compares their programs with those that the pipeline, the
+# workflows and the lab call.
 {
-  crane,
   pkgs,
+  toolchain,
   ...
 }: let
   inherit (pkgs) lib;
@@ -16,6 +16,9 @@
       share = files;
     };
 
+  # One program of a package whose other programs would hide those of another package.
+  only = program: package: pkgs.linkFarm program {"bin/${program}" = lib.getExe' package program;};
+
   # The lab copies these programs into images without a Nix store, so they must be linked statically.
   static = package:
     package.overrideAttrs (old: {
@@ -23,62 +26,68 @@
       doCheck = false; # nixpkgs already ran the tests
     });
 
-  everywhere = {
-    # For `cargo pipeline lint` and `cargo pipeline test`
-    inherit (pkgs) actionlint hadolint kubeconform shellcheck zizmor git perl;
-    helm = pkgs.kubernetes-helm;
-    make = pkgs.gnumake;
-    initdb = pkgs.postgresql;
-    # For the checks of the code, its dependencies and the image
-    inherit (pkgs) cargo-auditable cargo-deny cargo-machete cosign gitleaks trivy;
-    # For Nix files
-    inherit (pkgs) alejandra deadnix statix;
-    # For interactive use
-    inherit (pkgs) curl kubectl rust-analyzer skopeo;
-    # For tools that the lab builds
-    inherit (pkgs) go;
-  };
+  forPipeline =
+    {
+      # For `cargo pipeline lint` and `cargo pipeline test`
+      inherit (pkgs) actionlint hadolint kubeconform shellcheck zizmor git perl;
+      helm = pkgs.kubernetes-helm;
+      make = pkgs.gnumake;
+      initdb = pkgs.postgresql;
+      # For the checks of the code, its dependencies and the image
+      inherit (pkgs) cargo-auditable cargo-deny cargo-machete cosign gitleaks trivy;
+      # For Nix files
+      inherit (pkgs) alejandra deadnix statix;
+      # For interactive use
+      inherit (pkgs) curl kubectl rust-analyzer skopeo;
+    }
+    // lib.optionalAttrs isLinux {
+      # For `cargo pipeline image`
+      inherit (pkgs) buildah;
+      # For coverage
+      inherit (pkgs) cargo-llvm-cov;
+    };
 
   kubernetes = withFiles "kubernetes" pkgs.kubernetes pkgs.kubernetes.src;
 
-  onLinux = {
-    # For `cargo pipeline image`
-    inherit (pkgs) buildah;
-    # For coverage. nixpkgs provides the profiler only on Linux.
-    inherit (pkgs) cargo-llvm-cov;
-    # For `cargo lab`
-    inherit (pkgs) containerd debootstrap etcd runc tini;
-    argocd = withFiles "argocd" (static pkgs.argocd) pkgs.argocd.src;
-    coredns = static pkgs.coredns;
-    gitea = withFiles "gitea" pkgs.gitea pkgs.gitea.data;
-    helm = static pkgs.kubernetes-helm;
-    bridge = pkgs.cni-plugins;
-    conntrack = pkgs.conntrack-tools;
-    gitea-runner = pkgs.gitea-actions-runner;
-    ip = pkgs.iproute2;
-    kube-apiserver = kubernetes;
-    kube-controller-manager = kubernetes;
-    kube-proxy = kubernetes;
-    kube-scheduler = kubernetes;
-    kubelet = kubernetes;
-    musl-gcc = pkgs.musl.dev;
-    nft = pkgs.nftables;
-    postgres = pkgs.postgresql;
-    unshare = pkgs.util-linux;
-  };
+  # These include programs that are compiled when the shell is first entered.
+  forLab =
+    forPipeline
+    // {
+      inherit (pkgs) containerd debootstrap etcd runc tini;
+      argocd = withFiles "argocd" (static pkgs.argocd) pkgs.argocd.src;
+      coredns = static pkgs.coredns;
+      gitea = withFiles "gitea" pkgs.gitea pkgs.gitea.data;
+      helm = static pkgs.kubernetes-helm;
+      bridge = pkgs.cni-plugins;
+      conntrack = pkgs.conntrack-tools;
+      gitea-runner = pkgs.gitea-actions-runner;
+      ip = only "ip" pkgs.iproute2; # it has another `bridge`
+      kube-apiserver = kubernetes;
+      kube-controller-manager = kubernetes;
+      kube-proxy = kubernetes;
+      kube-scheduler = kubernetes;
+      kubectl = kubernetes;
+      kubelet = kubernetes;
+      musl-gcc = pkgs.writeShellScriptBin "musl-gcc" ''exec ${toolchain.static.TARGET_CC} "$@"'';
+      nft = pkgs.nftables;
+      postgres = pkgs.postgresql;
+      unshare = pkgs.util-linux;
+    };
 
-  programs = everywhere // lib.optionalAttrs isLinux onLinux;
-
-  # Programs that the shell doesn't provide, with the reason.
+  # Programs that the shells don't provide, with the reason.
   elsewhere.jscpd = "it is not in nixpkgs; `cargo pipeline tools quality` installs it";
+
+  # The shell of crane adds the Rust toolchain and a C compiler.
+  shell = programs: variables:
+    toolchain.craneLib.devShell ({
+        # Otherwise the C compiler would search the headers of all programs.
+        strictDeps = true;
+        packages = lib.unique (lib.attrValues programs);
+        passthru = {inherit elsewhere programs;};
+      }
+      // variables);
 in
-  # The shell of crane adds cargo, clippy, rustc, rustfmt and a C compiler.
-  (crane.mkLib pkgs).devShell ({
-      packages = lib.unique (lib.attrValues programs);
-      passthru = {inherit elsewhere programs;};
-    }
-    // lib.optionalAttrs isLinux {
-      # Without these, cargo-llvm-cov uses the programs of rustup.
-      LLVM_COV = "${pkgs.rustc.llvmPackages.llvm}/bin/llvm-cov";
-      LLVM_PROFDATA = "${pkgs.rustc.llvmPackages.llvm}/bin/llvm-profdata";
-    })
+  {default = shell forPipeline {};}
+  // lib.optionalAttrs isLinux {
+    lab = shell forLab {inherit (toolchain.static) TARGET_CC;};
+  }

@@ -16,7 +16,7 @@ in {
   tree = self.outPath;
   inherit (cargo.package) description;
   inherit (cargo.workspace.package) version license;
-  toolchain = (lib.importTOML (root + "/rust-toolchain.toml")).toolchain.channel;
+  toolchain = (lib.importTOML (root + "/rust-toolchain.toml")).toolchain;
 
   # A checkout with uncommitted changes has no commit.
   commit = self.rev or "unknown";

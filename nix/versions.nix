@@ -2,8 +2,8 @@
 # requires an entry for every Go program in devkit's table of tools (`lab`). `vm` and `shell` are versions in Nix; if
 # they are words, the nixpkgs pin determines the version. `reason` explains why the versions of an entry differ.
 {
-  # The version in rust-toolchain.toml and of the base image in the Dockerfile. rust-version in Cargo.toml is a prefix
-  # of it. A build with Nix warns if nixpkgs has a different version.
+  # The version in rust-toolchain.toml, which the flake uses too, and of the base image in the Dockerfile. rust-version
+  # in Cargo.toml is a prefix of it.
   rust.everywhere = "1.95.0";
 
   argocd = {

@@ -119,7 +119,7 @@ impl Flake {
         let flake = self.path();
         let mut nix = self.command(command);
         nix.arg(format!("path:{}{attribute}", flake.display()));
-        for input in ["nixpkgs", "crane"] {
+        for input in ["nixpkgs", "crane", "rust-overlay"] {
             let stub = flake.join("nix/tests/stubs").join(input);
             nix.args(["--override-input", input])
                 .arg(format!("path:{}", stub.display()));
@@ -137,6 +137,8 @@ impl Flake {
 
     /// Evaluates every output to the last attribute.
     pub fn check(&self) -> Result<String, String> {
+        // `nix flake check` does not look into apps.
+        self.with_stubs(&["eval", "--json"], "#apps", &[])?;
         self.with_stubs(&["flake", "check", "--no-build"], "", &[])
     }
 }

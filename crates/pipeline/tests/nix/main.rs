@@ -5,6 +5,8 @@ mod files;
 mod flake;
 mod image;
 mod outputs;
+mod rust;
+mod shells;
 mod sources;
 mod versions;
 mod vm;

@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
 
 use crate::flake::{Flake, files, keys, read, root, run};
-use devkit::tools::{Source, TOOLS, Tool};
+use devkit::tools::{Source, TOOLS};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -164,41 +164,4 @@ fn manifests_have_only_fields_that_the_oldest_version_knows() {
     ] {
         assert_eq!(too_new(&[object], of), [complaint]);
     }
-}
-
-#[test]
-#[ignore = "wants Nix: cargo pipeline test --only nix"]
-fn the_shell_has_every_program_that_pipeline_and_lab_look_for() {
-    let flake = Flake::copy();
-    let programs = flake.eval("devShells.x86_64-linux.default.programs");
-    // These come with the shell itself, and nobody is in it without Nix. LLVM's tools are named by variables.
-    let mut there = BTreeSet::from(["cargo-clippy", "cargo-fmt", "cc", "llvm-tools", "nix"]);
-    assert!(read("nix/shell.nix").contains("LLVM_PROFDATA = "));
-    there.extend(keys(&programs));
-    let elsewhere = flake.eval("devShells.x86_64-linux.default.elsewhere");
-    there.extend(keys(&elsewhere));
-
-    let wanted: BTreeSet<&str> = TOOLS.iter().flat_map(Tool::programs).collect();
-    let missing: Vec<_> = wanted.difference(&there).collect();
-    assert!(missing.is_empty(), "nix/shell.nix lacks {missing:?}");
-
-    // A tool whose programs need files lies there as the lab looks for it: `bin`, and `share` beside it.
-    let mut with_files = 0;
-    for tool in TOOLS {
-        let Source::Go(build) = &tool.source else {
-            continue;
-        };
-        if build.files.is_empty() {
-            continue;
-        }
-        let (program, _) = build.programs[0];
-        let farm = format!("devShells.x86_64-linux.default.programs.{program}.arguments.entries");
-        assert_eq!(
-            keys(&flake.eval(&farm)),
-            BTreeSet::from(["bin", "share"]),
-            "{program}"
-        );
-        with_files += 1;
-    }
-    assert!(with_files >= 3, "Kubernetes, Argo CD and Gitea");
 }

@@ -12,6 +12,11 @@ let
 
   modules = import ./modules.nix;
 
+  getOutput = output: package:
+    if package.outputSpecified or false
+    then package
+    else package.${output} or package.out or package;
+
   # A file set is the list of its files, each as a text.
   fileset = let
     # The root of the flake is a folder. Nix may not list the store.
@@ -59,10 +64,13 @@ in {
   concatMapStringsSep = separator: f: list: concatStringsSep separator (map f list);
   concatStrings = concatStringsSep "";
   filterAttrs = keep: set: removeAttrs set (filter (name: ! keep name set.${name}) (attrNames set));
+  inherit getOutput;
+  getBin = getOutput "bin";
+  getDev = getOutput "dev";
   getExe = package:
-    "${package}/bin/"
+    "${getOutput "bin" package}/bin/"
     + (package.meta.mainProgram or (throw "getExe: ${package.name} has no meta.mainProgram"));
-  getExe' = package: name: "${package}/bin/${name}";
+  getExe' = package: name: "${getOutput "bin" package}/bin/${name}";
   imap1 = f: list: builtins.genList (n: f (n + 1) (builtins.elemAt list n)) (builtins.length list);
   importTOML = path: builtins.fromTOML (builtins.readFile path);
   isDerivation = value: isAttrs value && value.type or null == "derivation";

@@ -4,27 +4,31 @@
   nixos,
   system,
 }: let
-  inherit (builtins) elem isAttrs listToAttrs map match removeAttrs;
+  inherit (builtins) elem isAttrs match removeAttrs;
   isLinux = match ".*-linux" system != null;
   platform = {
     inherit isLinux system;
     isDarwin = ! isLinux;
   };
 
-  # A derivation that is never built. It contains its arguments, so that all of them are evaluated.
+  # A derivation that is never built. It contains its arguments, so that all of them are evaluated. As in nixpkgs, it is
+  # its first output, and each output is an attribute that remembers which one it is.
   make = {
     name,
+    outputs ? ["out"],
     meta ? {},
     passthru ? {},
     ...
-  } @ arguments:
-    derivation {
-      inherit name system;
+  } @ arguments: let
+    all = derivation {
+      inherit name outputs system;
       builder = "/bin/sh";
-      contents = flatten (removeAttrs arguments ["meta" "passthru"]);
-    }
-    // {inherit meta arguments;}
-    // passthru;
+      contents = flatten (removeAttrs arguments ["passthru"]);
+    };
+    attributes = {inherit meta arguments;} // passthru // lib.genAttrs outputs output;
+    output = name: all.${name} // attributes // {outputSpecified = true;};
+  in
+    all // attributes // {outputSpecified = false;};
   # A Go program, whose attributes can be overridden.
   goPackage = name: attributes:
     package name (attributes
@@ -41,15 +45,26 @@
               // {
                 inherit name;
                 meta.mainProgram = name;
+                passthru = {
+                  programs = [name];
+                  isChanged = true;
+                };
               });
       });
   flatten = value: builtins.toJSON value;
 
+  # `programs` are those of this project's concern. A package whose headers are in an output has the output `dev`.
   package = name: attributes:
     make {
       inherit name;
+      outputs = attributes.outputs or ["out"];
       meta.mainProgram = name;
-      passthru = {version = "0";} // attributes;
+      passthru =
+        {
+          version = "0";
+          programs = [name];
+        }
+        // removeAttrs attributes ["outputs"];
     };
 
   everywhere = [
@@ -103,11 +118,30 @@
       else []
     );
 
-  packages = listToAttrs (map (name: {
-      inherit name;
-      value = package name {};
-    })
-    names);
+  packages = lib.genAttrs names (name: package name (details.${name} or {}));
+
+  # Packages with several outputs or other programs than their names say.
+  details = {
+    cni-plugins.programs = ["bridge" "host-local" "loopback" "portmap"];
+    conntrack-tools.programs = ["conntrack"];
+    curl.outputs = ["bin" "dev" "out" "man" "devdoc"];
+    gitea-actions-runner.programs = ["gitea-runner"];
+    gnumake.programs = ["make"];
+    iproute2 = {
+      outputs = ["out" "dev" "scripts" "man"];
+      programs = ["bridge" "ip" "ss"];
+    };
+    nftables.programs = ["nft"];
+    openssl.outputs = ["bin" "dev" "out" "man"];
+    postgresql = {
+      outputs = ["out" "dev" "doc" "lib" "man"];
+      programs = ["initdb" "postgres" "psql"];
+    };
+    util-linux = {
+      outputs = ["bin" "dev" "out" "lib" "man"];
+      programs = ["mount" "runuser" "unshare"];
+    };
+  };
 
   self =
     packages
@@ -115,10 +149,7 @@
       inherit lib;
       buildPackages = packages;
       kubernetes-helm = goPackage "helm" {};
-      rustc = package "rustc" {
-        version = "1.95.0";
-        llvmPackages.llvm = package "llvm" {};
-      };
+      rustc = package "rustc" {};
       stdenv = {
         hostPlatform = platform;
         buildPlatform = platform // {canExecute = other: other.system == system;};
@@ -135,19 +166,32 @@
         runtimeEnv ? null,
         meta ? {},
         excludeShellChecks ? [],
-      }:
+      }: let
+        withoutPrograms = lib.filter (input: input.outputSpecified or false && input.outputName == "dev") runtimeInputs;
+      in
+        if withoutPrograms != []
+        then throw "writeShellApplication: ${name} has the headers of ${(lib.head withoutPrograms).name}, and not its programs"
+        else
+          make {
+            inherit name text runtimeInputs runtimeEnv excludeShellChecks;
+            meta = {mainProgram = name;} // meta;
+          };
+
+      writeShellScriptBin = name: text:
         make {
-          inherit name text runtimeInputs runtimeEnv excludeShellChecks;
-          meta = {mainProgram = name;} // meta;
+          inherit name text;
+          meta.mainProgram = name;
+          passthru.programs = [name];
         };
     }
     // lib.optionalAttrs isLinux {
       k3s = package "k3s" {airgap-images = package "k3s-airgap-images-amd64.tar.zst" {};};
 
-      pkgsStatic = {
-        inherit (self) stdenv lib rustc;
-        buildPackages = packages;
-        isStatic = true;
+      pkgsStatic.stdenv = let
+        target = "${builtins.head (match "(.*)-linux" system)}-unknown-linux-musl";
+      in {
+        hostPlatform = platform // {rust.rustcTarget = target;};
+        cc = package "${target}-gcc-wrapper" {targetPrefix = "${target}-";};
       };
 
       dockerTools = {
@@ -203,14 +247,23 @@
 
       # Outputs and sources that are used separately.
       argocd = goPackage "argocd" {src = package "argocd-source" {};};
-      coredns = goPackage "coredns" {};
-      gitea = package "gitea" {data = package "gitea-data" {};};
-      kubernetes = package "kubernetes" {src = package "kubernetes-source" {};};
-      musl = package "musl" {dev = package "musl-dev" {};};
+      coredns = goPackage "coredns" {outputs = ["out" "man"];};
+      gitea = package "gitea" {outputs = ["out" "data"];};
+      kubernetes = package "kubernetes" {
+        outputs = ["out" "man" "pause"];
+        src = package "kubernetes-source" {};
+      };
+      musl = package "musl" {
+        outputs = ["out" "bin" "dev"];
+        programs = ["musl-gcc"];
+      };
 
       linkFarm = name: entries:
         assert isAttrs entries;
-          make {inherit name entries;};
+          make {
+            inherit name entries;
+            passthru.programs = lib.concatMap (entry: lib.optionals (match "bin/.*" entry != null) [(baseNameOf entry)]) (lib.attrNames entries);
+          };
 
       testers.runNixOSTest = module: let
         test = lib.evalModules {
