@@ -6,7 +6,6 @@
   source,
   ...
 }: {
-  config,
   lib,
   pkgs,
   ...
@@ -18,7 +17,7 @@
   imported = pkgs.runCommand "waybill-image.tar" {} "${image} > $out";
   others = map pkgs.dockerTools.pullImage (import ./images.nix);
 in {
-  imports = [./options.nix];
+  imports = [./k3s.nix ./options.nix];
 
   vm.repoURL = "http://10.42.0.1:${toString port}/git/waybill.git";
   vm.entries.git = {
@@ -27,7 +26,7 @@ in {
     hint = "clone it and push to develop; dev follows within a minute";
   };
 
-  services.k3s.images = [config.services.k3s.package.airgap-images imported] ++ others;
+  services.k3s.images = [imported] ++ others;
 
   services.lighttpd = {
     enable = true;
@@ -60,12 +59,19 @@ in {
       StateDirectory = "waybill-git";
       PrivateTmp = true;
     };
+    # Each boot imports the commit that the VM was built from. The branches get it by a merge, so they keep what was
+    # pushed to them.
     script = ''
       cd ${folder}
-      if [ -e waybill.git ]; then exit; fi
+      if [ ! -e waybill.git ]; then
+        git init --quiet --bare --initial-branch main waybill.new
+        git -C waybill.new config http.receivepack true
+        mv waybill.new waybill.git
+      fi
 
       work=$(mktemp --directory)
-      cp --recursive --no-preserve=mode ${source.tree}/. "$work"
+      cp --recursive ${source.tree}/. "$work"
+      chmod --recursive u+w "$work"
       ${lib.concatMapStrings (environment: ''
           sed --in-place '/^image:/,/^[^ ]/ {
             s|^  tag:.*|  tag: ${image.imageTag}|
@@ -73,15 +79,30 @@ in {
           }' "$work/charts/waybill/values-${environment.name}.yaml"
         '')
         environments}
-      git -C "$work" init --quiet --initial-branch main
-      git -C "$work" add --all
-      git -C "$work" -c user.name=nix -c user.email=nix@waybill.invalid commit --quiet \
-        --message "Run the image that Nix built"
-      git -C "$work" branch develop
-      git -C "$work" branch staging
-      git clone --quiet --bare "$work" waybill.new
-      git -C waybill.new config http.receivepack true
-      mv waybill.new waybill.git
+      export GIT_DIR=$PWD/waybill.git
+      export GIT_AUTHOR_NAME=nix GIT_AUTHOR_EMAIL=nix@waybill.invalid
+      export GIT_COMMITTER_NAME=nix GIT_COMMITTER_EMAIL=nix@waybill.invalid
+
+      export GIT_INDEX_FILE=$work.index
+      git --work-tree "$work" add --all --force
+      tree=$(git write-tree)
+      imported=$(git rev-parse --verify --quiet refs/nix/imported || true)
+      if [ -n "$imported" ] && [ "$(git rev-parse "$imported^{tree}")" = "$tree" ]; then exit; fi
+      commit=$(git commit-tree ''${imported:+-p "$imported"} -m "Run the image that Nix built" "$tree")
+
+      for branch in main staging develop; do
+        head=$(git rev-parse --verify --quiet "refs/heads/$branch" || true)
+        if [ -z "$head" ] || git merge-base --is-ancestor "$head" "$commit"; then
+          git update-ref "refs/heads/$branch" "$commit"
+        elif tree=$(git merge-tree --write-tree "$head" "$commit"); then
+          git update-ref "refs/heads/$branch" \
+            "$(git commit-tree -p "$head" -p "$commit" -m "Merge the image that Nix built" "$tree")"
+        else
+          echo "$branch stays at $head, because its pushes conflict with the commit of this VM. In a clone, run" \
+            "'git fetch origin refs/nix/imported && git merge FETCH_HEAD' on $branch." >&2
+        fi
+      done
+      git update-ref refs/nix/imported "$commit"
     '';
   };
 }

@@ -8,23 +8,17 @@
 }: {
   name = "waybill-cluster";
 
-  nodes.machine = {config, ...}: {
+  nodes.machine = {
     virtualisation = {
       cores = 2;
       memorySize = 2048;
       diskSize = 6144;
     };
 
-    # Pods must reach the API server to install the chart and to create volumes.
-    networking.firewall.trustedInterfaces = ["cni0" "flannel.1"];
+    imports = [../k3s.nix];
 
     services.k3s = {
-      enable = true;
-      disable = ["metrics-server" "servicelb" "traefik"];
-      images = [
-        config.services.k3s.package.airgap-images
-        (pkgs.runCommand "waybill-image.tar" {} "${image} > $out")
-      ];
+      images = [(pkgs.runCommand "waybill-image.tar" {} "${image} > $out")];
       autoDeployCharts.waybill = {
         package = charts.waybill;
         targetNamespace = "waybill-dev";

@@ -1,6 +1,7 @@
 //! The flake, tested without nixpkgs: its files are clean, its outputs evaluate with the strict stubs in
 //! `nix/tests/stubs`, and it agrees with the Dockerfile, the lab and the charts.
 
+mod argocd;
 mod files;
 mod flake;
 mod image;

@@ -187,14 +187,14 @@ const MISTAKES: &[[&str; 4]] = &[
     ],
     [
         "nixos-vm/argocd.nix",
-        "autoDeployCharts",
-        "autoDeployChart",
-        "autoDeployChart' does not exist",
+        "extraFieldDefinitions",
+        "extraFields",
+        "extraFields' does not exist",
     ],
     [
-        "nixos-vm/argocd.nix",
-        "role = \"server\"",
-        "role = \"servant\"",
+        "nixos-vm/k3s.nix",
+        "enable = true;",
+        "enable = true; role = \"servant\";",
         "services.k3s.role' is not of type",
     ],
     [

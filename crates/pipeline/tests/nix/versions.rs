@@ -139,11 +139,14 @@ fn manifests_have_only_fields_that_the_oldest_version_knows() {
         let objects = render("charts/waybill", &[file]);
         assert_eq!(too_new(&objects, "kubernetes"), NOTHING, "{file}");
     }
-    let manifests = Flake::copy().eval("nixosConfigurations.vm.config.services.k3s.manifests");
-    for manifest in manifests.as_object().expect("manifests").values() {
-        let objects = manifest["content"].as_array().expect("a list of objects");
+    let flake = Flake::copy();
+    let manifests = flake.eval("nixosConfigurations.vm.config.services.k3s.manifests");
+    let manifests = manifests.as_object().expect("manifests").values();
+    for objects in manifests.filter_map(|manifest| manifest["content"].as_array()) {
         assert_eq!(too_new(objects, "kubernetes"), NOTHING);
     }
+    let root = crate::argocd::root_objects(&flake, "vm");
+    assert_eq!(too_new(&root, "argocd"), NOTHING);
 
     for (object, of, complaint) in [
         (

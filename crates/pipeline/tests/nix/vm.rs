@@ -1,10 +1,9 @@
-//! The virtual machines: size, ports, environments, passwords and the repository that they bring.
+//! The virtual machines: size, ports, environments and passwords.
 
 #![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
 
-use crate::flake::{Flake, keys, root, run};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use crate::flake::{Flake, root, run};
+use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
@@ -31,16 +30,6 @@ fn the_vm_has_the_documented_size_and_only_the_host_reaches_it() {
     );
 
     let charts = flake.eval("nixosConfigurations.vm.config.services.k3s.autoDeployCharts");
-    assert_eq!(
-        keys(&charts),
-        BTreeSet::from(["argo-cd", "waybill-bootstrap"])
-    );
-    assert_eq!(
-        charts["waybill-bootstrap"]["values"],
-        json!({}),
-        "argocd/values.yaml decides"
-    );
-
     // Argo CD makes its own password when it starts.
     assert!(!charts.to_string().to_lowercase().contains("password"));
 }
@@ -102,7 +91,7 @@ fn a_values_file_is_all_that_an_environment_needs() {
 
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
-fn pods_reach_the_machine_wherever_k3s_runs() {
+fn k3s_has_its_images_and_its_network_wherever_it_runs() {
     let flake = Flake::copy();
     for machine in [
         "nixosConfigurations.vm.config",
@@ -112,6 +101,18 @@ fn pods_reach_the_machine_wherever_k3s_runs() {
         assert_eq!(flake.eval(&format!("{machine}.services.k3s.enable")), true);
         let trusted = flake.eval(&format!("{machine}.networking.firewall.trustedInterfaces"));
         assert_eq!(trusted, json!(["cni0", "flannel.1"]), "{machine}");
+        let without_dhcp = flake.eval(&format!("{machine}.networking.dhcpcd.denyInterfaces"));
+        assert_eq!(
+            without_dhcp,
+            json!(["veth*", "cni*", "flannel*"]),
+            "{machine}"
+        );
+        // K3s starts without a network only if it has its own images.
+        let images = flake.eval(&format!("{machine}.services.k3s.images"));
+        assert!(
+            images.to_string().contains("k3s-airgap-images"),
+            "{machine}: {images}"
+        );
     }
 }
 
@@ -191,44 +192,4 @@ fn program(file: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(file, format!("#!/bin/sh\n{text}\n")).expect("the program can be written");
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
-}
-
-#[test]
-#[ignore = "wants Nix: cargo pipeline test --only nix"]
-fn the_offline_vms_repository_deploys_the_image_that_it_brings() {
-    let flake = Flake::copy();
-    let script =
-        flake.eval("nixosConfigurations.vm-offline.config.systemd.services.waybill-git.script");
-    let tag = flake.eval("packages.x86_64-linux.image.imageTag");
-    let folder = flake.dir.path().join("git");
-    std::fs::create_dir(&folder).expect("a folder");
-    let script = script.as_str().expect("a script");
-    // The script as it is, except for the folder it writes to and the folder of the store.
-    let store = flake.in_store("/nix/store").display().to_string();
-    let script = script
-        .replace("/var/lib/waybill-git", &folder.display().to_string())
-        .replace("/nix/store", &store);
-    let seed = || {
-        run(Command::new("bash")
-            .args(["-euc", &script])
-            .env("HOME", &folder))
-    };
-    seed().unwrap_or_else(|error| panic!("{error}"));
-    seed().expect("at the next boot nothing happens");
-
-    let bare = folder.join("waybill.git").display().to_string();
-    let show = |what: &str| {
-        run(Command::new("git").args(["-C", &bare, "show", what])).expect("it is there")
-    };
-    for branch in ["main", "staging", "develop"] {
-        let values: Value =
-            serde_saphyr::from_str(&show(&format!("{branch}:charts/waybill/values-dev.yaml")))
-                .expect("YAML");
-        assert_eq!(
-            values["image"],
-            json!({"tag": tag, "digest": ""}),
-            "{branch}"
-        );
-    }
-    assert!(show("main:argocd/Chart.yaml").contains("argocd"));
 }

@@ -18,6 +18,7 @@ in {
   options = {
     nixpkgs.hostPlatform = maybe types.str;
     networking.hostName = option types.str "nixos";
+    networking.dhcpcd.denyInterfaces = list types.str;
     networking.firewall = {
       allowedTCPPorts = list types.port;
       trustedInterfaces = list types.str;
@@ -98,19 +99,22 @@ in {
         content = maybe yaml;
         source = maybe types.path;
       };
-      autoDeployCharts = submodules {
-        enable = option types.bool true;
-        repo = maybe types.nonEmptyStr;
-        name = maybe types.nonEmptyStr;
-        version = maybe types.nonEmptyStr;
-        hash = option types.str "";
-        package = maybe (types.either types.path types.package);
-        targetNamespace = option types.nonEmptyStr "default";
-        createNamespace = off;
-        values = option (types.either types.path types.attrs) {};
-        extraDeploy = list (types.either types.path types.attrs);
-        extraFieldDefinitions = option types.attrs {};
-      };
+      autoDeployCharts = set (types.submodule ({config, ...}: {
+        options = {
+          enable = option types.bool true;
+          repo = maybe types.nonEmptyStr;
+          name = maybe types.nonEmptyStr;
+          version = maybe types.nonEmptyStr;
+          hash = option types.str "";
+          package = maybe (types.either types.path types.package);
+          targetNamespace = option types.nonEmptyStr "default";
+          createNamespace = off;
+          values = option (types.either types.path types.attrs) {};
+          extraDeploy = list (types.either types.path types.attrs);
+          extraFieldDefinitions = option types.attrs {};
+        };
+        config.package = lib.mkDefault (pkgs.runCommand "${config.name}-${config.version}.tgz" {inherit (config) hash repo;} "");
+      }));
     };
 
     systemd.services = submodules {
