@@ -54,6 +54,7 @@
     forPipeline
     // {
       inherit (pkgs) containerd debootstrap etcd runc tini;
+      inherit (pkgs) go; # for tools that the lab finds incomplete
       argocd = withFiles "argocd" (static pkgs.argocd) pkgs.argocd.src;
       coredns = static pkgs.coredns;
       gitea = withFiles "gitea" pkgs.gitea pkgs.gitea.data;

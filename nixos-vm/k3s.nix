@@ -13,4 +13,10 @@
     # By default, dhcpcd requests an address for each interface of a pod.
     dhcpcd.denyInterfaces = ["veth*" "cni*" "flannel*"];
   };
+
+  # The disk persists. At boot, links of an older system to files that are no longer in the store are removed. NixOS then
+  # makes those of this system.
+  systemd.tmpfiles.rules =
+    map (folder: "R! /var/lib/rancher/k3s/${folder} - - - - -")
+    ["agent/images" "server/manifests" "server/static/charts"];
 }

@@ -88,6 +88,23 @@ fn a_new_version_of_a_chart_is_installed_on_an_old_disk() {
 
 #[test]
 #[ignore = "wants Nix: cargo pipeline test --only nix"]
+fn links_of_an_older_system_are_removed_at_boot() {
+    // K3s stops at a link whose file is gone, and applies no manifest.
+    let flake = Flake::copy();
+    for vm in VMS {
+        let rules = flake.eval(&format!(
+            "nixosConfigurations.{vm}.config.systemd.tmpfiles.rules"
+        ));
+        for folder in ["agent/images", "server/manifests", "server/static/charts"] {
+            let rule = format!("R! /var/lib/rancher/k3s/{folder} - - - - -");
+            let rules = rules.as_array().expect("a list");
+            assert!(rules.contains(&json!(rule)), "{vm}: {rules:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "wants Nix: cargo pipeline test --only nix"]
 fn charts_have_time_to_pull_their_images() {
     let flake = Flake::copy();
     for vm in VMS {

@@ -117,6 +117,7 @@ in {
       }));
     };
 
+    systemd.tmpfiles.rules = list types.str;
     systemd.services = submodules {
       enable = option types.bool true;
       description = option types.str "";

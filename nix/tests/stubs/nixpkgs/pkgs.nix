@@ -53,7 +53,8 @@
       });
   flatten = value: builtins.toJSON value;
 
-  # `programs` are those of this project's concern. A package whose headers are in an output has the output `dev`.
+  # `programs` lists the programs that this project calls, and those that could hide them. A package with headers has the
+  # output `dev`.
   package = name: attributes:
     make {
       inherit name;
