@@ -119,6 +119,11 @@ fn argocd(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
             let found = entry.get(key).and_then(Node::text);
             expect(&mut problems, ARGOCD, &path, found, expected);
         }
+        let path = format!("environments.{}.namespace", env.name);
+        let default = delivery.application(env);
+        let found = entry.get("namespace").and_then(Node::text);
+        let found = found.unwrap_or(&default);
+        expect(&mut problems, ARGOCD, &path, Some(found), &env.namespace);
     }
     let unknown = found.into_keys();
     problems.extend(unknown.map(|name| format!("{ARGOCD}: {FILE} has no environment `{name}`")));
@@ -195,6 +200,31 @@ mod tests {
             missing[0].contains("add it with `branch: staging`"),
             "{missing:?}"
         );
+    }
+
+    #[test]
+    fn a_namespace_that_argocd_does_not_know_is_named() {
+        let text = "[[environment]]\nname = \"dev\"";
+        let named = DELIVERY.replacen(text, &format!("{text}\nnamespace = \"testing\""), 1);
+        let delivery = Delivery::parse(&named).unwrap();
+        let of = |namespace: &str| {
+            let text = format!(
+                "repoURL: https://forge.example/{}.git\nenvironments:\n  \
+                 dev: {{branch: develop, automated: true{namespace}}}\n  \
+                 staging: {{branch: staging, automated: false}}\n  prod: {{branch: main, automated: false}}\n",
+                delivery.repository()
+            );
+            argocd(&text, &delivery).unwrap()
+        };
+        assert_eq!(of(", namespace: testing"), [""; 0]);
+        for other in ["", ", namespace: other"] {
+            let problems = of(other);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(
+                problems[0].contains("`environments.dev.namespace`"),
+                "{problems:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The Applications and projects of Argo CD.
 
 use crate::helm::{
-    REPO_URL, chart, named, objects, of_kind, render_argocd, root, strings, variants,
+    REPO_URL, chart, helm, named, objects, of_kind, render_argocd, root, strings, variants,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[test]
@@ -98,14 +98,229 @@ fn dev_syncs_automatically_and_the_other_environments_by_hand() {
     assert_eq!(dev["source"]["helm"]["releaseName"], "waybill");
     assert_eq!(
         dev["syncPolicy"]["automated"],
-        json!({"prune": true, "selfHeal": true})
+        json!({"enabled": true, "prune": true, "selfHeal": true})
     );
-    assert_eq!(dev["syncPolicy"]["retry"]["refresh"], true);
     for (name, branch) in [("waybill-staging", "staging"), ("waybill-prod", "main")] {
         let spec = &named(&argocd, "Application", name)["spec"];
         assert_eq!(spec["source"]["targetRevision"], branch);
-        assert!(spec["syncPolicy"].get("automated").is_none(), "{name}");
+        // Argo CD ignores what Git does not state, so an absent field would hide that automatic sync was switched on.
+        assert_eq!(spec["syncPolicy"]["automated"], json!({"enabled": false}));
         let labels = &spec["syncPolicy"]["managedNamespaceMetadata"]["labels"];
         assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+    }
+}
+
+/// A manual sync copies the retry policy. A retry with `refresh` deploys commits that nobody confirmed, and a retry
+/// without it makes a rollback wait.
+#[test]
+fn only_an_automatic_sync_is_retried() {
+    for application in of_kind(&render_argocd(&[]), "Application") {
+        let policy = &application["spec"]["syncPolicy"];
+        let automatic = policy["automated"]["enabled"] == true;
+        assert_eq!(policy.get("retry").is_some(), automatic, "{application}");
+        assert_eq!(policy["retry"]["refresh"] == true, automatic);
+    }
+}
+
+/// With a last wave, a sync goes on until the pods are healthy. A person could not roll back before.
+#[test]
+fn an_environment_prunes_last_only_if_it_syncs_automatically() {
+    for application in of_kind(&render_argocd(&[]), "Application") {
+        let policy = &application["spec"]["syncPolicy"];
+        let options = policy["syncOptions"].as_array().cloned();
+        let last = options
+            .unwrap_or_default()
+            .contains(&json!("PruneLast=true"));
+        let dev = application["metadata"]["name"] == "waybill-dev";
+        assert_eq!(last, dev, "{application}");
+    }
+}
+
+/// Argo CD reports no difference for fields that Git does not state. A role or a kind that someone adds in the cluster
+/// would stay.
+#[test]
+fn a_project_states_every_field_that_could_be_added_in_the_cluster() {
+    let known = std::fs::read_to_string(root().join("nix/tests/argocd-fields.json"))
+        .expect("the fields of Argo CD's objects");
+    let known: Value = serde_json::from_str(&known).expect("JSON");
+    let fields = known["spec"]["AppProject"].as_object().expect("fields");
+    assert!(fields.len() > 10);
+    for project in of_kind(&render_argocd(&[]), "AppProject") {
+        let stated = project["spec"].as_object().expect("a specification");
+        for field in fields.keys() {
+            // It only adds warnings about objects that belong to no Application.
+            if field != "orphanedResources" {
+                assert!(stated.contains_key(field), "{field} of {project}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_root_may_write_no_object_outside_a_namespace() {
+    let argocd = render_argocd(&[]);
+    let root = &named(&argocd, "AppProject", "waybill")["spec"];
+    assert_eq!(root["clusterResourceWhitelist"], json!([]));
+    assert_eq!(
+        root["clusterResourceBlacklist"],
+        json!([{"group": "*", "kind": "*"}])
+    );
+}
+
+#[test]
+fn projects_exist_before_their_applications_and_nothing_is_pruned_without_confirmation() {
+    for object in render_argocd(&[]) {
+        let annotations = &object["metadata"]["annotations"];
+        assert_eq!(
+            annotations["argocd.argoproj.io/sync-options"], "Prune=confirm",
+            "{object}"
+        );
+        let wave = annotations.get("argocd.argoproj.io/sync-wave");
+        let first = (object["kind"] == "AppProject").then(|| json!("-1"));
+        assert_eq!(wave, first.as_ref(), "{object}");
+    }
+}
+
+/// The order in argocd/README.md depends on this: the project lasts until the Application is deleted.
+#[test]
+fn removing_an_environment_removes_its_application_and_its_project_and_nothing_else() {
+    let without = render_argocd(&[]);
+    let with = render_argocd(&[
+        "--set",
+        "environments.qa.branch=qa,environments.qa.automated=false",
+    ]);
+    let removed: Vec<&Value> = with
+        .iter()
+        .filter(|object| !without.contains(object))
+        .collect();
+    let names: Vec<&Value> = removed
+        .iter()
+        .map(|object| &object["metadata"]["name"])
+        .collect();
+    assert_eq!(names, ["waybill-qa", "waybill-qa"]);
+    assert!(without.iter().all(|object| with.contains(object)));
+
+    let readme = std::fs::read_to_string(root().join("argocd/README.md")).expect("a README");
+    let steps = [
+        "remove the entry",
+        "argocd app delete waybill-qa --cascade",
+        "argocd app confirm-deletion waybill\n",
+        "kubectl delete namespace waybill-qa",
+    ];
+    let places = steps.map(|step| {
+        let found = readme.find(step);
+        found.unwrap_or_else(|| panic!("argocd/README.md lacks `{step}`"))
+    });
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn cluster_and_namespaces_are_values() {
+    let values = "argocdNamespace=gitops,server=https://prod.example:6443,environments.dev.namespace=shop,\
+                  environments.staging.server=https://staging.example";
+    let argocd = render_argocd(&["--set", values]);
+    let destination = |name| named(&argocd, "Application", name)["spec"]["destination"].clone();
+    // The root writes Argo CD's own objects, so its cluster is always the one that Argo CD runs in.
+    assert_eq!(
+        destination("waybill"),
+        json!({"server": "https://kubernetes.default.svc", "namespace": "gitops"})
+    );
+    assert_eq!(
+        destination("waybill-dev"),
+        json!({"server": "https://prod.example:6443", "namespace": "shop"})
+    );
+    assert_eq!(
+        destination("waybill-staging"),
+        json!({"server": "https://staging.example", "namespace": "waybill-staging"})
+    );
+    for name in ["waybill", "waybill-dev", "waybill-staging"] {
+        let project = &named(&argocd, "AppProject", name)["spec"];
+        assert_eq!(project["destinations"], json!([destination(name)]));
+    }
+    let dev = &named(&argocd, "AppProject", "waybill-dev")["spec"];
+    assert_eq!(dev["clusterResourceWhitelist"][0]["name"], "shop");
+    // The root renders itself with the values that it was applied with.
+    let parameters = &named(&argocd, "Application", "waybill")["spec"]["source"]["helm"];
+    assert_eq!(
+        parameters["parameters"],
+        json!([
+            {"name": "repoURL", "value": REPO_URL},
+            {"name": "argocdNamespace", "value": "gitops"},
+            {"name": "server", "value": "https://prod.example:6443"},
+        ])
+    );
+}
+
+#[test]
+fn groups_may_view_or_sync_one_environment() {
+    let values = "environments.prod.syncers={release,oncall},environments.prod.viewers={everyone}";
+    let argocd = render_argocd(&["--set", values]);
+    let roles = |name| named(&argocd, "AppProject", name)["spec"]["roles"].clone();
+    assert_eq!(roles("waybill-dev"), json!([]));
+    let prod = roles("waybill-prod");
+    assert_eq!(prod[0]["name"], "viewer");
+    assert_eq!(prod[0]["groups"], json!(["everyone"]));
+    assert_eq!(
+        prod[0]["policies"],
+        json!([
+            "p, proj:waybill-prod:viewer, applications, get, waybill-prod/*, allow",
+            "p, proj:waybill-prod:viewer, logs, get, waybill-prod/*, allow",
+        ])
+    );
+    assert_eq!(prod[1]["name"], "syncer");
+    assert_eq!(prod[1]["groups"], json!(["release", "oncall"]));
+    assert_eq!(
+        prod[1]["policies"],
+        json!([
+            "p, proj:waybill-prod:syncer, applications, get, waybill-prod/*, allow",
+            "p, proj:waybill-prod:syncer, logs, get, waybill-prod/*, allow",
+            "p, proj:waybill-prod:syncer, applications, sync, waybill-prod/*, allow",
+        ])
+    );
+}
+
+#[test]
+fn a_sync_window_lets_people_sync_unless_it_says_otherwise() {
+    let window = "environments.prod.syncWindows[0].kind=deny,environments.prod.syncWindows[0].schedule=0 18 * * 5,\
+                  environments.prod.syncWindows[0].duration=60h,environments.prod.syncWindows[0].timeZone=Europe/Berlin";
+    let windows = |args: &[&str]| {
+        named(&render_argocd(args), "AppProject", "waybill-prod")["spec"]["syncWindows"].clone()
+    };
+    assert_eq!(windows(&[]), json!([]));
+    let expected = json!([{
+        "kind": "deny", "schedule": "0 18 * * 5", "duration": "60h", "timeZone": "Europe/Berlin",
+        "applications": ["*"], "manualSync": true,
+    }]);
+    assert_eq!(windows(&["--set", window]), expected);
+    let strict = format!("{window},environments.prod.syncWindows[0].manualSync=false");
+    assert_eq!(windows(&["--set", &strict])[0]["manualSync"], false);
+}
+
+#[test]
+fn a_wrong_value_of_an_environment_is_refused_by_name() {
+    for (values, complaint) in [
+        ("environments.prod.branch=", "/environments/prod/branch"),
+        (
+            "environments.prod.syncer={a}",
+            "additional properties 'syncer' not allowed",
+        ),
+        (
+            "environments.prod.syncWindows[0].kind=maybe",
+            "/environments/prod/syncWindows/0",
+        ),
+        (
+            "environments.prod.optionalKinds={Secret}",
+            "/environments/prod/optionalKinds/0",
+        ),
+        (
+            "environments.prod.namespace=Prod",
+            "/environments/prod/namespace",
+        ),
+        ("argocdNamespace=", "/argocdNamespace"),
+        ("server=cluster", "/server"),
+    ] {
+        let refused = helm(&["template", "argocd", &chart("argocd"), "--set", values]);
+        let refused = refused.expect_err("Helm must refuse this");
+        assert!(refused.contains(complaint), "{values}: {refused}");
     }
 }
