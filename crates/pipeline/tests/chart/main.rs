@@ -2,5 +2,7 @@
 
 mod argocd;
 mod helm;
+mod nulls;
 mod pods;
+mod validation;
 mod values;

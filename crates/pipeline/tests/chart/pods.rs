@@ -60,6 +60,89 @@ fn a_change_of_the_config_and_of_nothing_else_restarts_the_pods() {
 }
 
 #[test]
+fn pods_that_restart_keep_the_config_of_their_version() {
+    let of = |args: &[&str]| {
+        let objects = render(args);
+        let config = one(&objects, "ConfigMap").clone();
+        for container in containers(pod(&objects)) {
+            let source = &container["envFrom"][0]["configMapRef"]["name"];
+            assert_eq!(source, &config["metadata"]["name"]);
+        }
+        config
+    };
+    let (old, new) = (of(&[]), of(&["--set", "config.WAYBILL_LOG_LEVEL=trace"]));
+    assert_ne!(old["metadata"]["name"], new["metadata"]["name"]);
+    assert_eq!(old["immutable"], true);
+    assert_eq!(old, of(&["--set", "networkPolicy.enabled=false"]));
+    // A sync without pruning leaves the old one. The Application must not be OutOfSync for ever.
+    assert_eq!(
+        old["metadata"]["annotations"]["argocd.argoproj.io/compare-options"],
+        "IgnoreExtraneous"
+    );
+}
+
+#[test]
+fn a_claim_that_is_kept_does_not_make_the_application_out_of_sync() {
+    let objects = render(&[]);
+    let annotations = &one(&objects, "PersistentVolumeClaim")["metadata"]["annotations"];
+    assert_eq!(annotations["helm.sh/resource-policy"], "keep");
+    assert_eq!(
+        annotations["argocd.argoproj.io/sync-options"],
+        "Prune=false"
+    );
+    assert_eq!(
+        annotations["argocd.argoproj.io/compare-options"],
+        "IgnoreExtraneous"
+    );
+}
+
+#[test]
+fn labels_say_which_image_runs() {
+    let long = "a".repeat(80);
+    for (tag, label) in [
+        ("develop-1d7b4e0", "develop-1d7b4e0"),
+        ("_x-", "x"),
+        (&long, &long[..63]),
+    ] {
+        let objects = render(&["--set", &format!("image.tag={tag}")]);
+        let deployment = one(&objects, "Deployment");
+        for metadata in [
+            &deployment["metadata"],
+            &deployment["spec"]["template"]["metadata"],
+        ] {
+            assert_eq!(metadata["labels"]["app.kubernetes.io/version"], label);
+        }
+    }
+}
+
+#[test]
+fn readiness_waits_longer_than_the_database_may_take() {
+    for (milliseconds, seconds) in [
+        ("3000", 4),
+        ("500", 2),
+        ("2500", 4),
+        ("1", 2),
+        ("60000", 61),
+    ] {
+        let value = format!("config.WAYBILL_DATABASE_TIMEOUT_MS={milliseconds}");
+        let objects = render(&["--set", &value]);
+        let probe = &containers(pod(&objects))[1]["readinessProbe"];
+        assert_eq!(probe["timeoutSeconds"], seconds, "{milliseconds} ms");
+    }
+    let objects = render(&[]);
+    let probe = &containers(pod(&objects))[1]["readinessProbe"];
+    assert_eq!(probe["timeoutSeconds"], 4, "the default of the service");
+}
+
+#[test]
+fn prod_gives_a_roll_out_time_for_a_migration_or_a_new_node() {
+    let file = format!("{}/values-prod.yaml", chart("waybill"));
+    let objects = render(&["--values", &file]);
+    let spec = &one(&objects, "Deployment")["spec"];
+    assert_eq!(spec["progressDeadlineSeconds"], 300);
+}
+
+#[test]
 fn a_new_chart_version_changes_labels_alone() {
     let copy = tempfile::tempdir().expect("a temporary folder");
     let copied = Command::new("cp")
@@ -87,10 +170,7 @@ fn a_new_chart_version_changes_labels_alone() {
             old["spec"], new["spec"],
             "{file}: a selector can't change, and nothing should restart"
         );
-        assert_eq!(
-            new["metadata"]["labels"]["app.kubernetes.io/version"],
-            "9.9.9"
-        );
+        assert_eq!(new["metadata"]["labels"]["helm.sh/chart"], "waybill-9.9.9");
     }
 }
 
@@ -99,10 +179,11 @@ fn service_budget_and_policy_select_the_pods() {
     for (variant, objects) in variants() {
         let deployment = one(&objects, "Deployment");
         let selector = &deployment["spec"]["selector"]["matchLabels"];
-        assert_eq!(
-            &deployment["spec"]["template"]["metadata"]["labels"], selector,
-            "{variant}"
-        );
+        let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+        for (key, value) in selector.as_object().expect("labels") {
+            assert_eq!(&labels[key], value, "{variant}");
+        }
+        assert_eq!(selector.as_object().map(serde_json::Map::len), Some(2));
         let service = one(&objects, "Service");
         assert_eq!(service["spec"]["type"], "ClusterIP", "{variant}");
         assert_eq!(&service["spec"]["selector"], selector, "{variant}");

@@ -60,19 +60,6 @@ fn the_config_takes_every_setting_that_the_service_documents_and_no_other() {
 }
 
 #[test]
-fn two_replicas_on_sqlite_are_refused_with_both_solutions() {
-    let complaint = refusal(&["--set", "replicas=2"]);
-    assert!(
-        complaint.contains("at '/replicas': maximum: got 2, want 1"),
-        "{complaint}"
-    );
-    assert!(
-        complaint.contains("at '/database/existingSecret/name': minLength"),
-        "{complaint}"
-    );
-}
-
-#[test]
 fn a_wrong_value_is_refused_by_name() {
     for (values, complaint) in [
         ("replicsa=2", "additional properties 'replicsa' not allowed"),

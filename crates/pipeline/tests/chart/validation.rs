@@ -1,0 +1,211 @@
+//! Values that are valid each by itself and cannot work together, and numbers out of range.
+
+use crate::helm::{chart, containers, helm, pod, refusal, render, values_files};
+
+/// The error of `helm template`. `helm lint` does not report failures of templates.
+fn complaint(args: &[&str]) -> String {
+    helm(&[&["template", "waybill", &chart("waybill")], args].concat())
+        .expect_err("`helm template` must refuse this")
+}
+
+/// Asserts that values are refused with exactly one sentence.
+fn refused(values: &str, sentence: &str) {
+    let complaint = complaint(&["--set", values]);
+    let found = complaint
+        .split_once("): ")
+        .map(|(_, text)| text.lines().next().unwrap_or_default());
+    assert_eq!(found, Some(sentence), "{values}: {complaint}");
+}
+
+#[test]
+fn a_setting_has_the_range_that_the_service_accepts() {
+    for (setting, value, least, most) in [
+        ("DATABASE_POOL_SIZE", "0", "1", "1000"),
+        ("DATABASE_POOL_SIZE", "1001", "1", "1000"),
+        ("DATABASE_TIMEOUT_MS", "0", "1", "3600000"),
+        ("REQUEST_TIMEOUT_MS", "3600001", "1", "3600000"),
+        ("REQUEST_BODY_LIMIT_BYTES", "0", "1", "268435456"),
+        ("REQUEST_BODY_LIMIT_BYTES", "268435457", "1", "268435456"),
+        ("SHUTDOWN_DELAY_MS", "3600001", "0", "3600000"),
+        ("SHUTDOWN_TIMEOUT_MS", "999999999", "0", "3600000"),
+    ] {
+        let complaint = complaint(&["--set-string", &format!("config.WAYBILL_{setting}={value}")]);
+        let sentence =
+            format!("config.WAYBILL_{setting} is {value}; it must be between {least} and {most}.");
+        assert!(complaint.contains(&sentence), "{complaint}");
+    }
+}
+
+#[test]
+fn a_roll_out_must_be_able_to_end_before_its_deadline() {
+    for (values, seconds, ready) in [
+        ("rollout.minReadySeconds=60", "60", "60"),
+        ("rollout.minReadySeconds=30", "60", "30"),
+        ("rollout.progressDeadlineSeconds=32", "32", "2"),
+    ] {
+        refused(
+            values,
+            &format!(
+                "rollout.progressDeadlineSeconds is {seconds}; it must be greater than the 30 seconds that a start may \
+                 take plus rollout.minReadySeconds, which is {ready}."
+            ),
+        );
+    }
+    render(&["--set", "rollout.minReadySeconds=29"]);
+}
+
+#[test]
+fn a_pod_must_have_time_to_drain() {
+    for (values, grace, total) in [
+        ("terminationGracePeriodSeconds=25", "25", "25000"),
+        ("config.WAYBILL_SHUTDOWN_DELAY_MS=10000", "30", "30000"),
+        // Without a value the service's own default applies.
+        (
+            "config.WAYBILL_SHUTDOWN_TIMEOUT_MS=null,terminationGracePeriodSeconds=25",
+            "25",
+            "25000",
+        ),
+        ("config.WAYBILL_SHUTDOWN_TIMEOUT_MS=60000", "30", "65000"),
+    ] {
+        refused(
+            values,
+            &format!(
+                "terminationGracePeriodSeconds is {grace}; it must be greater than the {total} ms of \
+                 config.WAYBILL_SHUTDOWN_DELAY_MS plus config.WAYBILL_SHUTDOWN_TIMEOUT_MS."
+            ),
+        );
+    }
+}
+
+#[test]
+fn a_limit_is_not_below_its_request() {
+    for (values, kind, limit, request) in [
+        ("resources.limits.cpu=5m", "cpu", "5m", "10m"),
+        ("resources.limits.cpu=0.009", "cpu", "0.009", "10m"),
+        ("resources.requests.cpu=1", "cpu", "500m", "1"),
+        (
+            "resources.limits.memory=16000Ki",
+            "memory",
+            "16000Ki",
+            "16Mi",
+        ),
+        ("resources.requests.memory=1G", "memory", "64Mi", "1G"),
+    ] {
+        refused(
+            values,
+            &format!(
+                "resources.limits.{kind} is {limit}; it must be at least resources.requests.{kind}, which is {request}."
+            ),
+        );
+    }
+    for values in [
+        "resources.limits.cpu=10m",
+        "resources.limits.cpu=0.01",
+        "resources.limits.memory=16384Ki",
+    ] {
+        render(&["--set", values]);
+    }
+}
+
+#[test]
+fn sqlite_supports_one_pod() {
+    refused(
+        "replicas=2",
+        "An SQLite file supports only one pod: set replicas to 1, or use PostgreSQL by database.existingSecret.name.",
+    );
+}
+
+#[test]
+fn a_release_whose_name_cannot_be_that_of_a_service_is_refused() {
+    let sentence = "`1st-waybill` cannot be the name of a Service: set fullnameOverride to at most 63 lower-case letters, \
+                    digits and hyphens that begin with a letter and do not end with a hyphen.";
+    let refused = helm(&["template", "1st", &chart("waybill")]);
+    let refused = refused.expect_err("Helm must refuse this");
+    assert!(refused.contains(sentence), "{refused}");
+}
+
+#[test]
+fn a_name_that_kubernetes_refuses_is_refused_here() {
+    for key in ["nameOverride", "fullnameOverride"] {
+        for name in ["-a", "a-", "Shop", "1st", "a_b", "a.b", &"a".repeat(64)] {
+            let refused = refusal(&["--set-string", &format!("{key}={name}")]);
+            assert!(refused.contains(&format!("at '/{key}'")), "{refused}");
+        }
+        render(&["--set", &format!("{key}=my-shop")]);
+    }
+}
+
+#[test]
+fn a_misspelled_field_of_the_scheduler_is_refused() {
+    for (values, complaint) in [
+        (
+            "tolerations[0].kee=a",
+            "additional properties 'kee' not allowed",
+        ),
+        ("tolerations[0].operator=Is", "at '/tolerations/0/operator'"),
+        ("tolerations[0].effect=Never", "at '/tolerations/0/effect'"),
+        (
+            "tolerations[0].tolerationSeconds=soon",
+            "at '/tolerations/0/tolerationSeconds'",
+        ),
+        (
+            "topologySpreadConstraints[0].maxSkew=1",
+            "missing properties 'topologyKey', 'whenUnsatisfiable'",
+        ),
+        (
+            "topologySpreadConstraints[0].topology=a",
+            "additional properties 'topology' not allowed",
+        ),
+    ] {
+        let refused = refusal(&["--set", values]);
+        assert!(refused.contains(complaint), "{values}: {refused}");
+    }
+    refused(
+        "tolerations[0].operator=Exists,tolerations[0].value=a",
+        "tolerations[0] has a value; remove it, or set the operator to Equal.",
+    );
+    refused(
+        "tolerations[0].operator=Equal,tolerations[0].value=a",
+        "tolerations[0] has no key; set it, or set the operator to Exists.",
+    );
+}
+
+#[test]
+fn all_conditions_are_reported_at_once() {
+    let complaint = complaint(&[
+        "--set",
+        "replicas=2,rollout.minReadySeconds=99,resources.limits.cpu=1m",
+    ]);
+    for part in ["SQLite", "progressDeadlineSeconds", "resources.limits.cpu"] {
+        assert!(complaint.contains(part), "{part}: {complaint}");
+    }
+}
+
+#[test]
+fn a_limit_can_be_dropped_and_cpu_may_be_a_number() {
+    for file in values_files() {
+        let resources = |values: &str| {
+            let objects = render(&["--values", &file, "--set", values]);
+            containers(pod(&objects))[1]["resources"].clone()
+        };
+        let dropped = resources("resources.limits.cpu=null");
+        assert!(dropped["limits"].get("cpu").is_none(), "{file}: {dropped}");
+        assert!(dropped["limits"]["memory"].is_string(), "{file}: {dropped}");
+        assert_eq!(resources("resources.limits.cpu=3")["limits"]["cpu"], "3");
+        assert_eq!(
+            resources("resources.limits.cpu=2.5")["limits"]["cpu"],
+            "2.5"
+        );
+    }
+}
+
+#[test]
+fn a_numeric_setting_becomes_text() {
+    let objects = render(&[
+        "--set-json",
+        r#"config={"WAYBILL_DATABASE_POOL_SIZE": 9, "WAYBILL_REQUEST_TIMEOUT_MS": 3600000}"#,
+    ]);
+    let data = &crate::helm::one(&objects, "ConfigMap")["data"];
+    assert_eq!(data["WAYBILL_DATABASE_POOL_SIZE"], "9");
+    assert_eq!(data["WAYBILL_REQUEST_TIMEOUT_MS"], "3600000");
+}
