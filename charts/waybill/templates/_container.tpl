@@ -5,15 +5,22 @@ imagePullPolicy: IfNotPresent
 envFrom:
   - configMapRef:
       name: {{ include "waybill.configName" . }}
-{{- with .Values.database.existingSecret }}
-{{- if .name }}
+  {{- with .Values.extraEnvFrom }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- $secret := .Values.database.existingSecret }}
+{{- if or $secret.name .Values.extraEnv }}
 env:
+  {{- if $secret.name }}
   - name: WAYBILL_DATABASE_URL
     valueFrom:
       secretKeyRef:
-        name: {{ .name | quote }}
-        key: {{ .key | quote }}
-{{- end }}
+        name: {{ $secret.name | quote }}
+        key: {{ $secret.key | quote }}
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with .Values.resources }}
 resources:
@@ -31,11 +38,16 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
-{{- if include "waybill.sqlite" . }}
+{{- if or (include "waybill.sqlite" .) .Values.extraVolumeMounts }}
 volumeMounts:
+  {{- if include "waybill.sqlite" . }}
   - name: data
     mountPath: /data
   - name: tmp
     mountPath: /tmp
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- end }}

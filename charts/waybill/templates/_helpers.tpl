@@ -32,12 +32,49 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ include "waybill.tag" . | trunc 63 | trimAll "._-" | quote }}
 {{- end }}
 
-{{/* The labels of all objects except pods. In pods, the chart version would cause a restart with each new chart. */}}
+{{/* The labels of pods. The chart version would cause a restart with each new chart. */}}
+{{- define "waybill.podLabels" -}}
+{{ include "waybill.selectorLabels" . }}
+{{ include "waybill.versionLabel" . }}
+{{- with merge (dict) (.Values.podLabels | default dict) (.Values.commonLabels | default dict) }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The labels of all other objects. */}}
 {{- define "waybill.labels" -}}
 {{ include "waybill.selectorLabels" . }}
 {{ include "waybill.versionLabel" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* The annotations of an object: its own, and those of all objects. The argument is a list of the context and the own
+     annotations. */}}
+{{- define "waybill.annotations" -}}
+{{- with merge (dict) (last . | default dict) ((first .).Values.commonAnnotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The name of the pods' ServiceAccount. */}}
+{{- define "waybill.serviceAccountName" -}}
+{{- with .Values.serviceAccount }}
+{{- .name | default (.create | ternary (include "waybill.fullname" $) "default") }}
+{{- end }}
+{{- end }}
+
+{{/* The smallest number of pods that run. */}}
+{{- define "waybill.minReplicas" -}}
+{{- if .Values.autoscaling.enabled }}
+{{- .Values.autoscaling.minReplicas }}
+{{- else }}
+{{- kindIs "invalid" .Values.replicas | ternary 1 .Values.replicas }}
+{{- end }}
 {{- end }}
 
 {{/* "true" if the service uses SQLite, empty if it uses PostgreSQL. */}}
@@ -52,7 +89,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The data of the ConfigMap: the values in `config` and the settings that the chart determines. */}}
 {{- define "waybill.config" -}}
-{{- $fixed := dict "WAYBILL_HTTP_ADDR" "0.0.0.0:8080" }}
+{{- $address := .Values.listenAddress | default "0.0.0.0" }}
+{{- $fixed := dict "WAYBILL_HTTP_ADDR" (printf (contains ":" $address | ternary "[%s]:8080" "%s:8080") $address) }}
 {{- if include "waybill.sqlite" . }}
 {{- $_ := set $fixed "WAYBILL_DATABASE_URL" "sqlite:///data/waybill.db" }}
 {{- end }}

@@ -39,6 +39,7 @@ fn pages() -> Vec<Page> {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "argocd/README.md",
+        "charts/waybill/README.md",
         "migrations/README.md",
     ]
     .map(str::to_owned)

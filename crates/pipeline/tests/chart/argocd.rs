@@ -28,17 +28,48 @@ fn the_root_application_renders_the_chart_that_bootstrapped_it() {
     assert_eq!(objects(&args), bootstrapped);
 }
 
+/// Kinds that an environment may write only if its entry has them in `optionalKinds`.
+const OPTIONAL: [&str; 4] = [
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "HTTPRoute",
+    "ExternalSecret",
+];
+
+/// The kinds of objects that the chart creates, without the optional ones.
+fn kinds() -> BTreeSet<String> {
+    let variants = variants();
+    let kinds = variants.iter().flat_map(|(_, objects)| objects);
+    let kinds = kinds.filter_map(|object| object["kind"].as_str());
+    let kinds = kinds.filter(|kind| !OPTIONAL.contains(kind));
+    kinds.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_optional_kind_is_allowed_in_its_environment_only() {
+    let values = format!("environments.dev.optionalKinds={{{}}}", OPTIONAL.join(","));
+    let argocd = render_argocd(&["--set", &values]);
+    let allowed = |name| {
+        let project = named(&argocd, "AppProject", name);
+        project["spec"]["namespaceResourceWhitelist"].clone()
+    };
+    let dev = allowed("waybill-dev");
+    for (kind, group) in OPTIONAL.iter().zip([
+        "autoscaling",
+        "networking.k8s.io",
+        "gateway.networking.k8s.io",
+        "external-secrets.io",
+    ]) {
+        let entry = json!({"group": group, "kind": kind});
+        assert!(dev.as_array().expect("a list").contains(&entry), "{entry}");
+        assert!(!strings(&allowed("waybill-prod"), "kind").contains(*kind));
+    }
+}
+
 #[test]
 fn each_environment_may_write_only_its_namespace_and_the_kinds_of_the_chart() {
     let argocd = render_argocd(&[]);
-    let kinds: BTreeSet<String> = variants()
-        .iter()
-        .flat_map(|(_, objects)| {
-            objects
-                .iter()
-                .map(|object| object["kind"].as_str().expect("a kind").to_owned())
-        })
-        .collect();
+    let kinds = kinds();
     let mut namespaces = BTreeSet::new();
     for application in of_kind(&argocd, "Application") {
         let name = application["metadata"]["name"].as_str().expect("a name");
@@ -165,6 +196,34 @@ fn the_root_may_write_no_object_outside_a_namespace() {
         root["clusterResourceBlacklist"],
         json!([{"group": "*", "kind": "*"}])
     );
+}
+
+/// The paths of empty fields. `enabled` is a pointer in Argo CD, so its `false` is written.
+fn empty(value: &Value, path: &str) -> Vec<String> {
+    let is_empty = match value {
+        Value::Null | Value::Bool(false) => path != ".syncPolicy.automated.enabled",
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(true) => false,
+    };
+    let below = value.as_object().into_iter().flatten();
+    let below = below.flat_map(|(key, value)| empty(value, &format!("{path}.{key}")));
+    is_empty
+        .then(|| path.to_owned())
+        .into_iter()
+        .chain(below)
+        .collect()
+}
+
+/// Argo CD writes an Application back with each sync, without its empty fields. If Git states one, the root finds a
+/// difference after each sync, and its own syncs never end.
+#[test]
+fn an_application_states_no_empty_field() {
+    for application in of_kind(&render_argocd(&[]), "Application") {
+        assert_eq!(empty(&application["spec"], ""), [""; 0], "{application}");
+    }
 }
 
 #[test]

@@ -77,10 +77,15 @@ pub fn render_argocd(args: &[&str]) -> Vec<Value> {
     )
 }
 
-/// The error for values that the chart refuses.
+/// The error for values that the schema refuses.
 pub fn refusal(args: &[&str]) -> String {
     let lint = helm(&[&["lint", &chart("waybill")], args].concat());
     lint.expect_err("`helm lint` must refuse this");
+    complaint(args)
+}
+
+/// The error of `helm template`. `helm lint` does not report what a template refuses.
+pub fn complaint(args: &[&str]) -> String {
     helm(&[&["template", "waybill", &chart("waybill")], args].concat())
         .expect_err("`helm template` must refuse this")
 }

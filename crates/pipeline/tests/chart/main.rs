@@ -2,7 +2,11 @@
 
 mod argocd;
 mod helm;
+mod network;
 mod nulls;
+mod options;
 mod pods;
+mod readme;
+mod scaling;
 mod validation;
 mod values;

@@ -1,15 +1,9 @@
 //! Values that are valid each by itself and cannot work together, and numbers out of range.
 
-use crate::helm::{chart, containers, helm, pod, refusal, render, values_files};
-
-/// The error of `helm template`. `helm lint` does not report failures of templates.
-fn complaint(args: &[&str]) -> String {
-    helm(&[&["template", "waybill", &chart("waybill")], args].concat())
-        .expect_err("`helm template` must refuse this")
-}
+use crate::helm::{chart, complaint, containers, helm, one, pod, refusal, render, values_files};
 
 /// Asserts that values are refused with exactly one sentence.
-fn refused(values: &str, sentence: &str) {
+pub fn refused(values: &str, sentence: &str) {
     let complaint = complaint(&["--set", values]);
     let found = complaint
         .split_once("): ")
@@ -205,7 +199,7 @@ fn a_numeric_setting_becomes_text() {
         "--set-json",
         r#"config={"WAYBILL_DATABASE_POOL_SIZE": 9, "WAYBILL_REQUEST_TIMEOUT_MS": 3600000}"#,
     ]);
-    let data = &crate::helm::one(&objects, "ConfigMap")["data"];
+    let data = &one(&objects, "ConfigMap")["data"];
     assert_eq!(data["WAYBILL_DATABASE_POOL_SIZE"], "9");
     assert_eq!(data["WAYBILL_REQUEST_TIMEOUT_MS"], "3600000");
 }
