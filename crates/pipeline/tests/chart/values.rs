@@ -90,6 +90,32 @@ fn a_wrong_value_is_refused_by_name() {
             "at '/resources/limits/memory'",
         ),
         ("service.port=0", "at '/service/port'"),
+        (
+            "service.ipFamilyPolicy=IPv6",
+            "at '/service/ipFamilyPolicy'",
+        ),
+        ("listenAddress=10.0.0.1", "at '/listenAddress'"),
+        (
+            "ingress.host=a",
+            "at '/ingress': additional properties 'host' not allowed",
+        ),
+        ("ingress.hosts={A_b}", "at '/ingress/hosts/0'"),
+        (
+            "networkPolicy.from[0].podselector.a=b",
+            "at '/networkPolicy/from/0': additional properties 'podselector' not allowed",
+        ),
+        ("autoscaling.averageCPU=80%", "at '/autoscaling/averageCPU'"),
+        (
+            "externalSecret.secretStoreRef.kind=Vault",
+            "at '/externalSecret/secretStoreRef/kind'",
+        ),
+        (
+            "extraEnv[0].value=a",
+            "at '/extraEnv/0': missing property 'name'",
+        ),
+        ("extraVolumes[0].name=a", "at '/extraVolumes/0'"),
+        ("podAnnotations.a=1", "at '/podAnnotations/a'"),
+        ("priorityClassName=High", "at '/priorityClassName'"),
     ] {
         let refused = refusal(&["--set", values]);
         assert!(refused.contains(complaint), "{values}: {refused}");
