@@ -21,6 +21,28 @@ fn every_values_file_lints_and_renders_the_same_twice() {
     helm(&["lint", "--strict", &chart("argocd")]).expect("the argocd chart lints");
 }
 
+/// The lab, the runbook and the Secrets that people create rely on these names.
+#[test]
+fn every_environment_names_its_objects_the_same() {
+    for file in values_files() {
+        let objects = render(&["--values", &file]);
+        for object in &objects {
+            let name = object["metadata"]["name"].as_str().expect("a name");
+            match object["kind"].as_str().expect("a kind") {
+                "ConfigMap" => assert!(name.starts_with("waybill-"), "{file}: {name}"),
+                "ServiceAccount" => {}
+                kind => assert_eq!(name, "waybill", "{file}: {kind}"),
+            }
+            assert!(object["metadata"].get("namespace").is_none(), "{file}");
+        }
+        let names: Vec<&Value> = containers(pod(&objects))
+            .iter()
+            .map(|container| &container["name"])
+            .collect();
+        assert_eq!(names, ["migrate", "waybill"], "{file}");
+    }
+}
+
 #[test]
 fn environments_run_a_digest_and_not_a_tag() {
     for file in values_files()
