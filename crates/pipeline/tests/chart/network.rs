@@ -51,10 +51,21 @@ fn the_service_can_listen_on_ipv6() {
         |args: &[&str]| one(&render(args), "ConfigMap")["data"]["WAYBILL_HTTP_ADDR"].clone();
     assert_eq!(address(&[]), "0.0.0.0:8080");
     assert_eq!(address(&["--set", "listenAddress=::"]), "[::]:8080");
-    let dual = render(&["--set", "service.ipFamilyPolicy=PreferDualStack"]);
+    let dual = render(&[
+        "--set",
+        "service.ipFamilyPolicy=PreferDualStack,listenAddress=::",
+    ]);
     assert_eq!(
         one(&dual, "Service")["spec"]["ipFamilyPolicy"],
         "PreferDualStack"
+    );
+}
+
+#[test]
+fn both_ip_families_need_an_address_that_accepts_both() {
+    refused(
+        "service.ipFamilyPolicy=RequireDualStack",
+        "service.ipFamilyPolicy is RequireDualStack, but the service listens on IPv4 only: set listenAddress to `::`.",
     );
 }
 

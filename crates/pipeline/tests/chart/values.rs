@@ -116,6 +116,11 @@ fn a_wrong_value_is_refused_by_name() {
             "service.ipFamilyPolicy=IPv6",
             "at '/service/ipFamilyPolicy'",
         ),
+        ("networkPolicy.from=null", "missing property 'from'"),
+        (
+            "podSecurityContext.seccompProfile.type=Unconfined",
+            "at '/podSecurityContext/seccompProfile/type'",
+        ),
         ("listenAddress=10.0.0.1", "at '/listenAddress'"),
         (
             "ingress.host=a",
