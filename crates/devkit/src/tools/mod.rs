@@ -129,7 +129,7 @@ pub enum Error {
     },
     /// Go is missing.
     #[error(
-        "{tools} must be built and `go` is not on PATH; install Go 1.24 or newer, or enter `nix develop`"
+        "{tools} must be built and `go` is not on PATH; install Go 1.24 or newer, or enter `nix develop .#lab`"
     )]
     NoGo {
         /// The tools that need it.
