@@ -2,6 +2,7 @@
 
 mod actions;
 mod client;
+mod log;
 mod people;
 pub mod pull_request;
 mod repository;

@@ -10,6 +10,7 @@ use devkit::progress;
 use jiff::Timestamp;
 
 use super::Forge;
+use super::log;
 use crate::expect::{Verdict, eventually};
 
 /// What a run was triggered by.
@@ -204,7 +205,7 @@ pub fn wait_failed_job(
     watch(forge, trigger, commit, &what, limit, |run, jobs| {
         let ours: Vec<&Job> = jobs.iter().filter(|job| job.is(name)).collect();
         if let Some(job) = ours.iter().find(|job| has_failed(job)) {
-            return Verdict::Met(log(forge, job));
+            return Verdict::Met(job_log(forge, job));
         }
         let states = ours
             .iter()
@@ -280,18 +281,16 @@ fn has_failed(job: &Job) -> bool {
     job.conclusion == Some(Conclusion::Failure)
 }
 
-fn log(forge: &Forge, job: &Job) -> String {
+fn job_log(forge: &Forge, job: &Job) -> String {
     let log = forge.job_log(job.id);
     log.unwrap_or_else(|error| format!("(no log: {error})"))
 }
 
 fn explain(forge: &Forge, job: &Job) -> String {
-    let log = log(forge, job);
-    let lines: Vec<&str> = log.lines().collect();
     format!(
         "job {} failed:\n{}",
         job.name,
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        log::excerpt(&job_log(forge, job))
     )
 }
 
