@@ -103,36 +103,26 @@ fn test_runs(project: &Project, packages: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_package_alone_is_tested_with_the_documentation_of_the_others() {
+fn the_tests_of_some_packages_and_of_the_documentation_run() {
     let project = Project::new();
     for (packages, expected) in [
         (
             "parcel",
             &[
-                "--package parcel --lib --bins",
-                "--package pipeline --test docs",
-                "--package parcel --ignore-run-fail --test api",
+                "--workspace --lib --bins --test docs",
+                "--workspace --ignore-run-fail --test api",
             ][..],
         ),
         (
-            "pipeline",
-            &["--package pipeline --bins --test docs --test tags"],
-        ),
-        (
             "lab  pipeline",
-            &["--package pipeline --package lab --bins --test docs --test tags"],
+            &["--workspace --lib --bins --test docs --test tags"],
         ),
-        ("", &["--package pipeline --test docs"]),
+        ("", &["--workspace --test docs"]),
     ] {
         assert_eq!(test_runs(&project, packages), expected, "{packages}");
         let measured: Vec<&str> = packages.split_whitespace().collect();
         assert_eq!(project.figures()["measured"], json!(measured));
     }
-    let all = test_runs(&project, "lab parcel pipeline");
-    assert!(
-        all.iter().all(|run| run.starts_with("--workspace ")),
-        "{all:?}"
-    );
 }
 
 #[test]

@@ -16,62 +16,37 @@ pub(super) struct TestRun<'a> {
 }
 
 /// The calls that run the tests of the measured packages, and the tests of the documentation of all packages.
+///
+/// All calls select the whole workspace and choose among its tests. Cargo gives the programs of another selection other
+/// names, and the report would count the lines of both.
 pub(super) fn test_runs<'a>(
     metadata: &'a Metadata,
     measured: &BTreeSet<String>,
 ) -> Vec<TestRun<'a>> {
-    let (ours, others): (Vec<_>, Vec<_>) = metadata
+    let ours = metadata
         .packages
         .iter()
-        .partition(|package| measured.contains(package.name.as_str()));
-    let mut runs = Vec::new();
-    let mut add = |packages: &[&'a Package], options: Vec<&'a str>, failure| {
-        let selection: Vec<&str> = match others.is_empty() {
-            // Then all calls use what the first one compiled.
-            true => vec!["--workspace"],
-            false => {
-                let names = packages.iter().map(|package| package.name.as_str());
-                names.flat_map(|name| ["--package", name]).collect()
-            }
-        };
-        if !packages.is_empty() {
-            let words = [selection, options].concat();
-            runs.push(TestRun { words, failure });
-        }
-    };
-    let mut options = match ours.iter().any(|package| has(package, TargetKind::Lib)) {
-        true => vec!["--lib", "--bins"],
-        false => vec!["--bins"],
-    };
-    let tests: BTreeSet<&str> = ours.iter().copied().flat_map(tests_of).collect();
-    for name in tests.into_iter().filter(|name| *name != SERVICE_TESTS) {
-        options.extend(["--test", name]);
-    }
-    add(&ours, options, "tests must pass");
+        .filter(|package| measured.contains(package.name.as_str()));
+    let mut tests: BTreeSet<&str> = ours.flat_map(tests_of).collect();
+    let has_service_tests = tests.remove(SERVICE_TESTS);
     // Any change can break them: they check the links to files, for example.
-    let with = |packages: &[&'a Package], test: &str| -> Vec<&'a Package> {
-        let packages = packages.iter().copied();
-        packages
-            .filter(|package| tests_of(package).any(|name| name == test))
-            .collect()
-    };
-    add(
-        &with(&others, DOCS_TESTS),
-        vec!["--test", DOCS_TESTS],
-        "tests must pass",
-    );
-    let options = vec!["--ignore-run-fail", "--test", SERVICE_TESTS];
-    add(
-        &with(&ours, SERVICE_TESTS),
-        options,
-        "the tests of the service must compile",
-    );
+    tests.insert(DOCS_TESTS);
+    let mut words = vec!["--workspace"];
+    if !measured.is_empty() {
+        words.extend(["--lib", "--bins"]);
+    }
+    words.extend(tests.into_iter().flat_map(|name| ["--test", name]));
+    let mut runs = vec![TestRun {
+        words,
+        failure: "tests must pass",
+    }];
+    if has_service_tests {
+        runs.push(TestRun {
+            words: vec!["--workspace", "--ignore-run-fail", "--test", SERVICE_TESTS],
+            failure: "the tests of the service must compile",
+        });
+    }
     runs
-}
-
-fn has(package: &Package, kind: TargetKind) -> bool {
-    let mut targets = package.targets.iter();
-    targets.any(|target| target.kind.contains(&kind))
 }
 
 /// The names of a package's integration tests.
