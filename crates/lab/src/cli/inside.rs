@@ -105,7 +105,8 @@ fn start(layout: &Layout, only: Option<Part>, progress: Progress) -> Result<()> 
             .unwrap_or_else(|_| bail!("the thread that sets up the forge panicked"));
         result.and(other)
     })?;
-    database::create_secrets(layout)
+    database::create_secrets(layout)?;
+    save_addresses(layout)
 }
 
 /// Saves the addresses that the host's port-forwards lead to, and Argo CD's password.

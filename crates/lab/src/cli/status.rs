@@ -1,6 +1,7 @@
 //! `cargo lab status`
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -35,7 +36,7 @@ pub(super) fn run(layout: &Layout, as_json: bool) -> Result<ExitCode> {
             })
         );
     } else if running {
-        print(layout, &forwards);
+        print(&mut std::io::stdout(), layout, &forwards)?;
     } else {
         println!(
             "no lab is running in {}; run `cargo lab up`",
@@ -50,7 +51,11 @@ pub(super) fn run(layout: &Layout, as_json: bool) -> Result<ExitCode> {
 }
 
 /// Prints the addresses, users and passwords.
-pub(super) fn print(layout: &Layout, forwards: &[PortForward]) {
+pub(super) fn print(
+    to: &mut impl Write,
+    layout: &Layout,
+    forwards: &[PortForward],
+) -> io::Result<()> {
     let password = Credentials::ensure(layout)
         .map(|credentials| credentials.person)
         .unwrap_or_default();
@@ -69,18 +74,20 @@ pub(super) fn print(layout: &Layout, forwards: &[PortForward]) {
             ),
             environment => (format!("the service in {environment}"), None),
         };
-        println!("  {:<26} {what}", forward.url());
+        writeln!(to, "  {:<26} {what}", forward.url())?;
         if let Some(login) = login {
-            println!("  {:<26} {login}", "");
+            writeln!(to, "  {:<26} {login}", "")?;
         }
     }
-    println!(
+    writeln!(
+        to,
         "  {:<26} the cluster: `cargo lab exec -- kubectl get pods -A`",
         ""
-    );
-    println!(
+    )?;
+    writeln!(
+        to,
         "  {:<26} the forge's certificate authority: {}",
         "",
         layout.state("pki/web-ca.crt").display()
-    );
+    )
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -32,6 +33,9 @@ const STEPS: &[Step] = &[
     Step::Deploy,
 ];
 
+/// The file in the cache with the seconds that the last new lab took to serve its first commit.
+const LAST_UP: &str = "last-up";
+
 /// Starts the lab and delivers the checkout's HEAD to the first environment.
 ///
 /// When this fails, what was started stays, and the next `up` continues from there.
@@ -45,6 +49,11 @@ pub(super) fn run(
     namespaces::check_machine()?;
     let _lock = layout.lock()?;
     check_repository(layout, &checkout)?;
+    let started = Instant::now();
+    let is_new = namespaces::find(layout).is_none();
+    if is_new {
+        eprintln!("{}", expected(layout));
+    }
     let init = start(layout, &checkout, progress)?;
     // In the background, because the start of the cluster leaves the processors idle at times.
     let dependencies =
@@ -54,6 +63,14 @@ pub(super) fn run(
         Some(part) => continue_inside(layout, init, &["up", "--only", part.get_name()])?,
         None => continue_inside(layout, init, &["up"])?,
     }
+    if is_new && only != Some(Part::Cluster) {
+        eprintln!("These are ready to look at while CI delivers the commit:");
+        status::print(
+            &mut std::io::stderr(),
+            layout,
+            &open_port_forwards(layout, init)?,
+        )?;
+    }
     if let Some(dependencies) = dependencies {
         dependencies.wait(progress);
     }
@@ -61,8 +78,27 @@ pub(super) fn run(
         return Ok(());
     }
     continue_inside(layout, init, &["ship"])?;
+    if is_new {
+        let seconds = started.elapsed().as_secs().to_string();
+        fs::write(layout.cache(LAST_UP), seconds).context("cannot write to the cache")?;
+    }
     let forwards = open_port_forwards(layout, init)?;
     report(layout, &forwards, json)
+}
+
+/// How long a new lab will take.
+fn expected(layout: &Layout) -> String {
+    let last = fs::read_to_string(layout.cache(LAST_UP)).ok();
+    match last.and_then(|seconds| seconds.trim().parse::<u64>().ok()) {
+        Some(seconds) => format!(
+            "Starting a new lab. The last one took {} min {} s on this machine.",
+            seconds / 60,
+            seconds % 60
+        ),
+        None => "Starting the first lab of this machine. It takes about half an hour on two cores: Go programs, images and \
+                 dependencies are built once and kept in the cache. A later lab takes a few minutes."
+            .to_owned(),
+    }
 }
 
 /// Refuses to deliver a repository to the running lab of another one.
@@ -147,7 +183,7 @@ fn report(layout: &Layout, forwards: &[PortForward], json: Option<&Path>) -> Res
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     println!("\n{}", record.timeline.table());
-    status::print(layout, forwards);
+    status::print(&mut std::io::stdout(), layout, forwards)?;
     println!("\n  curl {}/version", record.url);
     Ok(())
 }
