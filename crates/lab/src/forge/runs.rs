@@ -97,6 +97,33 @@ impl WorkflowRun {
         })
     }
 
+    /// Waits until a job of a run for a commit has started.
+    ///
+    /// # Errors
+    /// When no job starts in time.
+    pub fn wait_started(
+        forge: &Forge,
+        trigger: &Trigger,
+        commit: &str,
+        limit: Duration,
+    ) -> Result<()> {
+        let what = format!("a job starts for {}", short(commit));
+        watch(forge, trigger, commit, &what, limit, |run, jobs| match jobs
+            .iter()
+            .any(|job| job.started_at.is_some())
+        {
+            true => Verdict::Met(()),
+            false => Verdict::Pending(format!("the run is {:?}", run.status)),
+        })
+    }
+
+    /// Whether a job has a conclusion.
+    pub fn has_job(&self, conclusion: Conclusion) -> bool {
+        self.jobs
+            .iter()
+            .any(|job| job.conclusion == Some(conclusion))
+    }
+
     /// Waits until a run for a commit has completed, with any conclusion.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! C2–C4, C7, C9, C11, C20. A pull request with a fork's rights. First its checks pass, it gets the coverage comment and
-//! publishes nothing. Then it gets five kinds of defects: each time the right job fails with the reason. A newer push
-//! cancels the previous run and updates the comment.
+//! publishes nothing. A newer commit cancels the run of the one before. Then it gets five kinds of defects: for each, the
+//! right job fails with the reason, and the comment is updated.
 
 use std::fs;
 use std::path::Path;
@@ -28,10 +28,9 @@ struct Defect {
     reason: &'static str,
 }
 
-/// Each slice is one push. Defects that are pushed together are found separately: by different jobs, or by different
-/// checks of one job.
-const PUSHES: [&[Defect]; 3] = [
-    &[Defect {
+/// Defects that are pushed together and found separately: by different jobs, or by different checks of one job.
+const DEFECTS: [Defect; 5] = [
+    Defect {
         name: "unformatted code",
         make: |world, clone| {
             let code = "src/main.rs";
@@ -39,43 +38,39 @@ const PUSHES: [&[Defect]; 3] = [
         },
         job: "lint",
         reason: "format: ",
-    }],
-    &[
-        Defect {
-            name: "a secret",
-            make: |_, clone| {
-                // Generated here, so that this repository does not contain it.
-                let token: String = random()?.chars().take(36).collect();
-                let text = format!("token = \"ghp_{token}\"\n");
-                fs::write(clone.join("notes.txt"), text).context("cannot write the notes")
-            },
-            job: "security",
-            reason: "notes.txt",
+    },
+    Defect {
+        name: "a secret",
+        make: |_, clone| {
+            // Generated here, so that this repository does not contain it.
+            let token: String = random()?.chars().take(36).collect();
+            let text = format!("token = \"ghp_{token}\"\n");
+            fs::write(clone.join("notes.txt"), text).context("cannot write the notes")
         },
-        Defect {
-            name: "a dependency with a known vulnerability",
-            make: vulnerable,
-            job: "security",
-            reason: "RUSTSEC-",
+        job: "security",
+        reason: "notes.txt",
+    },
+    Defect {
+        name: "a dependency with a known vulnerability",
+        make: vulnerable,
+        job: "security",
+        reason: "RUSTSEC-",
+    },
+    Defect {
+        name: "a failing integration test",
+        make: |world, clone| {
+            let test = "tests/api/ready.rs";
+            world.edit(clone, test, "\"status\": \"", "\"status\": \"not ")
         },
-    ],
-    &[
-        Defect {
-            name: "a failing integration test",
-            make: |world, clone| {
-                let test = "tests/api/ready.rs";
-                world.edit(clone, test, "\"status\": \"", "\"status\": \"not ")
-            },
-            job: "integration",
-            reason: "test result: FAILED",
-        },
-        Defect {
-            name: "code without tests",
-            make: untested,
-            job: "unit",
-            reason: "floor",
-        },
-    ],
+        job: "integration",
+        reason: "test result: FAILED",
+    },
+    Defect {
+        name: "code without tests",
+        make: untested,
+        job: "unit",
+        reason: "floor",
+    },
 ];
 
 /// The end of the mark of the comment that is updated instead of repeated.
@@ -88,10 +83,9 @@ pub(super) fn run(world: &World) -> Result<()> {
     let good = git.head()?;
     let tags = forge.image_tags()?;
     let (number, first) = passes(world, &clone)?;
-    for defects in PUSHES {
-        git.read(&["reset", "--quiet", "--hard", &good])?;
-        fails(world, &clone, defects)?;
-    }
+    is_cancelled_by_the_next(world, &clone)?;
+    git.read(&["reset", "--quiet", "--hard", &good])?;
+    fails(world, &clone)?;
     comment_is_updated(world, number, &git.head()?, &first)?;
     ensure!(
         forge.image_tags()? == tags,
@@ -127,10 +121,30 @@ fn passes(world: &World, clone: &Path) -> Result<(u64, Comment)> {
     Ok((pull.number, comment))
 }
 
-fn fails(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
+/// Updates the pull request twice. The second update cancels the run of the first.
+fn is_cancelled_by_the_next(world: &World, clone: &Path) -> Result<()> {
+    let update = |text: &str| {
+        fs::write(clone.join("notes.txt"), text).context("cannot write the notes")?;
+        push(world, clone, text)
+    };
+    // Given a run that has started,
+    let first = update("a first note")?.head.sha;
+    WorkflowRun::wait_started(&world.forge, &PULL_REQUEST, &first, CI_LIMIT)?;
+    // when the pull request gets another commit, then the run is cancelled.
+    update("a second note")?;
+    let run = WorkflowRun::wait_completed(&world.forge, &PULL_REQUEST, &first, CI_LIMIT)?;
+    ensure!(
+        run.has_job(Conclusion::Cancelled),
+        "a newer commit did not cancel the run of {}",
+        short(&first)
+    );
+    Ok(())
+}
+
+fn fails(world: &World, clone: &Path) -> Result<()> {
     // When it has defects,
     let mut names = Vec::new();
-    for defect in defects {
+    for defect in DEFECTS {
         eprintln!("   {}", defect.name);
         (defect.make)(world, clone).with_context(|| defect.name)?;
         names.push(defect.name);
@@ -139,7 +153,7 @@ fn fails(world: &World, clone: &Path, defects: &[Defect]) -> Result<()> {
 
     // Then the job for each fails, with the reason.
     let forge = &world.forge;
-    for Defect { job, reason, .. } in defects {
+    for Defect { job, reason, .. } in DEFECTS {
         let log = wait_failed_job(forge, &PULL_REQUEST, &pull.head.sha, job, CI_LIMIT)?;
         ensure!(
             log.contains(reason),
