@@ -7,6 +7,7 @@ mod migrations;
 mod postgres;
 mod schema;
 mod sqlite;
+mod url;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,11 @@ use uuid::Uuid;
 use crate::domain::Refusal;
 use connection::{Database, Manager};
 
-pub use connection::DatabaseUrl;
 pub use deployments::Created;
 pub use migrations::migrate;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresUrl;
+pub use url::DatabaseUrl;
 
 /// The reason why an operation on the ledger failed.
 #[derive(Debug, thiserror::Error)]

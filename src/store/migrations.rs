@@ -5,8 +5,8 @@ use anyhow::{Context, anyhow};
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::{Database, DatabaseUrl, Manager};
-use super::{Error, schema};
+use super::connection::{Database, Manager};
+use super::{DatabaseUrl, Error, schema};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 #[cfg(feature = "postgres")]

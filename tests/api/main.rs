@@ -1,6 +1,6 @@
 //! Black-box tests. They start the program and send HTTP requests to it, on SQLite and on PostgreSQL.
 //!
-//! Each file is named after the path or the subcommand that it tests.
+//! Each file is named after the path, the subcommand or the subject that it tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
     reason = "tests report failures by panicking"
 )]
 
+mod configuration;
 mod deployments;
 mod metrics;
 mod modes;

@@ -252,6 +252,11 @@ impl Service {
         });
     }
 
+    /// Everything that the service has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
     pub(crate) fn terminate(&self) {
         let pid = self.process.id().to_string();
         assert!(
