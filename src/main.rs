@@ -1,7 +1,9 @@
 //! The command line of `waybill`.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use waybill::config::{Config, Strictness};
 use waybill::{app, build, healthcheck, logging};
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().mode.unwrap_or(Mode::Serve)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("waybill: {error:#}");
+            logging::print_error(format_args!("waybill: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -43,21 +45,34 @@ fn main() -> ExitCode {
 /// Runs the command.
 fn run(mode: Mode) -> anyhow::Result<()> {
     match mode {
-        Mode::Serve => app::serve(start()?),
-        Mode::Migrate => app::migrate(&start()?),
-        Mode::CheckConfig => {
-            print!("{}", Config::from_env(Strictness::RefuseUnknown)?);
-            Ok(())
+        Mode::Serve => {
+            let (config, _flush) = start()?;
+            app::serve(config)
         }
+        Mode::Migrate => {
+            let (config, _flush) = start()?;
+            app::migrate(&config)
+        }
+        Mode::CheckConfig => print(&Config::from_env(Strictness::RefuseUnknown)?),
         Mode::Healthcheck => {
             healthcheck::run(Config::from_env(Strictness::WarnOfUnknown)?.http_addr)
         }
     }
 }
 
-/// Reads the configuration and starts logging.
-fn start() -> anyhow::Result<Config> {
+/// Reads the configuration and starts logging, until the second value is dropped.
+fn start() -> anyhow::Result<(Config, logging::Flush)> {
     let config = Config::from_env(Strictness::WarnOfUnknown)?;
-    logging::init(&config);
-    Ok(config)
+    let flush = logging::init(&config)?;
+    Ok((config, flush))
+}
+
+/// Prints the configuration. A reader may end early, as `head` does.
+fn print(config: &Config) -> anyhow::Result<()> {
+    match io::stdout().write_all(config.to_string().as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print the configuration")
+        }
+        _ => Ok(()),
+    }
 }

@@ -1,7 +1,7 @@
 //! The metrics of the service and the route `/metrics`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -18,8 +18,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Api;
 use super::problem::Problem;
-use crate::build;
 use crate::store::PoolState;
+use crate::{build, logging};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
@@ -47,6 +47,7 @@ pub(super) struct Metrics {
     in_flight: Gauge,
     connections: Family<PoolLabels, Gauge<u64, AtomicU64>>,
     max_connections: Gauge<u64, AtomicU64>,
+    dropped_lines: Counter,
 }
 
 impl Metrics {
@@ -95,6 +96,13 @@ impl Metrics {
             max_connections.clone(),
         );
 
+        let dropped_lines = Counter::default();
+        registry.sub_registry_with_prefix("log").register(
+            "lines_dropped",
+            "Number of log lines that were dropped because standard output did not accept them",
+            dropped_lines.clone(),
+        );
+
         Self {
             registry,
             requests,
@@ -102,6 +110,7 @@ impl Metrics {
             in_flight,
             connections,
             max_connections,
+            dropped_lines,
         }
     }
 
@@ -141,6 +150,9 @@ impl Metrics {
                 .set(count.into());
         }
         self.max_connections.set(pool.max.into());
+        self.dropped_lines
+            .inner()
+            .store(logging::dropped_lines(), Ordering::Relaxed);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

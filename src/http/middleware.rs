@@ -76,16 +76,8 @@ pub(super) async fn limit_time(
         })
 }
 
-/// Answers a request whose handler panicked.
-pub(super) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(
-        message = message.unwrap_or("no message"),
-        "a handler panicked"
-    );
+/// Answers a request whose handler panicked. The panic has already been logged.
+pub(super) fn answer_panic(_: Box<dyn Any + Send>) -> Response {
     Problem::internal().into_response()
 }
 

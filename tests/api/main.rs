@@ -11,6 +11,7 @@
 
 mod configuration;
 mod deployments;
+mod log;
 mod metrics;
 mod modes;
 mod openapi;

@@ -4,7 +4,7 @@ mod postgres;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -110,6 +110,24 @@ pub(crate) struct Service {
 impl Service {
     /// Starts the service on a free port.
     pub(crate) fn start(database: Database, settings: &[(&str, &str)]) -> Self {
+        let (service, output) = Self::start_unread(database, settings);
+        let log = Arc::clone(&service.log);
+        thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _: Value = serde_json::from_str(&line).unwrap();
+                let mut log = log.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        service
+    }
+
+    /// Starts the service on a free port, and reads its output only until it listens. Returns the rest of the output.
+    pub(crate) fn start_unread(
+        database: Database,
+        settings: &[(&str, &str)],
+    ) -> (Self, BufReader<ChildStdout>) {
         let mut process = command("serve", &[])
             .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
             .env("WAYBILL_DATABASE_URL", &database.url)
@@ -120,28 +138,33 @@ impl Service {
             .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
-        let (lines, copy) = (
-            BufReader::new(process.stdout.take().unwrap()).lines(),
+        let (mut output, copy) = (
+            BufReader::new(process.stdout.take().unwrap()),
             Arc::clone(&log),
         );
         thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
+            let mut line = String::new();
+            while output.read_line(&mut line).unwrap() > 0 {
                 let event: Value = serde_json::from_str(&line).unwrap();
+                copy.lock().unwrap().push_str(&line);
+                line.clear();
                 if event["message"] == "listening" {
-                    let _ = found.send(event["address"].as_str().unwrap().parse().unwrap());
+                    let address = event["address"].as_str().unwrap().parse().unwrap();
+                    let _ = found.send((address, output));
+                    return;
                 }
-                let mut log = copy.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
             }
         });
         match address.recv_timeout(DEADLINE) {
-            Ok(address) => Self {
-                database,
-                address,
-                process,
-                log,
-            },
+            Ok((address, output)) => {
+                let service = Self {
+                    database,
+                    address,
+                    process,
+                    log,
+                };
+                (service, output)
+            }
             Err(_) => {
                 let _ = process.kill();
                 panic!("the service did not start:\n{}", log.lock().unwrap());
