@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use axum::serve::ListenerExt;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::build;
 use crate::config::Config;
-use crate::http::{self, Api};
+use crate::http::{self, Api, Limits};
 use crate::store::{self, DatabaseUrl, Store};
 
 /// Applies the migrations that the database lacks.
@@ -48,23 +48,22 @@ async fn run(config: Config) -> anyhow::Result<()> {
         )
     })?;
     let address = listener.local_addr()?;
+    let limits = Limits {
+        connections: connection_limit(&config),
+        header_timeout: config.http_header_timeout_ms,
+        idle_timeout: config.http_idle_timeout_ms,
+        request_timeout: config.request_timeout_ms,
+        body: config.request_body_limit_bytes as usize,
+    };
     let store = Store::new(
         config.database_url,
         config.database_pool_size,
         config.database_timeout_ms,
     );
-    let api = Api::new(store, config.request_timeout_ms);
-    let router = http::router(Arc::clone(&api), config.request_body_limit_bytes as usize);
+    let api = Api::new(store, limits);
 
-    let stop = Arc::new(Notify::new());
-    let stopped = Arc::clone(&stop);
-    let listener = listener.tap_io(|stream| {
-        // This fails only if the connection has already been closed.
-        let _ = stream.set_nodelay(true);
-    });
-    let server = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { stopped.notified().await });
-    let server = tokio::spawn(server.into_future());
+    let (stop, stopped) = watch::channel(());
+    let server = tokio::spawn(http::serve(listener, Arc::clone(&api), stopped));
     let milliseconds = began.elapsed().as_micros() as f64 / 1000.0;
     tracing::info!(%address, version = build::VERSION, commit = build::COMMIT, milliseconds, "listening");
 
@@ -72,9 +71,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     tracing::info!(reason, delay = ?config.shutdown_delay_ms, "stopping");
     api.stop();
     tokio::time::sleep(config.shutdown_delay_ms).await;
-    stop.notify_one();
+    let _ = stop.send(());
     match tokio::time::timeout(config.shutdown_timeout_ms, server).await {
-        Ok(ended) => ended??,
+        Ok(ended) => ended?,
         Err(_) => {
             tracing::warn!(
                 "aborted requests that did not finish within WAYBILL_SHUTDOWN_TIMEOUT_MS"
@@ -83,6 +82,30 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The maximum number of connections from clients: the setting, or fewer if the process may not open as many files.
+fn connection_limit(config: &Config) -> usize {
+    /// Standard streams, the listener, and what the runtime and libraries open.
+    const OTHER_FILES: u64 = 24;
+    /// An SQLite connection has the database and its write-ahead log open.
+    const FILES_PER_DATABASE_CONNECTION: u64 = 2;
+    /// With fewer files the service starts all the same, and may run out of them.
+    const MINIMUM: u64 = 16;
+
+    let setting = config.http_connection_limit;
+    let reserved =
+        OTHER_FILES + FILES_PER_DATABASE_CONNECTION * u64::from(config.database_pool_size);
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let available = files.saturating_sub(reserved).max(MINIMUM);
+    if available < u64::from(setting) {
+        tracing::warn!(
+            limit = available,
+            files,
+            "lowered WAYBILL_HTTP_CONNECTION_LIMIT, because the process may not open more files; raise `ulimit -n`"
+        );
+    }
+    available.min(setting.into()) as usize
 }
 
 /// The signals that request a shutdown.

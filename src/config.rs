@@ -55,6 +55,22 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// The format of the log: `text` or `json`.
     pub log_format: LogFormat,
+    /// The maximum number of connections from clients. If more connect, those close that wait longest for a request.
+    #[serde(deserialize_with = "in_range::<16, 65_536, _, _>")]
+    pub http_connection_limit: u32,
+    /// The maximum time to send the head of a request or to accept more of a response, in milliseconds.
+    #[serde(
+        deserialize_with = "milliseconds::<1, _>",
+        serialize_with = "as_milliseconds"
+    )]
+    pub http_header_timeout_ms: Duration,
+    /// The time after which a connection without a request closes, in milliseconds. It must be longer than that of
+    /// proxies in front of the service, so that these never use a connection that is about to close.
+    #[serde(
+        deserialize_with = "milliseconds::<1, _>",
+        serialize_with = "as_milliseconds"
+    )]
+    pub http_idle_timeout_ms: Duration,
     /// The maximum duration of a request, including the transfer of its body, in milliseconds.
     #[serde(
         deserialize_with = "milliseconds::<1, _>",
@@ -92,6 +108,9 @@ impl Default for Config {
             database_timeout_ms: Duration::from_secs(3),
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Text,
+            http_connection_limit: 512,
+            http_header_timeout_ms: Duration::from_secs(10),
+            http_idle_timeout_ms: Duration::from_secs(75),
             request_timeout_ms: Duration::from_secs(10),
             request_body_limit_bytes: 64 * 1024,
             shutdown_delay_ms: Duration::ZERO,

@@ -1,11 +1,13 @@
 //! The HTTP API. [router] lists all routes.
 
+mod connection;
 mod deployments;
 mod extract;
 mod metrics;
 mod middleware;
 mod probes;
 mod problem;
+mod server;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +17,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::{Router, http::StatusCode};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,22 +27,48 @@ use crate::store::Store;
 use metrics::Metrics;
 use problem::Problem;
 
+pub use server::serve;
+
+/// The limits on what clients may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The maximum number of connections.
+    pub connections: usize,
+    /// The maximum time to send the head of a request or to accept more of a response.
+    pub header_timeout: Duration,
+    /// The time after which a connection without a request closes.
+    pub idle_timeout: Duration,
+    /// The maximum duration of a request.
+    pub request_timeout: Duration,
+    /// The maximum size of a request body, in bytes.
+    pub body: usize,
+}
+
+impl Limits {
+    /// The number of requests that may be in progress. The other connections are for probes.
+    fn requests(&self) -> usize {
+        self.connections - (self.connections / 2).min(8)
+    }
+}
+
 /// The state that all handlers share.
 pub struct Api {
     store: Store,
     metrics: Metrics,
     stopping: AtomicBool,
-    request_timeout: Duration,
+    limits: Limits,
+    requests: Semaphore,
 }
 
 impl Api {
-    /// An API on `store` that aborts requests after `request_timeout`.
-    pub fn new(store: Store, request_timeout: Duration) -> Arc<Self> {
+    /// An API on `store`.
+    pub fn new(store: Store, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             store,
             metrics: Metrics::new(),
             stopping: AtomicBool::new(false),
-            request_timeout,
+            limits,
+            requests: Semaphore::new(limits.requests()),
         })
     }
 
@@ -72,8 +101,8 @@ fn routes() -> (Router<Arc<Api>>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// The router with all routes. It rejects request bodies of more than `body_limit` bytes.
-pub fn router(api: Arc<Api>, body_limit: usize) -> Router {
+/// The router with all routes.
+fn router(api: Arc<Api>) -> Router {
     let (router, description) = routes();
     let description = axum::body::Bytes::from(serde_json::to_vec(&description).unwrap_or_default());
 
@@ -95,10 +124,14 @@ pub fn router(api: Arc<Api>, body_limit: usize) -> Router {
                 "this path does not support the method; the Allow header lists those that it supports",
             )
         })
-        .layer(DefaultBodyLimit::max(body_limit))
+        .layer(DefaultBodyLimit::max(api.limits.body))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&api),
             middleware::limit_time,
+        ))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&api),
+            middleware::limit_requests,
         ))
         .layer(CatchPanicLayer::custom(middleware::answer_panic))
         .layer(axum::middleware::from_fn_with_state(

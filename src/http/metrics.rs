@@ -45,6 +45,7 @@ pub(super) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     duration: Family<RouteLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge,
+    http_connections: Gauge,
     connections: Family<PoolLabels, Gauge<u64, AtomicU64>>,
     max_connections: Gauge<u64, AtomicU64>,
     dropped_lines: Counter,
@@ -82,6 +83,13 @@ impl Metrics {
             in_flight.clone(),
         );
 
+        let http_connections = Gauge::default();
+        http.register(
+            "connections",
+            "Number of open connections from clients",
+            http_connections.clone(),
+        );
+
         let database = registry.sub_registry_with_prefix("database");
         let connections = Family::default();
         database.register(
@@ -108,6 +116,7 @@ impl Metrics {
             requests,
             duration,
             in_flight,
+            http_connections,
             connections,
             max_connections,
             dropped_lines,
@@ -115,9 +124,13 @@ impl Metrics {
     }
 
     /// Counts a request as in progress until the result is dropped. This also happens if the client disconnects.
-    pub(super) fn request_begins(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub(super) fn request_begins(&self) -> Counted {
+        Counted::new(&self.in_flight)
+    }
+
+    /// Counts a connection as open until the result is dropped.
+    pub(super) fn connection_opens(&self) -> Counted {
+        Counted::new(&self.http_connections)
     }
 
     pub(super) fn request_ends(
@@ -159,9 +172,17 @@ impl Metrics {
     }
 }
 
-pub(super) struct InFlight(Gauge);
+/// Something that a gauge counts until this is dropped.
+pub(super) struct Counted(Gauge);
 
-impl Drop for InFlight {
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -58,16 +58,33 @@ pub(super) async fn observe(
     response
 }
 
+/// Rejects a request if too many are in progress, unless it is one that shows how the service is.
+pub(super) async fn limit_requests(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+    match api.requests.try_acquire() {
+        Err(_) if !is_probe => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many requests are in progress; try again",
+        )
+        .into_response(),
+        _permit => next.run(request).await,
+    }
+}
+
 /// Aborts a request that takes longer than the limit.
 pub(super) async fn limit_time(
     State(api): State<Arc<Api>>,
     request: Request,
     next: Next,
 ) -> Response {
-    tokio::time::timeout(api.request_timeout, next.run(request))
+    tokio::time::timeout(api.limits.request_timeout, next.run(request))
         .await
         .unwrap_or_else(|_| {
-            let limit = api.request_timeout.as_millis();
+            let limit = api.limits.request_timeout.as_millis();
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("the request took longer than {limit} ms; try again"),

@@ -10,6 +10,7 @@
 )]
 
 mod configuration;
+mod connections;
 mod deployments;
 mod log;
 mod metrics;

@@ -111,7 +111,12 @@ impl Service {
     /// Starts the service on a free port.
     pub(crate) fn start(database: Database, settings: &[(&str, &str)]) -> Self {
         let (service, output) = Self::start_unread(database, settings);
-        let log = Arc::clone(&service.log);
+        service.copy_log(output);
+        service
+    }
+
+    fn copy_log(&self, output: BufReader<ChildStdout>) {
+        let log = Arc::clone(&self.log);
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 let _: Value = serde_json::from_str(&line).unwrap();
@@ -120,7 +125,6 @@ impl Service {
                 log.push('\n');
             }
         });
-        service
     }
 
     /// Starts the service on a free port, and reads its output only until it listens. Returns the rest of the output.
@@ -128,7 +132,33 @@ impl Service {
         database: Database,
         settings: &[(&str, &str)],
     ) -> (Self, BufReader<ChildStdout>) {
-        let mut process = command("serve", &[])
+        Self::listen(command("serve", &[]), database, settings)
+    }
+
+    /// Starts the service with a limit on the number of open files.
+    pub(crate) fn start_with_files(files: u32, database: Database) -> Self {
+        let program = command("serve", &[]);
+        let mut limited = Command::new("/bin/sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" serve")])
+            .arg(program.get_program());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => limited.env(name, value),
+                None => limited.env_remove(name),
+            };
+        }
+        let (service, output) = Self::listen(limited, database, &[]);
+        service.copy_log(output);
+        service
+    }
+
+    fn listen(
+        mut command: Command,
+        database: Database,
+        settings: &[(&str, &str)],
+    ) -> (Self, BufReader<ChildStdout>) {
+        let mut process = command
             .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
             .env("WAYBILL_DATABASE_URL", &database.url)
             .env("WAYBILL_LOG_FORMAT", "json")
