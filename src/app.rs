@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,7 +16,7 @@ use crate::store::{self, DatabaseUrl, Store};
 
 /// Applies the migrations that the database lacks.
 pub fn migrate(config: &Config) -> anyhow::Result<()> {
-    let applied = store::migrate(&config.database_url, config.database_timeout_ms)?;
+    let applied = store::migrate(&config.database())?;
     tracing::info!(database = %config.database_url, applied = applied.join(", "), "database schema is up to date");
     Ok(())
 }
@@ -55,19 +55,18 @@ async fn run(config: Config) -> anyhow::Result<()> {
         request_timeout: config.request_timeout_ms,
         body: config.request_body_limit_bytes as usize,
     };
-    let store = Store::new(
-        config.database_url,
-        config.database_pool_size,
-        config.database_timeout_ms,
-    );
-    let api = Api::new(store, limits);
+    let store = Store::new(config.database(), config.database_pool_size);
+    let api = Api::new(store.clone(), limits);
 
     let (stop, stopped) = watch::channel(());
     let server = tokio::spawn(http::serve(listener, Arc::clone(&api), stopped));
     let milliseconds = began.elapsed().as_micros() as f64 / 1000.0;
     tracing::info!(%address, version = build::VERSION, commit = build::COMMIT, milliseconds, "listening");
 
-    let reason = signals.next().await;
+    let reason = tokio::select! {
+        reason = signals.next() => reason,
+        reason = store.unusable() => bail!("cannot use the database {}: {reason}", config.database_url),
+    };
     tracing::info!(reason, delay = ?config.shutdown_delay_ms, "stopping");
     api.stop();
     tokio::time::sleep(config.shutdown_delay_ms).await;

@@ -11,7 +11,7 @@ use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 
-use crate::store::DatabaseUrl;
+use crate::store::{self, DatabaseUrl};
 
 const PREFIX: &str = "WAYBILL_";
 
@@ -50,6 +50,8 @@ pub struct Config {
         serialize_with = "as_milliseconds"
     )]
     pub database_timeout_ms: Duration,
+    /// Whether the URL leads to a pooler such as PgBouncer in transaction mode: `true` or `false`.
+    pub database_transaction_pooling: bool,
     /// The least severe level that is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     #[serde(with = "text")]
     pub log_level: LevelFilter,
@@ -106,6 +108,7 @@ impl Default for Config {
             database_url: DatabaseUrl::Sqlite("waybill.db".into()),
             database_pool_size: 8,
             database_timeout_ms: Duration::from_secs(3),
+            database_transaction_pooling: false,
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Text,
             http_connection_limit: 512,
@@ -181,6 +184,20 @@ impl Config {
         }
         let config = read(known).map_err(|reason| Error(vec![reason]))?;
         Ok(Self { unknown, ..config })
+    }
+
+    /// The settings of the database.
+    pub fn database(&self) -> store::Settings {
+        store::Settings {
+            url: self.database_url.clone(),
+            timeout: self.database_timeout_ms,
+            transaction_pooling: self.uses_transaction_pooling(),
+        }
+    }
+
+    /// Only PostgreSQL has poolers.
+    fn uses_transaction_pooling(&self) -> bool {
+        self.database_transaction_pooling && !matches!(self.database_url, DatabaseUrl::Sqlite(_))
     }
 
     /// The name and value of each variable, without secrets.

@@ -10,6 +10,7 @@ mod sqlite;
 mod url;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use r2d2::Pool;
@@ -17,8 +18,9 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::domain::Refusal;
-use connection::{Database, Manager};
+use connection::{Database, Failure, Health, Manager};
 
+pub use connection::Settings;
 pub use deployments::Created;
 pub use migrations::migrate;
 #[cfg(feature = "postgres")]
@@ -40,6 +42,9 @@ pub enum Error {
     /// The idempotency key belongs to a different request.
     #[error("the Idempotency-Key was already used for a different request; use a new key")]
     KeyReused,
+    /// The database refuses to write.
+    #[error("the database is read-only")]
+    ReadOnly,
     /// The database can't serve the request at the moment.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
@@ -54,14 +59,30 @@ pub enum Error {
 impl From<diesel::result::Error> for Error {
     fn from(error: diesel::result::Error) -> Self {
         use diesel::result::DatabaseErrorKind as Kind;
-        use diesel::result::Error::{BrokenTransactionManager, DatabaseError};
-        match error {
+        use diesel::result::Error::{
+            BrokenTransactionManager, DatabaseError, RollbackErrorOnCommit,
+        };
+        match &error {
+            // SQLite has rolled back already, for example if the disk is full.
+            RollbackErrorOnCommit { .. } => Self::Unavailable(error.to_string()),
+            DatabaseError(Kind::ReadOnlyTransaction, _) => Self::ReadOnly,
+            // SQLite has no error kind for it.
+            DatabaseError(_, info) if info.message() == "attempt to write a readonly database" => {
+                Self::ReadOnly
+            }
+            // diesel's names of prepared statements are part of the message in every language.
+            DatabaseError(_, info) if info.message().contains("__diesel_stmt") => {
+                Self::Unavailable(format!(
+                    "{error}; if a pooler such as PgBouncer is in transaction mode, set \
+                     WAYBILL_DATABASE_TRANSACTION_POOLING=true"
+                ))
+            }
             // Errors of kind `Unknown` concern the state of the server and not the statement: it shuts down, it is
-            // locked or read-only, its disk is full, the statement timed out, or the schema doesn't exist yet.
+            // locked, its disk is full, the statement timed out, or the schema doesn't exist yet.
             DatabaseError(
                 Kind::Unknown
                 | Kind::ClosedConnection
-                | Kind::ReadOnlyTransaction
+                | Kind::UnableToSendCommand
                 | Kind::SerializationFailure,
                 _,
             )
@@ -77,6 +98,7 @@ pub struct Store {
     pool: Pool<Manager>,
     permits: Arc<Semaphore>,
     timeout: Duration,
+    health: Arc<Health>,
 }
 
 /// The state of the connection pool.
@@ -91,24 +113,63 @@ pub struct PoolState {
 }
 
 impl Store {
-    /// A store on the database at `url`. It connects in the background, so the database may start later.
-    pub fn new(url: DatabaseUrl, size: u32, timeout: Duration) -> Self {
+    /// A store with at most `size` connections. It connects in the background, so the database may start later.
+    pub fn new(settings: Settings, size: u32) -> Self {
+        let health = Arc::new(Health::new());
+        let timeout = settings.timeout;
         let pool = Pool::builder()
             .max_size(size)
             .min_idle(Some(1))
             .connection_timeout(timeout)
-            .error_handler(Box::new(LogErrors))
-            .build_unchecked(Manager::new(url, timeout));
+            .error_handler(Box::new(Failures(Arc::clone(&health))))
+            .build_unchecked(Manager::new(settings, Arc::clone(&health)));
         Self {
             pool,
             permits: Arc::new(Semaphore::new(size as usize)),
             timeout,
+            health,
         }
     }
 
-    /// Checks that the database answers and has every migration that this program knows.
+    /// Checks that the database answers, has every migration that this program knows, and can be written.
     pub async fn check(&self) -> Result<(), Error> {
-        self.run(migrations::check).await
+        match self.check_once().await {
+            // A new connection may lead to another server.
+            Err(Error::ReadOnly) => self.check_once().await,
+            checked => checked,
+        }
+    }
+
+    async fn check_once(&self) -> Result<(), Error> {
+        let unproven = self.health.unproven.load(Ordering::Relaxed);
+        self.run(move |database| {
+            migrations::check(database)?;
+            #[cfg(feature = "postgres")]
+            if let Database::Postgres(connection) = database
+                && postgres::is_read_only(connection)?
+            {
+                return Err(Error::ReadOnly);
+            }
+            // A write costs more than a read, and a full disk fails only when something is written.
+            if unproven {
+                deployments::try_to_write(database)?;
+            }
+            Ok(())
+        })
+        .await?;
+        if unproven {
+            self.health.unproven.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Waits until the database turns out to be one that the service can never use, and returns the reason.
+    pub async fn unusable(&self) -> String {
+        let mut reason = self.health.unusable.subscribe();
+        match reason.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// The current state of the connection pool.
@@ -136,23 +197,61 @@ impl Store {
         tokio::task::spawn_blocking(move || {
             // The thread holds the permit, because the connection remains in use if the client disconnects.
             let _permit = permit;
-            work(
-                &mut *pool
-                    .get()
-                    .map_err(|error| Error::Unavailable(error.to_string()))?,
-            )
+            pool.get()
+                .map_err(|error| Error::Unavailable(error.to_string()))?
+                .run(work)
         })
         .await
         .map_err(|error| Error::Internal(error.to_string()))?
     }
 }
 
-/// Logs a failed attempt to connect as a warning, because r2d2 retries.
+/// Handles failures of connections. They are warnings, because r2d2 tries again.
 #[derive(Debug)]
-struct LogErrors;
+struct Failures(Arc<Health>);
 
-impl<E: std::error::Error> r2d2::HandleError<E> for LogErrors {
-    fn handle_error(&self, error: E) {
-        tracing::warn!(%error, "failed to connect to the database");
+impl r2d2::HandleError<Failure> for Failures {
+    fn handle_error(&self, failure: Failure) {
+        match &failure {
+            Failure::Stale => tracing::debug!("{failure}"),
+            Failure::Encoding(_) => {
+                self.0.unusable.send_replace(Some(failure.to_string()));
+            }
+            _ => tracing::warn!(error = %failure, "failed to connect to the database"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+    use super::*;
+
+    fn unknown(message: &str) -> Error {
+        DieselError::DatabaseError(DatabaseErrorKind::Unknown, Box::new(message.to_owned())).into()
+    }
+
+    #[test]
+    fn names_the_setting_for_a_pooler_in_transaction_mode() {
+        for message in [
+            r#"prepared statement "__diesel_stmt_0" already exists"#,
+            r#"prepared statement "__diesel_stmt_3" does not exist"#,
+            r#"vorbereitete Anweisung »__diesel_stmt_1« existiert bereits"#,
+        ] {
+            let error = unknown(message).to_string();
+            assert!(
+                error.contains("set WAYBILL_DATABASE_TRANSACTION_POOLING=true"),
+                "{error}"
+            );
+        }
+        let error = unknown("disk full").to_string();
+        assert_eq!(error, "the database is unavailable: disk full");
+    }
+
+    #[test]
+    fn recognizes_a_read_only_sqlite_file() {
+        let error = unknown("attempt to write a readonly database");
+        assert!(matches!(error, Error::ReadOnly), "{error}");
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Readiness {
 
 /// Check whether the service can handle requests.
 ///
-/// The service is ready if its database answers and has every migration, and if it isn't shutting down.
+/// The service is ready if its database answers, has every migration and can be written, and if it isn't shutting down.
 #[utoipa::path(
     get,
     path = "/ready",

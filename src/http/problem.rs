@@ -65,6 +65,13 @@ impl From<Error> for Problem {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
             Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Refused(_) | Error::Contended => StatusCode::CONFLICT,
+            Error::ReadOnly => {
+                tracing::warn!("the database is read-only");
+                return Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the database is read-only; try again later",
+                );
+            }
             Error::Unavailable(_) | Error::Outdated(_) => {
                 tracing::warn!(%error, "database is unavailable");
                 return Self::new(

@@ -1,14 +1,28 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "postgres")]
 use diesel::PgConnection;
-use diesel::r2d2::{Error, R2D2Connection};
-use diesel::{ConnectionResult, SqliteConnection};
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::R2D2Connection;
+use diesel::{Connection, ConnectionError, SqliteConnection};
+use tokio::sync::watch;
 
-use super::DatabaseUrl;
 #[cfg(feature = "postgres")]
 use super::postgres;
-use super::sqlite;
+use super::{DatabaseUrl, Error, sqlite};
+
+/// Where the database is and how to use it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The kind and location of the database.
+    pub url: DatabaseUrl,
+    /// The maximum time to wait for a connection, a lock or a statement.
+    pub timeout: Duration,
+    /// Whether a pooler such as PgBouncer may give each transaction another session of the server.
+    pub transaction_pooling: bool,
+}
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -18,44 +32,132 @@ pub(crate) enum Database {
     Sqlite(SqliteConnection),
 }
 
-/// Opens connections for the pool. The manager of diesel would try one kind of database after the other and hide the
-/// reason of a failure.
-pub(crate) struct Manager {
-    url: DatabaseUrl,
-    timeout: Duration,
+/// The reason why a connection is not available.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The server or the file can't be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectionError),
+    /// The connection no longer works.
+    #[error(transparent)]
+    Lost(#[from] diesel::result::Error),
+    /// The session may still be connected to a server that became read-only.
+    #[error("the connection is replaced, because the database was read-only")]
+    Stale,
+    /// The database can't store every text. SQLite always can.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code))]
+    #[error(
+        "the database has the encoding {0}, which cannot store every text; create a database with ENCODING 'UTF8' \
+         and set WAYBILL_DATABASE_URL to it"
+    )]
+    Encoding(String),
 }
 
-impl Manager {
-    pub(super) fn new(url: DatabaseUrl, timeout: Duration) -> Self {
-        Self { url, timeout }
-    }
+/// What the service has learnt about the database. The pool and the store share it.
+#[derive(Debug)]
+pub(super) struct Health {
+    /// The number of times that the database was found to be read-only.
+    generation: AtomicU64,
+    /// Whether a statement has failed since the last successful write by [super::Store::check].
+    pub(super) unproven: AtomicBool,
+    /// The reason why the service can never use the database.
+    pub(super) unusable: watch::Sender<Option<String>>,
+}
 
-    pub(super) fn establish(&self) -> ConnectionResult<Database> {
-        match &self.url {
-            DatabaseUrl::Sqlite(path) => {
-                sqlite::establish(path, self.timeout).map(Database::Sqlite)
-            }
-            #[cfg(feature = "postgres")]
-            DatabaseUrl::Postgres(url) => {
-                postgres::establish(url, self.timeout).map(Database::Postgres)
-            }
+impl Health {
+    pub(super) fn new() -> Self {
+        Self {
+            generation: AtomicU64::new(0),
+            unproven: AtomicBool::new(true),
+            unusable: watch::Sender::default(),
         }
     }
 }
 
+/// A connection in the pool.
+pub(crate) struct Session {
+    database: Database,
+    settings: Settings,
+    health: Arc<Health>,
+    generation: u64,
+    broken: bool,
+}
+
+impl Session {
+    /// Runs `work`. If the database fails, the pool replaces this connection. If it is read-only, the pool replaces all
+    /// of them: after a failover they are still connected to the server that was replaced.
+    pub(super) fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut Database) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let result = if self.settings.transaction_pooling {
+            let timeout = self.settings.timeout.as_millis();
+            self.database.transaction(|database| {
+                database.batch_execute(&format!("SET LOCAL statement_timeout = {timeout}"))?;
+                work(database)
+            })
+        } else {
+            work(&mut self.database)
+        };
+        if let Err(Error::Unavailable(_) | Error::ReadOnly) = result {
+            self.broken = true;
+            self.health.unproven.store(true, Ordering::Relaxed);
+        }
+        if let Err(Error::ReadOnly) = result {
+            self.health.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+}
+
+/// Opens connections for the pool. The manager of diesel would try one kind of database after the other and hide the
+/// reason of a failure.
+pub(crate) struct Manager {
+    settings: Settings,
+    health: Arc<Health>,
+}
+
+impl Manager {
+    pub(super) fn new(settings: Settings, health: Arc<Health>) -> Self {
+        Self { settings, health }
+    }
+}
+
+/// Opens a connection.
+pub(super) fn establish(settings: &Settings) -> Result<Database, Failure> {
+    match &settings.url {
+        DatabaseUrl::Sqlite(path) => {
+            Ok(sqlite::establish(path, settings.timeout).map(Database::Sqlite)?)
+        }
+        #[cfg(feature = "postgres")]
+        DatabaseUrl::Postgres(url) => postgres::establish(url, settings).map(Database::Postgres),
+    }
+}
+
 impl r2d2::ManageConnection for Manager {
-    type Connection = Database;
-    type Error = Error;
+    type Connection = Session;
+    type Error = Failure;
 
-    fn connect(&self) -> Result<Database, Error> {
-        self.establish().map_err(Error::ConnectionError)
+    fn connect(&self) -> Result<Session, Failure> {
+        let generation = self.health.generation.load(Ordering::Relaxed);
+        Ok(Session {
+            database: establish(&self.settings)?,
+            settings: self.settings.clone(),
+            health: Arc::clone(&self.health),
+            generation,
+            broken: false,
+        })
     }
 
-    fn is_valid(&self, connection: &mut Database) -> Result<(), Error> {
-        connection.ping().map_err(Error::QueryError)
+    fn is_valid(&self, session: &mut Session) -> Result<(), Failure> {
+        if session.generation < self.health.generation.load(Ordering::Relaxed) {
+            return Err(Failure::Stale);
+        }
+        // diesel's ping prepares its statement, for which a pooler may use two sessions.
+        Ok(session.database.batch_execute("SELECT 1")?)
     }
 
-    fn has_broken(&self, connection: &mut Database) -> bool {
-        std::thread::panicking() || connection.is_broken()
+    fn has_broken(&self, session: &mut Session) -> bool {
+        std::thread::panicking() || session.broken || session.database.is_broken()
     }
 }

@@ -1,12 +1,14 @@
 use std::collections::HashSet;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use diesel::backend::Backend;
+#[cfg(feature = "postgres")]
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::{Database, Manager};
-use super::{DatabaseUrl, Error, schema};
+use super::connection::{Database, Settings, establish};
+use super::{Error, schema};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 #[cfg(feature = "postgres")]
@@ -18,31 +20,34 @@ const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c00;
 
 /// Applies the migrations that the database lacks and returns their names. If several processes do this at the same
 /// time, one applies them while the others wait.
-pub fn migrate(url: &DatabaseUrl, timeout: Duration) -> anyhow::Result<Vec<String>> {
-    let mut connection = Manager::new(url.clone(), timeout)
-        .establish()
+pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
+    let url = &settings.url;
+    let mut connection = establish(settings)
         .with_context(|| format!("cannot open the database {url}; check WAYBILL_DATABASE_URL"))?;
     let applied = match &mut connection {
-        Database::Sqlite(connection) => connection.immediate_transaction(|connection| {
-            let applied = connection
-                .run_pending_migrations(SQLITE)
-                .map_err(|error| anyhow!(error))?;
-            Ok::<_, anyhow::Error>(applied.iter().map(ToString::to_string).collect())
-        }),
-        #[cfg(feature = "postgres")]
-        Database::Postgres(connection) => {
-            // Migrations may take longer than the statements of a request.
-            diesel::sql_query("SET statement_timeout = 0").execute(connection)?;
-            // The lock is released when the connection closes.
-            diesel::sql_query(format!("SELECT pg_advisory_lock({ADVISORY_LOCK})"))
-                .execute(connection)?;
-            let applied = connection
-                .run_pending_migrations(POSTGRES)
-                .map_err(|error| anyhow!(error))?;
-            Ok(applied.iter().map(ToString::to_string).collect())
+        Database::Sqlite(connection) => {
+            connection.immediate_transaction(|connection| apply(connection, SQLITE))
         }
+        #[cfg(feature = "postgres")]
+        Database::Postgres(connection) => connection.transaction(|connection| {
+            // Migrations may take longer than the statements of a request.
+            connection.batch_execute(&format!(
+                "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
+            ))?;
+            apply(connection, POSTGRES)
+        }),
     };
     applied.with_context(|| format!("cannot migrate the database {url}"))
+}
+
+fn apply<DB: Backend>(
+    connection: &mut impl MigrationHarness<DB>,
+    migrations: EmbeddedMigrations,
+) -> anyhow::Result<Vec<String>> {
+    let applied = connection
+        .run_pending_migrations(migrations)
+        .map_err(|error| anyhow!(error))?;
+    Ok(applied.iter().map(ToString::to_string).collect())
 }
 
 /// Checks that the database has every migration that this program knows. It may have more, because an older version of
@@ -72,9 +77,7 @@ pub(super) fn check(connection: &mut Database) -> Result<(), Error> {
     }
 }
 
-fn versions<DB: diesel::backend::Backend>(
-    migrations: &EmbeddedMigrations,
-) -> Result<Vec<String>, Error> {
+fn versions<DB: Backend>(migrations: &EmbeddedMigrations) -> Result<Vec<String>, Error> {
     use diesel::migration::MigrationSource;
 
     let migrations = MigrationSource::<DB>::migrations(migrations);

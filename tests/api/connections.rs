@@ -114,7 +114,7 @@ fn many_connections_without_a_request_keep_nobody_out(#[case] sent: &str) {
 
 #[test]
 fn many_connections_keep_nobody_out_when_files_are_few() {
-    let service = Service::start_with_files(64, Sqlite.migrated());
+    let service = Service::start_limited("ulimit -n 64", Sqlite.migrated(), &[]);
     let _open = silent(&service, 80, "");
     assert_healthy_soon(&service);
     service.record(&deployment());

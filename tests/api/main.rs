@@ -11,6 +11,7 @@
 
 mod configuration;
 mod connections;
+mod database;
 mod deployments;
 mod log;
 mod metrics;

@@ -135,12 +135,16 @@ impl Service {
         Self::listen(command("serve", &[]), database, settings)
     }
 
-    /// Starts the service with a limit on the number of open files.
-    pub(crate) fn start_with_files(files: u32, database: Database) -> Self {
+    /// Starts the service after a shell has run `limit`, such as `ulimit -n 64`.
+    pub(crate) fn start_limited(
+        limit: &str,
+        database: Database,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let program = command("serve", &[]);
         let mut limited = Command::new("/bin/sh");
         limited
-            .args(["-c", &format!("ulimit -n {files}; exec \"$0\" serve")])
+            .args(["-c", &format!("{limit}; exec \"$0\" serve")])
             .arg(program.get_program());
         for (name, value) in program.get_envs() {
             match value {
@@ -148,7 +152,7 @@ impl Service {
                 None => limited.env_remove(name),
             };
         }
-        let (service, output) = Self::listen(limited, database, &[]);
+        let (service, output) = Self::listen(limited, database, settings);
         service.copy_log(output);
         service
     }
@@ -308,6 +312,10 @@ impl Service {
     /// Everything that the service has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.id().try_into().unwrap()
     }
 
     pub(crate) fn terminate(&self) {

@@ -1,0 +1,327 @@
+//! Databases that answer, but are read-only, full, behind a pooler or in another encoding.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::thread;
+
+use rstest::rstest;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::json;
+
+use crate::support::Kind::{Postgres, Sqlite};
+use crate::support::{Database, Server, Service, command, deployment, wait_until};
+
+const PATH: &str = "/api/v1/deployments";
+
+fn name(database: &Database) -> &str {
+    database.url.rsplit('/').next().unwrap()
+}
+
+/// Makes new sessions read-only or not. Present sessions stay as they are, as those of a server that was replaced do.
+fn set_read_only(database: &Database, read_only: bool) {
+    let (name, value) = (name(database), if read_only { "on" } else { "off" });
+    Server::get().execute(&format!(
+        "ALTER DATABASE {name} SET default_transaction_read_only = {value}"
+    ));
+}
+
+fn close_sessions(database: &Database) {
+    let name = name(database);
+    Server::get().execute(&format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+    ));
+}
+
+/// A service whose present sessions are all read-only.
+fn service_with_read_only_sessions() -> Service {
+    let database = Postgres.migrated();
+    set_read_only(&database, true);
+    let service = Service::start(database, &[("WAYBILL_DATABASE_POOL_SIZE", "4")]);
+    wait_until("all sessions to be open", || {
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| service.get(PATH).json(200));
+            }
+        });
+        let sessions = ["busy", "idle"]
+            .map(|state| format!(r#"waybill_database_connections{{state="{state}"}}"#));
+        sessions
+            .iter()
+            .filter_map(|name| service.metric(name))
+            .sum::<f64>()
+            == 4.0
+    });
+    service
+}
+
+#[test]
+fn is_not_ready_while_the_database_is_read_only() {
+    let service = Postgres.serve();
+    service.record(&deployment());
+    set_read_only(&service.database, true);
+    close_sessions(&service.database);
+    wait_until("the service not to be ready", || {
+        service.get("/ready").status == 503
+    });
+    wait_until("the service to connect again", || {
+        service.get(PATH).status == 200
+    });
+    service
+        .get("/ready")
+        .assert_problem(503, "the database is read-only");
+    service
+        .post(PATH, &deployment())
+        .assert_problem(503, "the database is read-only; try again later");
+    service.get("/health").json(200);
+
+    set_read_only(&service.database, false);
+    service.get("/ready").json(200);
+    service.record(&deployment());
+}
+
+#[test]
+fn one_failed_write_replaces_all_sessions_after_a_failover() {
+    let service = service_with_read_only_sessions();
+    set_read_only(&service.database, false);
+    service
+        .post(PATH, &deployment())
+        .assert_problem(503, "the database is read-only; try again later");
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| service.record(&deployment()));
+        }
+    });
+}
+
+#[test]
+fn readiness_replaces_all_sessions_after_a_failover() {
+    let service = service_with_read_only_sessions();
+    service
+        .get("/ready")
+        .assert_problem(503, "the database is read-only");
+    set_read_only(&service.database, false);
+    service.get("/ready").json(200);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| service.record(&deployment()));
+        }
+    });
+}
+
+#[test]
+fn every_kind_of_write_recovers() {
+    let service = Postgres.serve();
+    let path = service.record(&deployment());
+    for write in ["PATCH", "DELETE", "POST"] {
+        set_read_only(&service.database, true);
+        close_sessions(&service.database);
+        wait_until("the service to be connected and not ready", || {
+            service.get(PATH).status == 200 && service.get("/ready").status == 503
+        });
+        let send = || match write {
+            "PATCH" => service.patch(&path, &json!({ "status": "failed" })),
+            "DELETE" => service.delete(&path),
+            _ => service.post(PATH, &deployment()),
+        };
+        send().assert_problem(503, "the database is read-only");
+        set_read_only(&service.database, false);
+        wait_until("the write to succeed", || send().status < 300);
+    }
+}
+
+/// A limit on the size of files fails like a full disk.
+#[test]
+fn a_full_disk() {
+    let service = Service::start_limited(
+        "trap '' XFSZ; ulimit -S -f 200",
+        Sqlite.migrated(),
+        &[("WAYBILL_DATABASE_TIMEOUT_MS", "500")],
+    );
+    service.get("/ready").json(200);
+    wait_until("the disk to be full", || {
+        let answer = service.post(PATH, &deployment());
+        assert!([201, 503].contains(&answer.status), "{}", answer.text);
+        answer.status == 503
+    });
+    service
+        .get("/ready")
+        .assert_problem(503, "the database is unavailable");
+    let page = service.get(PATH).json(200);
+    assert!(!page["items"].as_array().unwrap().is_empty());
+    service.get("/health").json(200);
+
+    let pid = Pid::from_raw(service.pid()).unwrap();
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    prlimit(Some(pid), Resource::Fsize, unlimited).unwrap();
+    service.get("/ready").json(200);
+    service.record(&deployment());
+}
+
+/// Creates a database with an encoding.
+fn in_encoding(encoding: &str) -> Database {
+    let mut database = Postgres.empty();
+    let name = format!("{}_{}", name(&database), encoding.to_lowercase());
+    let server = Server::get();
+    server.execute(&format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+    ));
+    database.url = server.url(&name);
+    database
+}
+
+#[rstest]
+fn refuses_a_database_that_cannot_store_every_text(
+    #[values("serve", "migrate")] mode: &str,
+    #[values("LATIN1", "SQL_ASCII", "EUC_JP", "WIN1252")] encoding: &str,
+) {
+    let database = in_encoding(encoding);
+    let settings = [
+        ("WAYBILL_DATABASE_URL", database.url.as_str()),
+        ("WAYBILL_HTTP_ADDR", "127.0.0.1:0"),
+    ];
+    let output = command(mode, &settings).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    for part in [encoding, "ENCODING 'UTF8'", "WAYBILL_DATABASE_URL"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+const POOLING: (&str, &str) = ("WAYBILL_DATABASE_TRANSACTION_POOLING", "true");
+
+/// The requests that a pooler affects.
+fn exercise(service: &Service) {
+    let path = service.record(&deployment());
+    service.get(&path).json(200);
+    service
+        .patch(&path, &json!({ "status": "failed" }))
+        .json(200);
+    service.get(PATH).json(200);
+    let headers = [
+        ("content-type", "application/json"),
+        ("idempotency-key", &path),
+    ];
+    for _ in 0..2 {
+        let answer = service.send("POST", PATH, &headers, &deployment().to_string());
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    assert_eq!(service.delete(&path).status, 204);
+    service.get(&path).assert_problem(404, "no deployment");
+    service.get("/ready").json(200);
+}
+
+#[test]
+fn transaction_pooling_works_without_a_pooler() {
+    let service = Postgres.serve_with(&[POOLING, ("WAYBILL_DATABASE_TIMEOUT_MS", "300")]);
+    exercise(&service);
+    let mut other = service.database.connect();
+    other
+        .batch_execute("BEGIN; LOCK TABLE deployments")
+        .unwrap();
+    service
+        .post(PATH, &deployment())
+        .assert_problem(503, "the database is unavailable; try again later");
+}
+
+#[test]
+fn sqlite_ignores_transaction_pooling() {
+    exercise(&Sqlite.serve_with(&[POOLING]));
+}
+
+/// A PgBouncer in transaction mode with two sessions.
+struct Pooler {
+    process: Child,
+    folder: PathBuf,
+    port: u16,
+}
+
+impl Pooler {
+    fn start() -> Self {
+        use std::os::unix::fs::chown;
+        use std::os::unix::process::CommandExt;
+
+        let folder = tempfile::Builder::new().tempdir_in("/tmp").unwrap().keep();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let configuration = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n",
+            Server::get().port
+        );
+        let file = folder.join("pgbouncer.ini");
+        fs::write(&file, configuration).unwrap();
+        let mut pgbouncer = Command::new("pgbouncer");
+        pgbouncer.arg("--quiet").arg(&file);
+        if rustix::process::getuid().is_root() {
+            // It refuses to run as root.
+            chown(&folder, Some(65534), Some(65534)).unwrap();
+            pgbouncer.uid(65534).gid(65534);
+        }
+        let process = pgbouncer.spawn().unwrap();
+        wait_until("the pooler to listen", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self {
+            process,
+            folder,
+            port,
+        }
+    }
+
+    fn serve(&self, settings: &[(&str, &str)]) -> Service {
+        let mut database = Postgres.migrated();
+        let direct = Server::get().port.to_string();
+        database.url = database.url.replace(&direct, &self.port.to_string());
+        Service::start(database, settings)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn concurrently(service: &Service, work: impl Fn(&Service) + Sync) {
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..20).for_each(|_| work(service)));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs pgbouncer on the PATH"]
+fn works_behind_a_pooler_in_transaction_mode() {
+    let pooler = Pooler::start();
+    let service = pooler.serve(&[POOLING]);
+    exercise(&service);
+    concurrently(&service, |service| {
+        service.record(&deployment());
+    });
+    let migrated = command(
+        "migrate",
+        &[("WAYBILL_DATABASE_URL", &service.database.url), POOLING],
+    );
+    assert!({ migrated }.status().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs pgbouncer on the PATH"]
+fn names_the_setting_behind_a_pooler_in_transaction_mode() {
+    let pooler = Pooler::start();
+    let service = pooler.serve(&[]);
+    concurrently(&service, |service| {
+        service.get(PATH);
+    });
+    service.wait_for_log(&["WARN", "WAYBILL_DATABASE_TRANSACTION_POOLING=true"]);
+}
