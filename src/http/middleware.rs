@@ -64,14 +64,16 @@ pub(super) async fn limit_requests(
     request: Request,
     next: Next,
 ) -> Response {
-    let is_probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+    if matches!(request.uri().path(), "/health" | "/ready" | "/metrics") {
+        return next.run(request).await;
+    }
     match api.requests.try_acquire() {
-        Err(_) if !is_probe => Problem::new(
+        Ok(_permit) => next.run(request).await,
+        Err(_) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many requests are in progress; try again",
         )
         .into_response(),
-        _permit => next.run(request).await,
     }
 }
 
