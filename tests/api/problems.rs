@@ -32,6 +32,47 @@ fn an_invalid_request(
 }
 
 #[rstest]
+#[case("content-encoding", "gzip", "compressed")]
+#[case("content-encoding", "BR", "compressed")]
+#[case("content-encoding", "identity, zstd", "compressed")]
+#[case("content-type", "application/json; charset=utf-16", "UTF-8")]
+#[case("content-type", "application/json;charset=\"latin1\"", "UTF-8")]
+fn an_encoded_body(
+    #[values("POST", "PATCH")] method: &str,
+    #[case] header: &str,
+    #[case] value: &str,
+    #[case] detail: &str,
+) {
+    let service = Sqlite.serve();
+    let path = match method {
+        "PATCH" => service.record(&deployment()),
+        _ => PATH.to_owned(),
+    };
+    let headers = [JSON, (header, value)];
+    let headers = if header == JSON.0 {
+        &headers[1..]
+    } else {
+        &headers
+    };
+    let answer = service.send(method, &path, headers, "\u{1f}\u{8b}");
+    answer.assert_problem(415, detail);
+    let accepted = answer.headers.get("accept-encoding");
+    assert_eq!(accepted.is_some(), header == "content-encoding");
+}
+
+#[test]
+fn a_body_that_says_that_it_is_not_encoded() {
+    let headers = [
+        ("content-type", "application/json; charset=UTF-8"),
+        ("content-encoding", "identity"),
+    ];
+    let answer = Sqlite
+        .serve()
+        .send("POST", PATH, &headers, &deployment().to_string());
+    assert_eq!(answer.status, 201, "{}", answer.text);
+}
+
+#[rstest]
 #[case("PUT", PATH, "GET,HEAD,POST")]
 #[case("DELETE", "/health", "GET,HEAD")]
 #[case("POST", "/openapi.json", "GET,HEAD")]
