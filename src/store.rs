@@ -42,6 +42,11 @@ pub enum Error {
     /// The idempotency key belongs to a different request.
     #[error("the Idempotency-Key was already used for a different request; use a new key")]
     KeyReused,
+    /// The deployment that the idempotency key recorded was deleted.
+    #[error(
+        "the request with this Idempotency-Key recorded the deployment {0}, which was deleted since; use a new key to record another"
+    )]
+    KeyOutlived(Uuid),
     /// The database refuses to write.
     #[error("the database is read-only")]
     ReadOnly,

@@ -50,7 +50,7 @@ pub(super) async fn list(
     params((
         "Idempotency-Key" = inline(Option<domain::IdempotencyKey>), Header, nullable = false,
         description = "A key that identifies the request. Requests with the same key within 24 hours record the \
-                       deployment only once and receive the same response.",
+                       deployment only once and receive the same response, unless it was deleted.",
     )),
     request_body(content = NewDeployment, description = "The deployment to record."),
     responses(

@@ -63,8 +63,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
-            Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Refused(_) | Error::Contended => StatusCode::CONFLICT,
+            Error::Refused(_) | Error::Contended | Error::KeyReused | Error::KeyOutlived(_) => {
+                StatusCode::CONFLICT
+            }
             Error::ReadOnly => {
                 tracing::warn!("the database is read-only");
                 return Self::new(

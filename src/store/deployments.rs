@@ -223,8 +223,12 @@ fn replay(connection: &mut Database, key: &str, request: &str) -> Result<Option<
         None => Ok(None),
         Some((known, _)) if known != request => Err(Error::KeyReused),
         Some((_, response)) => {
-            let deployment = serde_json::from_str(&response)
+            let deployment: Deployment = serde_json::from_str(&response)
                 .map_err(|error| Error::Internal(error.to_string()))?;
+            find(connection, deployment.id).map_err(|error| match error {
+                Error::NotFound(id) => Error::KeyOutlived(id),
+                other => other,
+            })?;
             Ok(Some(Created {
                 deployment,
                 replayed: true,

@@ -81,7 +81,7 @@ fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
         &deployment_with(json!({ "version": "v2" })),
     )
     .assert_problem(
-        422,
+        409,
         "the Idempotency-Key was already used for a different request",
     );
     assert_ne!(
@@ -95,6 +95,20 @@ fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
             .len(),
         2
     );
+}
+
+#[rstest]
+fn does_not_confirm_a_deployment_that_was_deleted(#[values(Sqlite, Postgres)] kind: Kind) {
+    let service = kind.serve();
+    let first = record_with_key(&service, "run-17", &deployment());
+    let path = first.headers["location"].to_str().unwrap();
+    assert_eq!(service.delete(path).status, 204);
+    for _ in 0..2 {
+        record_with_key(&service, "run-17", &deployment())
+            .assert_problem(409, "which was deleted since");
+    }
+    assert_eq!(service.get(PATH).json(200)["items"], json!([]));
+    record_with_key(&service, "run-18", &deployment()).json(201);
 }
 
 #[rstest]
