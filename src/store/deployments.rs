@@ -237,20 +237,28 @@ fn replay(connection: &mut Database, key: &str, request: &str) -> Result<Option<
     }
 }
 
-/// Writes and removes a row that is no idempotency key, because keys contain no spaces.
+/// Writes and removes a deployment in one transaction, so that no other transaction ever sees it. On a full disk this
+/// fails as a real deployment would.
 pub(super) fn try_to_write(connection: &mut Database) -> Result<(), Error> {
-    let key = format!("readiness check {}", Uuid::now_v7());
+    let text = || "readiness check".to_owned();
+    let row = Row {
+        id: Uuid::now_v7().to_string(),
+        application: text(),
+        environment: text(),
+        version: text(),
+        commit: "0".repeat(40),
+        image_digest: "0".repeat(71),
+        status: text(),
+        actor: text(),
+        started_at: Utc::now().naive_utc(),
+        finished_at: None,
+    };
     connection.transaction(|connection| {
-        let row = (
-            idempotency_keys::key.eq(&key),
-            idempotency_keys::request.eq(""),
-            idempotency_keys::response.eq(""),
-            idempotency_keys::created_at.eq(Utc::now().naive_utc()),
-        );
-        diesel::insert_into(idempotency_keys::table)
+        let written = deployments::table.find(row.id.clone());
+        diesel::insert_into(deployments::table)
             .values(row)
             .execute(connection)?;
-        diesel::delete(idempotency_keys::table.find(&key)).execute(connection)?;
+        diesel::delete(written).execute(connection)?;
         Ok(())
     })
 }

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rstest::rstest;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
-use crate::support::Kind::{Postgres, Sqlite};
+use crate::support::Kind::{self, Postgres, Sqlite};
 use crate::support::{Database, Server, Service, command, deployment, wait_until};
 
 const PATH: &str = "/api/v1/deployments";
@@ -159,6 +160,65 @@ fn a_full_disk() {
     prlimit(Some(pid), Resource::Fsize, unlimited).unwrap();
     service.get("/ready").json(200);
     service.record(&deployment());
+}
+
+#[test]
+fn a_slow_database() {
+    let settings = [
+        ("WAYBILL_DATABASE_TIMEOUT_MS", "300"),
+        ("WAYBILL_DATABASE_POOL_SIZE", "2"),
+    ];
+    let service = Postgres.serve_with(&settings);
+    let mut other = service.database.connect();
+    other
+        .batch_execute("BEGIN; LOCK TABLE deployments")
+        .unwrap();
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                service
+                    .post(PATH, &deployment())
+                    .assert_problem(503, "the database is unavailable; try again later");
+            });
+        }
+        service.get("/health").json(200);
+    });
+    // Requests wait for a connection and then for the statement, and not for all requests before them.
+    assert!(began.elapsed() < Duration::from_secs(5));
+    other.batch_execute("ROLLBACK").unwrap();
+    service.get("/ready").json(200);
+    service.record(&deployment());
+}
+
+/// A deployment that was recorded while the clock was ahead.
+#[rstest]
+fn a_clock_that_was_set_back(#[values(Sqlite, Postgres)] kind: Kind) {
+    let service = kind.serve();
+    service.record(&deployment());
+    let ahead = "UPDATE deployments SET id = '7fffffff-ffff-7fff-bfff-ffffffffffff',
+                 started_at = '2999-01-01 00:00:00'";
+    service.database.connect().batch_execute(ahead).unwrap();
+    let path = service.record(&deployment());
+    let id = path.rsplit('/').next().unwrap();
+
+    let first = service.get(&format!("{PATH}?limit=1")).json(200);
+    assert_eq!(
+        first["items"][0]["id"],
+        "7fffffff-ffff-7fff-bfff-ffffffffffff"
+    );
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = service.get(&format!("{PATH}?cursor={cursor}")).json(200);
+    assert_eq!(second["items"][0]["id"], id);
+
+    let ended = service
+        .patch(
+            &format!("{PATH}/7fffffff-ffff-7fff-bfff-ffffffffffff"),
+            &json!({ "status": "failed" }),
+        )
+        .json(200);
+    assert_eq!(ended["finished_at"], ended["started_at"]);
+    service.get("/ready").json(200);
 }
 
 /// Creates a database with an encoding.
