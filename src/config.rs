@@ -111,7 +111,7 @@ impl Default for Config {
             database_transaction_pooling: false,
             log_level: LevelFilter::INFO,
             log_format: LogFormat::Text,
-            http_connection_limit: 512,
+            http_connection_limit: 256,
             http_header_timeout_ms: Duration::from_secs(10),
             http_idle_timeout_ms: Duration::from_secs(75),
             request_timeout_ms: Duration::from_secs(10),

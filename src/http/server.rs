@@ -146,6 +146,8 @@ impl Server {
         let mut stopping = false;
         let ended = loop {
             tokio::select! {
+                // A request that has already arrived comes before the end of the connection.
+                biased;
                 ended = poll_fn(|context| http.poll_without_shutdown(context)) => break ended,
                 () = state.close.notified() => {
                     if state.phase() != Phase::Request {
