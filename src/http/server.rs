@@ -19,7 +19,7 @@ use super::connection::{Connection, Phase, State};
 use super::{Api, Limits, router};
 
 /// The maximum size of the head of a request. It is larger than the longest path that hyper accepts.
-const HEAD_LIMIT: usize = 128 * 1024;
+const HEAD_LIMIT: usize = 72 * 1024;
 
 /// The pause before the next attempt to find room for a connection.
 const RETRY: Duration = Duration::from_millis(50);

@@ -44,7 +44,7 @@ fn assert_healthy_soon(service: &Service) {
     let began = Instant::now();
     service.get("/health").json(200);
     service.get("/ready").json(200);
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[rstest]
@@ -157,7 +157,7 @@ fn connections_without_a_request_do_not_delay_the_end(#[case] sent: &str) {
     let began = Instant::now();
     service.terminate();
     assert_eq!(service.wait().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[rstest]

@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
@@ -132,8 +131,11 @@ fn every_kind_of_write_recovers() {
 }
 
 /// A limit on the size of files fails like a full disk.
+#[cfg(target_os = "linux")] // Only Linux can change the limit of another process.
 #[test]
 fn a_full_disk() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
     let service = Service::start_limited(
         "trap '' XFSZ; ulimit -S -f 200",
         Sqlite.migrated(),
@@ -153,11 +155,12 @@ fn a_full_disk() {
     service.get("/health").json(200);
 
     let pid = Pid::from_raw(service.pid()).unwrap();
-    let unlimited = Rlimit {
-        current: None,
-        maximum: None,
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    let room = Rlimit {
+        current: maximum,
+        maximum,
     };
-    prlimit(Some(pid), Resource::Fsize, unlimited).unwrap();
+    prlimit(Some(pid), Resource::Fsize, room).unwrap();
     service.get("/ready").json(200);
     service.record(&deployment());
 }

@@ -1,8 +1,6 @@
 //! A reader of the output that stalls, goes away or refuses it must not affect the service.
 
-use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
 use std::process::{ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,7 +36,7 @@ fn a_stalled_reader_does_not_delay_the_end() {
     let began = Instant::now();
     service.terminate();
     assert_eq!(service.wait().code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
@@ -71,8 +69,12 @@ fn requests_succeed_after_the_reader_has_gone() {
     assert_eq!(service.wait().code(), Some(0));
 }
 
+#[cfg(target_os = "linux")] // The device /dev/full is Linux's.
 #[test]
 fn serves_on_a_full_disk() {
+    use std::fs::OpenOptions;
+    use std::net::{TcpListener, TcpStream};
+
     let database = Sqlite.migrated();
     // The log cannot tell which port was free.
     let address = TcpListener::bind("127.0.0.1:0")
