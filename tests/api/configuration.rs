@@ -6,7 +6,7 @@ use diesel::{Connection, PgConnection};
 use rstest::rstest;
 
 use crate::support::Kind::{Postgres, Sqlite};
-use crate::support::{Server, Service, command};
+use crate::support::{Server, Service, command, output};
 
 /// Runs a mode with a database URL and returns whether it succeeded, with all that it printed.
 fn run(mode: &str, url: &str) -> (bool, String) {
@@ -19,7 +19,7 @@ fn run(mode: &str, url: &str) -> (bool, String) {
         status,
         stdout,
         stderr,
-    } = command(mode, &settings).output().unwrap();
+    } = output(command(mode, &settings));
     let printed = [stdout, stderr].concat();
     (status.success(), String::from_utf8(printed).unwrap())
 }

@@ -10,7 +10,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Database, Server, Service, command, deployment, wait_until};
+use crate::support::{Database, Server, Service, command, deployment, output, wait_until};
 
 const PATH: &str = "/api/v1/deployments";
 
@@ -246,7 +246,7 @@ fn refuses_a_database_that_cannot_store_every_text(
         ("WAYBILL_DATABASE_URL", database.url.as_str()),
         ("WAYBILL_HTTP_ADDR", "127.0.0.1:0"),
     ];
-    let output = command(mode, &settings).output().unwrap();
+    let output = output(command(mode, &settings));
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     for part in [encoding, "ENCODING 'UTF8'", "WAYBILL_DATABASE_URL"] {

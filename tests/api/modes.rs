@@ -5,14 +5,14 @@ use std::process::{Output, Stdio};
 use rstest::rstest;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Service, command};
+use crate::support::{Service, command, output};
 
 fn run(mode: &str, settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let Output {
         status,
         stdout,
         stderr,
-    } = command(mode, settings).output().unwrap();
+    } = output(command(mode, settings));
     (
         status.code(),
         String::from_utf8(stdout).unwrap(),

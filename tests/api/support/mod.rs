@@ -4,7 +4,7 @@ mod postgres;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -97,6 +97,19 @@ pub(crate) fn command(mode: &str, settings: &[(&str, &str)]) -> Command {
     }
     command.arg(mode).envs(settings.iter().copied());
     command
+}
+
+/// Runs a program to its end, and ends it if it takes too long.
+pub(crate) fn output(mut command: Command) -> Output {
+    let mut process = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    if !poll(DEADLINE, || process.try_wait().unwrap().is_some()) {
+        process.kill().unwrap();
+    }
+    process.wait_with_output().unwrap()
 }
 
 /// The running service.
