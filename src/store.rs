@@ -2,10 +2,12 @@
 
 mod connection;
 mod deployments;
+mod failure;
 mod migrations;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod schema;
+mod settings;
 mod sqlite;
 mod url;
 
@@ -18,13 +20,14 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::domain::Refusal;
-use connection::{Database, Failure, Health, Manager};
+use connection::{Database, Health, Manager};
+use failure::Failure;
 
-pub use connection::Settings;
 pub use deployments::Created;
 pub use migrations::migrate;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresUrl;
+pub use settings::Settings;
 pub use url::DatabaseUrl;
 
 /// The reason why an operation on the ledger failed.

@@ -63,9 +63,9 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
-            Error::Refused(_) | Error::Contended | Error::KeyReused | Error::KeyOutlived(_) => {
-                StatusCode::CONFLICT
-            }
+            // draft-ietf-httpapi-idempotency-key-header, section 2.7
+            Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Refused(_) | Error::Contended | Error::KeyOutlived(_) => StatusCode::CONFLICT,
             Error::ReadOnly => {
                 tracing::warn!("the database is read-only");
                 return Self::new(

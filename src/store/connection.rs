@@ -1,28 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 #[cfg(feature = "postgres")]
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection;
 use diesel::r2d2::R2D2Connection;
-use diesel::{Connection, ConnectionError, SqliteConnection};
+use diesel::{Connection, SqliteConnection};
 use tokio::sync::watch;
 
+use super::failure::Failure;
 #[cfg(feature = "postgres")]
 use super::postgres;
+use super::settings::Settings;
 use super::{DatabaseUrl, Error, sqlite};
-
-/// Where the database is and how to use it.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The kind and location of the database.
-    pub url: DatabaseUrl,
-    /// The maximum time to wait for a connection, a lock or a statement.
-    pub timeout: Duration,
-    /// Whether a pooler such as PgBouncer may give each transaction another session of the server.
-    pub transaction_pooling: bool,
-}
 
 /// A connection to either database.
 #[derive(diesel::MultiConnection)]
@@ -30,27 +20,6 @@ pub(crate) enum Database {
     #[cfg(feature = "postgres")]
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
-}
-
-/// The reason why a connection is not available.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The server or the file can't be reached.
-    #[error(transparent)]
-    Connect(#[from] ConnectionError),
-    /// The connection no longer works.
-    #[error(transparent)]
-    Lost(#[from] diesel::result::Error),
-    /// The session may still be connected to a server that became read-only.
-    #[error("the connection is replaced, because the database was read-only")]
-    Stale,
-    /// The database can't store every text. SQLite always can.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code))]
-    #[error(
-        "the database has the encoding {0}, which cannot store every text; create a database with ENCODING 'UTF8' \
-         and set WAYBILL_DATABASE_URL to it"
-    )]
-    Encoding(String),
 }
 
 /// What the service has learnt about the database. The pool and the store share it.

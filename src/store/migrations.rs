@@ -7,7 +7,8 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::connection::{Database, Settings, establish};
+use super::connection::{Database, establish};
+use super::settings::Settings;
 use super::{Error, schema};
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");

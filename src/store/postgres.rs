@@ -5,7 +5,8 @@ use diesel::dsl::sql;
 use diesel::sql_types::{Bool, Text};
 use diesel::{Connection, ConnectionError, PgConnection, QueryResult, RunQueryDsl, select};
 
-use super::connection::{Failure, Settings};
+use super::failure::Failure;
+use super::settings::Settings;
 
 pub use url::PostgresUrl;
 

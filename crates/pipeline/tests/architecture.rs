@@ -401,22 +401,59 @@ fn a_cycle_is_found() {
 /// A program that contains the path of its checkout must be built again in every other checkout, such as each job's.
 #[test]
 fn no_program_contains_the_path_of_the_checkout() {
-    let mut folders = ["crates", "src", "tests"]
-        .map(|folder| root().join(folder))
-        .to_vec();
-    let mut sources = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let macro_call = concat!("env!(\"CARGO_MANIFEST", "_DIR\")");
-                assert!(!text.contains(macro_call), "{}", path.display());
-                sources += 1;
+    let mut files = Vec::new();
+    for folder in ["crates", "src", "tests"] {
+        files.extend(sources(&root().join(folder)));
+    }
+    assert!(files.len() > 100, "{} sources", files.len());
+    for (file, text) in files {
+        let macro_call = concat!("env!(\"CARGO_MANIFEST", "_DIR\")");
+        assert!(!text.contains(macro_call), "{}", file.display());
+    }
+}
+
+/// `cargo pipeline plan` runs a package's tests when a file changes that they read. It knows these from the package.
+#[test]
+fn every_file_that_tests_read_is_declared() {
+    let mut paths = 0;
+    for package in metadata().packages {
+        let folder = package.manifest_path.parent().unwrap().join("tests");
+        let reads = &package.metadata["delivery"]["reads"];
+        let reads = reads.as_array().into_iter().flatten();
+        let reads: Vec<&str> = reads.map(|path| path.as_str().unwrap()).collect();
+        let is_declared = |path: &str| {
+            let folder = format!("{path}/");
+            path.starts_with("crates/")
+                || reads.iter().any(|known| {
+                    path.starts_with(known) || folder.starts_with(known) || path == *known
+                })
+        };
+        for (file, text) in sources(folder.as_std_path()) {
+            // The tests of the documentation always run.
+            if file.ends_with("tests/docs.rs") {
+                continue;
+            }
+            for rest in text.split("root().join(\"").skip(1) {
+                let path = rest.split('"').next().unwrap();
+                assert!(is_declared(path), "{}: {path}", file.display());
+                paths += 1;
             }
         }
     }
-    assert!(sources > 100, "{sources} sources");
+    assert!(paths > 5, "{paths} paths");
+}
+
+/// The Rust files below a folder, with their texts.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
 }

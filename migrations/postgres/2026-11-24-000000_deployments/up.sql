@@ -15,8 +15,8 @@ CREATE TABLE deployments (
 CREATE INDEX deployments_place ON deployments (application, environment, id);
 CREATE INDEX deployments_commit ON deployments ("commit", id);
 
--- What was asked and answered under an Idempotency-Key; both as JSON. Deliberately no foreign key: a key outlives
--- its deployment, so a late repetition of the request does not record it again.
+-- What was asked and answered under an Idempotency-Key; both as JSON. Deliberately no foreign key: a replay answers
+-- what the first request answered, even when the deployment is gone.
 CREATE TABLE idempotency_keys (
     key TEXT NOT NULL PRIMARY KEY,
     request TEXT NOT NULL,
