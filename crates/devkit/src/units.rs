@@ -86,6 +86,39 @@ pub fn copy(units: &[String], from: &Path, to: &Path, libraries: Libraries) -> i
     Ok(())
 }
 
+/// Whether two profiles' folders have different libraries of the same unit.
+///
+/// A library that includes what a build script wrote contains the path of its target folder. What was compiled with the
+/// library of one folder does not fit that of another.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn differ(units: &[String], one: &Path, other: &Path) -> io::Result<bool> {
+    if !one.join("deps").exists() || !other.join("deps").exists() {
+        return Ok(false);
+    }
+    let compiled = compiled(&one.join("deps"))?;
+    let files = units
+        .iter()
+        .filter_map(|unit| compiled.get(hash(unit)?))
+        .flatten()
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|end| end == "rmeta")
+        });
+    for name in files {
+        let Ok(theirs) = fs::metadata(other.join("deps").join(name)) else {
+            continue;
+        };
+        let ours = fs::metadata(one.join("deps").join(name))?;
+        if ours.len() != theirs.len() || ours.modified()? != theirs.modified()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The files that the compiler wrote, by the hash of their unit.
 fn compiled(folder: &Path) -> io::Result<BTreeMap<String, Vec<OsString>>> {
     let mut files: BTreeMap<String, Vec<OsString>> = BTreeMap::new();
@@ -194,6 +227,21 @@ mod tests {
         copy(&[LIBRARY.to_owned()], &from, &to, Libraries::Copy).unwrap();
         assert_eq!(fs::read_dir(notes).unwrap().count(), 0);
         assert!(!to.join("deps/libserde-00000000000000aa.rlib").exists());
+    }
+
+    #[test]
+    fn libraries_of_one_unit_differ_if_they_were_compiled_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (profile(folder.path()), folder.path().join("two/debug"));
+        let units = list(&from).unwrap();
+        let library = "deps/libserde-00000000000000aa.rmeta";
+        fs::write(from.join(library), "one").unwrap();
+        assert!(!differ(&units, &from, &to).unwrap());
+        copy(&units, &from, &to, Libraries::Link).unwrap();
+        assert!(!differ(&units, &from, &to).unwrap());
+        fs::remove_file(to.join(library)).unwrap();
+        fs::write(to.join(library), "two").unwrap();
+        assert!(differ(&units, &from, &to).unwrap());
     }
 
     #[test]

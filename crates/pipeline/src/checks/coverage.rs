@@ -173,10 +173,9 @@ fn copy_dependencies(metadata: &Metadata, target: &Path) -> std::io::Result<()> 
     let profile = parent.join("debug");
     let mut dependencies = units::list(&profile)?;
     dependencies.retain(|unit| !ours.contains(units::package(unit)));
-    units::copy(
-        &dependencies,
-        &profile,
-        &target.join("debug"),
-        Libraries::Link,
-    )
+    let copy = target.join("debug");
+    if units::differ(&dependencies, &profile, &copy)? {
+        std::fs::remove_dir_all(&copy)?;
+    }
+    units::copy(&dependencies, &profile, &copy, Libraries::Link)
 }
