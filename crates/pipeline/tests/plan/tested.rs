@@ -1,7 +1,7 @@
 //! A tree is tested once: which runs of pull requests count for the push that merges them.
 
 use crate::common::git;
-use crate::{Clone, NOTHING, Planned, http};
+use crate::{Clone, NOTHING, Planned, VALUES, http};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -166,6 +166,42 @@ fn a_branch_that_moved_is_tested_in_full() {
     merge.before = merge.clone.commit("README.md", "others");
     let merge = merge.merge();
     is_tested_in_full(&merge, &merge.run(), &passed(), "moved");
+}
+
+#[test]
+fn after_a_write_back_only_lint_runs_again() {
+    let mut merge = Merge::new();
+    merge.clone.commit(VALUES, "a: 2\n");
+    merge.before = merge.clone.commit(VALUES, "a: 3\n");
+    let merge = merge.merge();
+    let planned = merge.planned(&merge.run(), &passed());
+    let expected = [&["lint"], &DELIVERED[..]].concat();
+    assert_eq!(planned.jobs, expected, "{}", planned.said);
+}
+
+#[test]
+fn a_branch_that_moved_by_more_than_values_is_tested_in_full() {
+    // In one commit with the values, and by a merge.
+    let mut merge = Merge::new();
+    let folder = merge.clone.path();
+    fs::write(folder.join("README.md"), "others").unwrap();
+    merge.before = merge.clone.commit(VALUES, "a: 2\n");
+    let merge = merge.merge();
+    is_tested_in_full(&merge, &merge.run(), &passed(), "one commit");
+
+    let mut merge = Merge::new();
+    let folder = merge.clone.path();
+    git(&folder, &["checkout", "--quiet", "-b", "other"]);
+    merge.clone.commit("README.md", "others");
+    git(&folder, &["checkout", "--quiet", "develop"]);
+    merge.clone.commit(VALUES, "a: 2\n");
+    git(
+        &folder,
+        &["merge", "--quiet", "--no-ff", "-m", "Merge", "other"],
+    );
+    merge.before = merge.clone.head();
+    let merge = merge.merge();
+    is_tested_in_full(&merge, &merge.run(), &passed(), "a merge");
 }
 
 #[test]

@@ -38,10 +38,10 @@ impl Plan {
         let mut jobs = jobs(&event, &payload, change.affected.as_ref(), &delivery);
         let mut reason = change.reason;
         if event.name == "push" {
-            match Tested::find(&event, &payload, &git) {
+            match Tested::find(&event, &payload, &git, &delivery) {
                 Ok(None) => {}
                 Ok(Some(tested)) => {
-                    jobs.retain(|job| !TESTS.contains(job) || !tested.has(job));
+                    jobs.retain(|job| !tested.has(job));
                     reason = format!("{reason}; {}", tested.reason);
                 }
                 // Then it is tested here.
@@ -64,9 +64,6 @@ impl Plan {
 
 /// The job that publishes an image and deploys it.
 const DELIVER: &str = "deliver";
-
-/// The jobs whose result depends on nothing but the tree.
-const TESTS: [&str; 4] = ["lint", "security", "unit", "integration"];
 
 /// The jobs that the event needs, by their names in `ci.yaml`.
 fn jobs(
