@@ -98,6 +98,7 @@ impl Command {
 }
 
 fn main() -> ExitCode {
+    tools::use_installed();
     Cli::parse().command.run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         workflow::annotate_error(&format!("{error:#}"));

@@ -2,13 +2,13 @@
 
 use crate::check::Outcome;
 use crate::workflow;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use devkit::process::{self, find};
 use devkit::progress::Progress;
 use devkit::tools::Tool;
 use devkit::{cache, tools};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 pub(crate) use devkit::tools::Step;
@@ -19,8 +19,7 @@ const OPTIONAL: &str = "PIPELINE_OPTIONAL_TOOLS";
 /// Install the programs that other subcommands call.
 ///
 /// Programs that are on PATH are used as they are. Debian packages need root. Everything else is installed in
-/// ~/.cache/delivery; in a workflow, later steps find it on PATH. Programs that PIPELINE_OPTIONAL_TOOLS names are not
-/// installed.
+/// ~/.cache/delivery, where the other subcommands find it. Programs that PIPELINE_OPTIONAL_TOOLS names are not installed.
 #[derive(clap::Args)]
 pub(crate) struct Tools {
     /// The subcommands to install programs for [default: lint and test]
@@ -39,10 +38,9 @@ impl Tools {
         } else {
             &self.steps
         };
-        let folders = match self.check {
-            true => Vec::new(),
-            false => install(steps)?,
-        };
+        if !self.check {
+            install(steps)?;
+        }
         let (mut count, mut missing) = (0, 0);
         for tool in needed(steps) {
             count += 1;
@@ -60,14 +58,6 @@ impl Tools {
             missing == 0,
             "{missing} of {count} tools are missing: run `cargo pipeline tools`",
         );
-        if !folders.is_empty() && !workflow::in_workflow() {
-            let folders = std::env::join_paths(&folders)
-                .context("the cache folder's name must not contain a colon")?;
-            println!(
-                "add them to PATH: export PATH={}:$PATH",
-                folders.to_string_lossy()
-            );
-        }
         Ok(())
     }
 }
@@ -106,14 +96,30 @@ fn needed(steps: &[Step]) -> Vec<&'static Tool> {
     needed
 }
 
-/// Installs what these steps need, so that every later command finds it. Returns the folders that were not on PATH.
-pub(crate) fn install(steps: &[Step]) -> Result<Vec<PathBuf>> {
+/// Lets commands find the tools in the cache that are not on PATH.
+pub(crate) fn use_installed() {
+    // Without a cache, nothing is installed there.
+    let folders = cache::root().map_or_else(
+        |_| Vec::new(),
+        |cache| {
+            let folders = tools::cached_folders(&cache).into_iter();
+            folders
+                .map(|folder| folder.join("bin"))
+                .filter(|bin| bin.is_dir())
+                .collect()
+        },
+    );
+    process::append_path(folders);
+}
+
+/// Installs what these steps need, so that every later command finds it.
+pub(crate) fn install(steps: &[Step]) -> Result<()> {
     let mut wanted = needed(steps);
     wanted.retain(|tool| !is_optional(tool.name));
     let folders = tools::install(&cache::root()?, &wanted, Progress::new())?;
     for folder in &folders {
         workflow::add_path(&folder.display().to_string())?;
     }
-    process::prepend_path(folders.clone());
-    Ok(folders)
+    process::prepend_path(folders);
+    Ok(())
 }

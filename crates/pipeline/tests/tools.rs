@@ -114,3 +114,30 @@ fn a_tool_with_a_missing_part_has_to_be_built() {
         }
     }
 }
+
+#[test]
+fn a_program_that_was_installed_is_found_without_a_change_of_path() {
+    let shell = Shell::new();
+    let actionlint = devkit::tools::named("actionlint").unwrap();
+    let check = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_pipeline"))
+            .args(["tools", "--check", "lint"])
+            .current_dir(shell.dir.path())
+            .env_clear()
+            .env("PATH", "/nonexistent")
+            .env("HOME", shell.home())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.starts_with("actionlint "));
+        line.unwrap().split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(check(), "missing");
+    let cache = shell.home().join(".cache/delivery");
+    let mut folders = devkit::tools::cached_folders(&cache).into_iter();
+    let is_ours = |folder: &PathBuf| folder.to_string_lossy().contains("/actionlint-");
+    let folder = folders.find(is_ours).unwrap();
+    write(&folder.join("bin").join(actionlint.name));
+    assert_eq!(check(), "installed");
+}
