@@ -30,6 +30,8 @@ pub(super) fn run(world: &World) -> Result<()> {
 
     // when the branch changes too, and a person resolves the conflict of the first,
     let resolved = page.merge_by_hand(world, "\nWords.\n")?;
+    // (the forge would give the runs of two pushes at once the commit of the second)
+    WorkflowRun::wait_started(&world.forge, &push(world.trunk()), &resolved, CI_LIMIT)?;
     // and the second is merged into the branch that has moved,
     let moved = pull_request::merge(&world.forge, other.pull.number)?;
     // then both merges are tested in full.
