@@ -154,6 +154,29 @@ impl Values {
         ];
         Self::parse(yaml::set(&self.text, &changes)?)
     }
+
+    /// The values with a hold, and every other byte as it was.
+    ///
+    /// # Errors
+    /// When the form of the file does not allow the change.
+    pub fn with_hold(&self, hold: &Hold) -> Result<Self, Error> {
+        let entries = [
+            ("reason", &hold.reason),
+            ("by", &hold.by),
+            ("since", &hold.since),
+        ];
+        let entries = entries.map(|(key, text)| Some((key, text.as_deref()?)));
+        let entries: Vec<_> = entries.into_iter().flatten().collect();
+        Self::parse(yaml::set_block(&self.text, "hold", &entries)?)
+    }
+
+    /// The values without a hold, and every other byte as it was.
+    ///
+    /// # Errors
+    /// When the form of the file does not allow the change.
+    pub fn without_hold(&self) -> Result<Self, Error> {
+        Self::parse(yaml::remove_block(&self.text, "hold")?)
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +231,21 @@ mod tests {
         // The tag that Helm replaces by the chart's own version.
         let empty = values("\"\"", UNRELEASED);
         assert!(empty.with_image(&after.image().unwrap().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_hold_is_added_and_removed_and_no_other_byte_changes() {
+        let before = values("develop-1", &digest());
+        let hold = Hold {
+            reason: Some("it leaks: badly".to_owned()),
+            by: Some("ann".to_owned()),
+            since: Some("2026-11-26".to_owned()),
+        };
+        let held = before.with_hold(&hold).unwrap();
+        let block = "hold:\n  reason: \"it leaks: badly\"\n  by: ann\n  since: \"2026-11-26\"\n";
+        assert_eq!(held.text(), format!("{}{block}", before.text()));
+        assert_eq!(held.hold().unwrap(), Some(hold));
+        assert_eq!(held.without_hold().unwrap().text(), before.text());
     }
 
     #[test]

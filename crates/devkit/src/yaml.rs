@@ -1,7 +1,11 @@
-//! Reads YAML, and changes single scalars in it without touching any other byte.
+//! Reads YAML, and changes single scalars and top-level blocks in it without touching any other byte.
 //!
 //! A serialiser would lose comments and quotes. So the parser only gives the position of a scalar, the new text
 //! replaces the old one there, and both texts are parsed and compared: exactly the given values may differ.
+
+mod block;
+
+pub use block::{remove_block, set_block};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use std::collections::HashMap;
@@ -58,6 +62,9 @@ pub enum Error {
         "`{0}` cannot be changed alone: other values depend on it (an anchor or a multi-line value)"
     )]
     Shared(String),
+    /// A top-level block cannot be added, replaced or removed without a change of something else.
+    #[error("`{0}` cannot be changed here without a change of other values: edit the file by hand")]
+    Layout(String),
 }
 
 /// A YAML value.
