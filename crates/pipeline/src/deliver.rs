@@ -1,9 +1,11 @@
 //! Publishes and signs images, and delivers them to the environments.
 
+mod branch;
 mod cosign;
 pub(crate) mod deploy;
 pub(crate) mod plan;
 pub(crate) mod promote;
+mod proposal;
 mod provenance;
 pub(crate) mod publish;
 mod registry;

@@ -1,33 +1,14 @@
 //! `cargo pipeline promote` from outside, on real repositories and with a forge that keeps pull requests in memory. The
 //! scenario `promotion` uses a real one.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 mod common;
 #[path = "../../devkit/src/test_server.rs"]
 mod http;
+#[path = "common/project.rs"]
+mod project;
 
-use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
-use http::{Request, serve};
-use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::Output;
-use std::sync::{Arc, Mutex};
-use tempfile::TempDir;
-
-const DEV: &str = "charts/waybill/values-dev.yaml";
-const STAGING: &str = "charts/waybill/values-staging.yaml";
-const QA: &str = "charts/waybill/values-qa.yaml";
-const PROD: &str = "charts/waybill/values-prod.yaml";
-const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
-
-fn digest(number: u32) -> String {
-    format!("sha256:{number:064x}")
-}
-
-fn values(tag: &str, digest: &str, rest: &str) -> String {
-    format!("# Stays.\nimage:\n  tag: {tag} # too\n  digest: {digest}\n\nreplicas: 2\n{rest}")
-}
+use common::{DELIVERY, failed, succeeded};
+use project::{DEV, NONE, PROD, Project, QA, STAGING, digest, pull, values};
 
 /// The text of a delivery.toml with an environment `qa` between staging and prod.
 fn with_qa() -> String {
@@ -35,146 +16,6 @@ fn with_qa() -> String {
     let prod = "[[environment]]\nname = \"prod\"";
     assert!(DELIVERY.contains(prod));
     DELIVERY.replace(prod, &format!("{qa}{prod}"))
-}
-
-/// A forge's repository where develop is ahead of the other branches, and a clone of it.
-struct Project {
-    folder: TempDir,
-    api: String,
-    /// Open pull requests, as the forge lists them.
-    pulls: Arc<Mutex<Vec<Value>>>,
-    seen: Arc<Mutex<Vec<Request>>>,
-    /// What dev's image was built from.
-    built: String,
-}
-
-impl Project {
-    fn new() -> Self {
-        Self::with(DELIVERY)
-    }
-
-    /// With the text of a delivery.toml.
-    fn with(delivery: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        git(folder.path(), &["init", "--quiet", "--bare", "forge.git"]);
-        git(folder.path(), &["clone", "--quiet", "forge.git", "clone"]);
-        let clone = folder.path().join("clone");
-        git(&clone, &["checkout", "--quiet", "-b", "develop"]);
-        commit(&clone, "delivery.toml", delivery);
-        for file in [DEV, STAGING, QA, PROD] {
-            commit(&clone, file, &values("unreleased", NONE, ""));
-        }
-        for branch in ["develop", "develop:staging", "develop:qa", "develop:main"] {
-            git(&clone, &["push", "--quiet", "origin", branch]);
-        }
-        let pulls = Arc::default();
-        let seen = Arc::default();
-        let api = serve(forge(Arc::clone(&pulls), Arc::clone(&seen)));
-        let mut project = Self {
-            folder,
-            api,
-            pulls,
-            seen,
-            built: String::new(),
-        };
-        project.built = project.change("src/main.rs", "one");
-        project.change(DEV, &values("develop-1", &digest(1), ""));
-        project
-    }
-
-    fn clone(&self) -> PathBuf {
-        self.folder.path().join("clone")
-    }
-
-    /// Commits a file to develop, at the forge too.
-    fn change(&self, file: &str, text: &str) -> String {
-        self.change_on("develop", file, text)
-    }
-
-    fn change_on(&self, branch: &str, file: &str, text: &str) -> String {
-        let clone = self.clone();
-        git(&clone, &["fetch", "--quiet", "origin"]);
-        let there = format!("origin/{branch}");
-        git(&clone, &["checkout", "--quiet", "-B", branch, &there]);
-        let id = commit(&clone, file, text);
-        git(&clone, &["push", "--quiet", "origin", branch]);
-        id
-    }
-
-    fn promote(&self, arguments: &[&str]) -> Output {
-        self.promote_unless_unsigned(arguments, "nothing")
-    }
-
-    fn promote_unless_unsigned(&self, arguments: &[&str], unsigned: &str) -> Output {
-        let mut command = pipeline(&self.clone(), &[&["promote"], arguments].concat());
-        with_fakes(&mut command)
-            .env("GITHUB_REPOSITORY", "some/body")
-            .env("GITHUB_SERVER_URL", "https://forge.example.org")
-            .env("GITHUB_API_URL", &self.api)
-            .env("DELIVERY_BOT_TOKEN", "t0ken")
-            .env("FAKE_UNSIGNED", unsigned)
-            .env("FAKE_COMMIT", &self.built)
-            // As a workflow has what nobody asked for.
-            .env("PROMOTE_REFRESH", "")
-            .output()
-            .unwrap()
-    }
-
-    /// Proposes an image to an environment, whose branch has the name of the environment, and merges the proposal.
-    fn merged_to(&self, env: &str) {
-        succeeded(&self.promote(&["--to", env]));
-        let proposed = format!("refs/heads/promote/{env}");
-        self.read(&["update-ref", &format!("refs/heads/{env}"), &proposed]);
-    }
-
-    fn read(&self, args: &[&str]) -> String {
-        git(&self.folder.path().join("forge.git"), args)
-    }
-
-    fn branches(&self) -> String {
-        self.read(&["for-each-ref", "--format=%(refname:short) %(objectname)"])
-    }
-
-    /// What was asked to change since the last time.
-    fn changed(&self) -> Vec<Request> {
-        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
-        seen.retain(|request| request.method() != "GET");
-        seen
-    }
-}
-
-fn forge(
-    pulls: Arc<Mutex<Vec<Value>>>,
-    seen: Arc<Mutex<Vec<Request>>>,
-) -> impl FnMut(Request) -> (u16, String) {
-    move |request| {
-        seen.lock().unwrap().push(request.clone());
-        let mut pulls = pulls.lock().unwrap();
-        match request.method() {
-            "GET" => (200, json!(*pulls).to_string()),
-            "POST" => {
-                let asked = request.json();
-                let pull = pull(
-                    7,
-                    asked["head"].as_str().unwrap(),
-                    asked["base"].as_str().unwrap(),
-                    "some/body",
-                );
-                pulls.push(pull.clone());
-                (201, pull.to_string())
-            }
-            _ => (200, pulls.last().unwrap().to_string()),
-        }
-    }
-}
-
-fn pull(number: u32, head: &str, base: &str, repository: &str) -> Value {
-    json!({
-        "number": number,
-        "html_url": format!("https://forge.example.org/some/body/pulls/{number}"),
-        "head": {"ref": head, "repo": {"full_name": repository}},
-        "base": {"ref": base, "repo": {"full_name": "some/body"}},
-    })
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! push came first, the same two values are set on the new tip, so no update is lost. Trailers of the commit name the
 //! deployed source commit; an older run uses them to notice that a newer one was faster.
 
+use super::branch::{Attempt, Branch};
 use super::registry::Registry;
 use super::remote::{HELD, with_bot, with_remote};
 use super::values_file::{TRAILER_PREFIX, ValuesFile};
@@ -17,13 +18,7 @@ use devkit::reference::{Digest, Image, Tag};
 use devkit::values::{Hold, Values};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
-
-/// How long to keep trying while others push to the same branch.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// How many pushes may fail while the branch does not move. After that, contention is not the reason.
-const REFUSALS: u32 = 3;
 
 /// Deploy an image: write its tag and digest to the values of an environment.
 ///
@@ -91,12 +86,6 @@ enum Deployment {
     Held(Hold),
     /// A dry run printed the change.
     Previewed,
-}
-
-/// What to do on top of one tip of the branch.
-enum Attempt {
-    Done(Deployment),
-    Push(String),
 }
 
 impl Deploy {
@@ -200,70 +189,37 @@ impl Deploy {
         let target = self.target(here, branch)?;
         let commit = verify::verify(&Registry::from_env(delivery)?, &self.digest)?;
         verify::require_commit(&commit, &source.sha)?;
-        self.push(&target, env, path, &source)
-    }
-
-    /// Commits on top of the branch and pushes, until the push succeeds or there is nothing to deploy.
-    fn push(
-        &self,
-        target: &Target,
-        env: &Environment,
-        path: &str,
-        source: &CommitInfo,
-    ) -> Result<Deployment> {
-        let branch = &target.branch;
-        let start = Instant::now();
-        let (mut attempt, mut refusals) = (0, 0);
-        let mut tip = target.tip()?;
-        loop {
-            attempt += 1;
-            let commit = match self.prepare(target, env, &tip, path, source)? {
-                Attempt::Done(written) => return Ok(written),
-                Attempt::Push(commit) => commit,
-            };
-            let pushed = target
-                .git
-                .push(&target.remote, &commit, &target.reference());
-            let refused = match pushed {
-                Ok(()) => return Ok(Deployment::Committed(commit)),
-                Err(refused) => refused,
-            };
-            let moved = target.tip()?;
-            refusals = if moved == tip { refusals + 1 } else { 0 };
-            if refusals >= REFUSALS {
-                return Err(refused).with_context(|| format!("{branch} refuses the push"));
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(refused).with_context(|| {
-                    format!("others pushed to {branch} during all {attempt} attempts")
-                });
-            }
-            tip = moved;
-            std::thread::sleep(pause(attempt));
-        }
+        let prepare = |tip: &str| self.prepare(&target, env, tip, path, &source);
+        target.branch.push(prepare)
     }
 
     /// The repository with the values: this one, or a separate one without a work tree.
     fn target(&self, here: Git, branch: &str) -> Result<Target> {
         let url = &self.repository;
-        let branch = branch.to_owned();
+        let name = branch.to_owned();
         if url.is_empty() {
-            return Ok(Target {
+            let branch = Branch {
                 git: with_remote(here.clone(), &self.remote)?,
-                here,
                 remote: self.remote.clone(),
+                name,
+            };
+            return Ok(Target {
                 branch,
+                here,
                 temporary: None,
             });
         }
         let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
         let git = Git::new(folder.path());
         git.read(&["init", "--quiet", "--bare"])?;
-        Ok(Target {
+        let branch = Branch {
             git: with_bot(git, url)?,
-            here,
             remote: url.clone(),
+            name,
+        };
+        Ok(Target {
             branch,
+            here,
             temporary: Some(folder),
         })
     }
@@ -276,8 +232,8 @@ impl Deploy {
         tip: &str,
         path: &str,
         source: &CommitInfo,
-    ) -> Result<Attempt> {
-        let (git, branch) = (&target.git, &target.branch);
+    ) -> Result<Attempt<Deployment>> {
+        let (git, branch) = (&target.branch.git, &target.branch.name);
         ensure!(
             target.temporary.is_some() || git.contains(tip, &source.sha)?,
             "commit {} is not on {branch}: only commits of that branch can be deployed to {env}",
@@ -303,38 +259,30 @@ impl Deploy {
             println!("{message}\n--- {path}\n{change}");
             return Ok(Attempt::Done(Deployment::Previewed));
         }
-        Ok(Attempt::Push(after.commit(git, tip, &message)?))
+        let commit = after.commit(git, tip, &message)?;
+        let result = Deployment::Committed(commit.clone());
+        Ok(Attempt::Push { commit, result })
     }
 }
 
 /// The branch with the values.
 struct Target {
-    /// The repository with the values.
-    git: Git,
-    /// The repository with the code. It is the same one, unless the values have their own.
+    branch: Branch,
+    /// The repository with the code. It is the one of the branch, unless the values have their own.
     here: Git,
-    remote: String,
-    branch: String,
     /// The folder of a separate repository, deleted at the end.
     temporary: Option<TempDir>,
 }
 
 impl Target {
-    /// The full name of the branch.
-    fn reference(&self) -> String {
-        format!("refs/heads/{}", self.branch)
-    }
-
-    /// The current tip of the branch, with its history.
-    fn tip(&self) -> Result<String> {
-        Ok(self.git.fetch(&self.remote, &self.reference())?)
-    }
-
     /// The commit deployed to `path` last, if it is newer than `sha`.
     fn newer(&self, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
         let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
         let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
-        let log = self.git.read(&["log", &format, &grep, tip, "--", path])?;
+        let log = self
+            .branch
+            .git
+            .read(&["log", &format, &grep, tip, "--", path])?;
         // A commit from another history cannot be compared.
         let deployed = log
             .lines()
@@ -369,24 +317,4 @@ fn difference(before: &str, after: &str) -> String {
         .filter(|(old, new)| old != new)
         .map(|(old, new)| format!("-{old}\n+{new}\n"))
         .collect()
-}
-
-/// A pause that grows to about a second. The random part keeps concurrent runs from colliding again.
-fn pause(attempt: u32) -> Duration {
-    let ceiling = 50 << attempt.min(5);
-    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let random = clock.map_or(0, |time| time.subsec_micros()) ^ std::process::id();
-    Duration::from_millis(u64::from(random % ceiling))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_is_short() {
-        for attempt in 1..100 {
-            assert!(pause(attempt) < Duration::from_secs(2));
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! Its branch has the tip of the target branch, a merge of the source, and one commit that copies the tag and the
 //! digest. Reviewers see the digest that they approve, and later pushes to the source do not change it.
 
+use super::proposal::{Proposal, Proposed, after_merge};
 use super::registry::Registry;
 use super::remote::{HELD, with_remote};
 use super::values_file::{SUBJECT_PREFIX, ValuesFile};
@@ -12,8 +13,8 @@ use crate::project::root;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::FalseyValueParser;
-use devkit::delivery::{Delivery, Environment, Promotion, Sync};
-use devkit::forge::{Forge, NewPull, Pull, PullText};
+use devkit::delivery::{Delivery, Environment, Promotion};
+use devkit::forge::Pull;
 use devkit::git::{Git, short};
 use devkit::reference::{Image, Tag};
 use devkit::values::Hold;
@@ -162,29 +163,11 @@ impl Source {
             )
         })
     }
-
-    /// Fails unless the image was built from a commit that is part of the source.
-    fn require_built_here(&self, git: &Git, built: &str) -> Result<()> {
-        ensure!(
-            git.contains(&self.commit, built)?,
-            "the image was built from {}, which is not part of {}",
-            short(built),
-            self.name
-        );
-        Ok(())
-    }
-}
-
-/// A pull request to open. Its commits are in this clone.
-struct Proposal {
-    head: String,
-    image: Image,
-    title: String,
-    body: String,
 }
 
 enum Prepared {
-    Proposal(Box<Proposal>),
+    /// A pull request that gives the environment an image.
+    Proposal(Box<Proposal>, Image),
     /// The environment already has the image.
     Unchanged(Image),
     /// The values have a hold.
@@ -218,10 +201,13 @@ impl Promote {
             Prepared::Unchanged(image) => {
                 report("unchanged", &format!("{to} already has {}", image.tag))?;
             }
-            Prepared::Proposal(proposal) if self.dry_run => {
+            Prepared::Proposal(proposal, _) if self.dry_run => {
                 println!("{}\n\n{}", proposal.title, proposal.body);
             }
-            Prepared::Proposal(proposal) => self.propose(&git, &route, &source, &proposal)?,
+            Prepared::Proposal(proposal, image) => {
+                let proposed = proposal.submit(&git, &self.remote, self.refresh)?;
+                report_proposed(&git, &route, &source, &image, &proposed)?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -240,67 +226,16 @@ impl Promote {
             return Ok(Prepared::Held(hold));
         }
         let built = verify::verify(&Registry::from_env(route.delivery)?, &image.digest)?;
-        source.require_built_here(git, &built)?;
+        verify::require_part_of(git, &built, &source.commit, &source.name)?;
         let message = before.message(to, &image, &git.describe(&built)?);
-        Ok(Prepared::Proposal(Box::new(Proposal {
+        let proposal = Proposal {
             head: after.commit(git, &merged, &message)?,
+            branch: route.branch(),
+            base: to.branch.clone(),
             title: format!("Promote {} to {to}", image.tag),
             body: body(git, route, source, &image, &built, &tip)?,
-            image,
-        })))
-    }
-
-    fn propose(
-        &self,
-        git: &Git,
-        route: &Route,
-        source: &Source,
-        proposal: &Proposal,
-    ) -> Result<()> {
-        let forge = Forge::from_env(&["DELIVERY_BOT_TOKEN", "GITHUB_TOKEN"])?;
-        let (to, branch) = (route.to, route.branch());
-        let reference = format!("refs/heads/{branch}");
-        let open = forge.find_open_pull(&branch, &to.branch)?;
-        let existing = git.remote_tip(&self.remote, &reference)?;
-        if let Some(pull) = &open
-            && !self.refresh
-        {
-            let proposed = git.fetch(&self.remote, &reference)?;
-            let proposed = ValuesFile::read(git, &proposed, &to.values)?.image()?;
-            return report_open(pull, proposed.as_ref(), &proposal.image);
-        }
-        // The push fails if the remote branch changed in the meantime.
-        git.replace(
-            &self.remote,
-            &proposal.head,
-            &reference,
-            existing.as_deref(),
-        )?;
-        let (title, body) = (&*proposal.title, &*proposal.body);
-        let (result, pull) = match open {
-            Some(pull) => {
-                let text = PullText { title, body };
-                ("refreshed", forge.edit_pull(pull.number, &text)?)
-            }
-            None => {
-                let (head, base) = (&*branch, &*to.branch);
-                let new = NewPull {
-                    head,
-                    base,
-                    title,
-                    body,
-                };
-                ("proposed", forge.create_pull(&new)?)
-            }
         };
-        workflow::output("number", &pull.number.to_string())?;
-        report(
-            result,
-            &format!(
-                "pull request {} gives {to} {} of {}: {}",
-                pull.number, proposal.image.tag, source.name, pull.html_url
-            ),
-        )
+        Ok(Prepared::Proposal(Box::new(proposal), image))
     }
 }
 
@@ -314,13 +249,7 @@ fn body(
     tip: &str,
 ) -> Result<String> {
     let Route { from, to, .. } = route;
-    let after = match to.sync {
-        Sync::Automatic => format!("After the merge, Argo CD deploys it to {to}."),
-        Sync::Manual => format!(
-            "After the merge, {to} is OutOfSync until you sync it: `argocd app sync {}`.",
-            route.delivery.application(to)
-        ),
-    };
+    let after = after_merge(route.delivery, to);
     let mut body = format!(
         "`{}`, which {from} runs, goes to {to}.\n\n- digest: `{}`\n- built from: {built}\n\n{after}\n",
         image.tag, image.digest,
@@ -346,6 +275,33 @@ fn body(
         }
     }
     Ok(body)
+}
+
+/// Reports the pull request that gives the environment the image.
+fn report_proposed(
+    git: &Git,
+    route: &Route,
+    source: &Source,
+    image: &Image,
+    proposed: &Proposed,
+) -> Result<()> {
+    let to = route.to;
+    let (result, pull) = match proposed {
+        Proposed::Opened(pull) => ("proposed", pull),
+        Proposed::Refreshed(pull) => ("refreshed", pull),
+        Proposed::Open { pull, head } => {
+            let proposed = ValuesFile::read(git, head, &to.values)?.image()?;
+            return report_open(pull, proposed.as_ref(), image);
+        }
+    };
+    workflow::output("number", &pull.number.to_string())?;
+    report(
+        result,
+        &format!(
+            "pull request {} gives {to} {} of {}: {}",
+            pull.number, image.tag, source.name, pull.html_url
+        ),
+    )
 }
 
 /// Reports a pull request that is already open, and is not changed.

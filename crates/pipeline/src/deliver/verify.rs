@@ -6,6 +6,7 @@ use super::registry::Registry;
 use crate::project::root;
 use anyhow::{Context, Result, ensure};
 use devkit::delivery::Delivery;
+use devkit::git::{Git, short};
 use devkit::process::Run;
 use devkit::reference::Digest;
 use serde_json::Value;
@@ -76,6 +77,16 @@ pub(super) fn require_commit(commit: &str, expected: &str) -> Result<()> {
     ensure!(
         commit == expected,
         "the provenance says that the image was built from {commit}, not {expected}; nothing was changed"
+    );
+    Ok(())
+}
+
+/// Fails unless an image was built from a commit that is part of another commit, which people know as `name`.
+pub(super) fn require_part_of(git: &Git, built: &str, commit: &str, name: &str) -> Result<()> {
+    ensure!(
+        git.contains(commit, built)?,
+        "the image was built from {}, which is not part of {name}",
+        short(built)
     );
     Ok(())
 }

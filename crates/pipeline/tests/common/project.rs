@@ -1,0 +1,174 @@
+//! A repository with environments and a forge that keeps pull requests in memory, for the tests of several commands.
+
+#![allow(dead_code, reason = "not every test needs all of it")]
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+use crate::common::{DELIVERY, commit, git, pipeline, succeeded, with_fakes};
+use crate::http::{Request, serve};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+pub const DEV: &str = "charts/waybill/values-dev.yaml";
+pub const STAGING: &str = "charts/waybill/values-staging.yaml";
+pub const QA: &str = "charts/waybill/values-qa.yaml";
+pub const PROD: &str = "charts/waybill/values-prod.yaml";
+pub const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+pub fn digest(number: u32) -> String {
+    format!("sha256:{number:064x}")
+}
+
+pub fn values(tag: &str, digest: &str, rest: &str) -> String {
+    format!("# Stays.\nimage:\n  tag: {tag} # too\n  digest: {digest}\n\nreplicas: 2\n{rest}")
+}
+
+/// A forge's repository where develop is ahead of the other branches, and a clone of it.
+pub struct Project {
+    pub folder: TempDir,
+    api: String,
+    /// Open pull requests, as the forge lists them.
+    pub pulls: Arc<Mutex<Vec<Value>>>,
+    pub seen: Arc<Mutex<Vec<Request>>>,
+    /// What dev's image was built from.
+    pub built: String,
+}
+
+impl Project {
+    pub fn new() -> Self {
+        Self::with(DELIVERY)
+    }
+
+    /// With the text of a delivery.toml.
+    pub fn with(delivery: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "--quiet", "--bare", "forge.git"]);
+        git(folder.path(), &["clone", "--quiet", "forge.git", "clone"]);
+        let clone = folder.path().join("clone");
+        git(&clone, &["checkout", "--quiet", "-b", "develop"]);
+        commit(&clone, "delivery.toml", delivery);
+        for file in [DEV, STAGING, QA, PROD] {
+            commit(&clone, file, &values("unreleased", NONE, ""));
+        }
+        for branch in ["develop", "develop:staging", "develop:qa", "develop:main"] {
+            git(&clone, &["push", "--quiet", "origin", branch]);
+        }
+        let pulls = Arc::default();
+        let seen = Arc::default();
+        let api = serve(forge(Arc::clone(&pulls), Arc::clone(&seen)));
+        let mut project = Self {
+            folder,
+            api,
+            pulls,
+            seen,
+            built: String::new(),
+        };
+        project.built = project.change("src/main.rs", "one");
+        project.change(DEV, &values("develop-1", &digest(1), ""));
+        project
+    }
+
+    pub fn clone(&self) -> PathBuf {
+        self.folder.path().join("clone")
+    }
+
+    /// Commits a file to develop, at the forge too.
+    pub fn change(&self, file: &str, text: &str) -> String {
+        self.change_on("develop", file, text)
+    }
+
+    pub fn change_on(&self, branch: &str, file: &str, text: &str) -> String {
+        let clone = self.clone();
+        git(&clone, &["fetch", "--quiet", "origin"]);
+        let there = format!("origin/{branch}");
+        git(&clone, &["checkout", "--quiet", "-B", branch, &there]);
+        let id = commit(&clone, file, text);
+        git(&clone, &["push", "--quiet", "origin", branch]);
+        id
+    }
+
+    pub fn promote(&self, arguments: &[&str]) -> Output {
+        self.promote_unless_unsigned(arguments, "nothing")
+    }
+
+    pub fn promote_unless_unsigned(&self, arguments: &[&str], unsigned: &str) -> Output {
+        let mut command = self.command(&[&["promote"], arguments].concat());
+        command.env("FAKE_UNSIGNED", unsigned).output().unwrap()
+    }
+
+    /// `cargo pipeline …` as ann, with the forge and everything signed.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = pipeline(&self.clone(), arguments);
+        with_fakes(&mut command)
+            .env("GITHUB_REPOSITORY", "some/body")
+            .env("GITHUB_SERVER_URL", "https://forge.example.org")
+            .env("GITHUB_API_URL", &self.api)
+            .env("GITHUB_ACTOR", "ann")
+            .env("DELIVERY_BOT_TOKEN", "t0ken")
+            .env("FAKE_COMMIT", &self.built)
+            // As a workflow has what nobody asked for.
+            .env("GITOPS_REPOSITORY", "")
+            .env("PROMOTE_REFRESH", "")
+            .env("ROLLBACK_TO", "")
+            .env("ROLLBACK_REASON", "");
+        command
+    }
+
+    /// Proposes an image to an environment, whose branch has the name of the environment, and merges the proposal.
+    pub fn merged_to(&self, env: &str) {
+        succeeded(&self.promote(&["--to", env]));
+        let proposed = format!("refs/heads/promote/{env}");
+        self.read(&["update-ref", &format!("refs/heads/{env}"), &proposed]);
+    }
+
+    pub fn read(&self, args: &[&str]) -> String {
+        git(&self.folder.path().join("forge.git"), args)
+    }
+
+    pub fn branches(&self) -> String {
+        self.read(&["for-each-ref", "--format=%(refname:short) %(objectname)"])
+    }
+
+    /// What was asked to change since the last time.
+    pub fn changed(&self) -> Vec<Request> {
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.retain(|request| request.method() != "GET");
+        seen
+    }
+}
+
+fn forge(
+    pulls: Arc<Mutex<Vec<Value>>>,
+    seen: Arc<Mutex<Vec<Request>>>,
+) -> impl FnMut(Request) -> (u16, String) {
+    move |request| {
+        seen.lock().unwrap().push(request.clone());
+        let mut pulls = pulls.lock().unwrap();
+        match request.method() {
+            "GET" => (200, json!(*pulls).to_string()),
+            "POST" => {
+                let asked = request.json();
+                let pull = pull(
+                    7,
+                    asked["head"].as_str().unwrap(),
+                    asked["base"].as_str().unwrap(),
+                    "some/body",
+                );
+                pulls.push(pull.clone());
+                (201, pull.to_string())
+            }
+            _ => (200, pulls.last().unwrap().to_string()),
+        }
+    }
+}
+
+pub fn pull(number: u32, head: &str, base: &str, repository: &str) -> Value {
+    json!({
+        "number": number,
+        "html_url": format!("https://forge.example.org/some/body/pulls/{number}"),
+        "head": {"ref": head, "repo": {"full_name": repository}},
+        "base": {"ref": base, "repo": {"full_name": "some/body"}},
+    })
+}
