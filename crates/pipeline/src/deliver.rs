@@ -1,8 +1,10 @@
 //! Publishes and signs images, and delivers them to the environments.
 
 mod branch;
+mod change;
 mod cosign;
 pub(crate) mod deploy;
+pub(crate) mod hold;
 pub(crate) mod plan;
 pub(crate) mod promote;
 mod proposal;
@@ -10,8 +12,10 @@ mod provenance;
 pub(crate) mod publish;
 mod registry;
 pub(crate) mod release;
+pub(crate) mod release_hold;
 mod remote;
 pub(crate) mod required;
+pub(crate) mod rollback;
 pub(crate) mod sign;
 pub(crate) mod tags;
 mod values_file;

@@ -18,7 +18,10 @@ use anyhow::Result;
 use build::{image, scan};
 use checks::{coverage, lint, quality, security, test};
 use clap::{Parser, Subcommand};
-use deliver::{deploy, plan, promote, publish, release, required, sign, tags, verify};
+use deliver::{
+    deploy, hold, plan, promote, publish, release, release_hold, required, rollback, sign, tags,
+    verify,
+};
 use report::{comment, notify};
 use std::process::ExitCode;
 
@@ -61,6 +64,9 @@ enum Command {
     Verify(verify::Verify),
     Deploy(deploy::Deploy),
     Promote(promote::Promote),
+    Rollback(rollback::Rollback),
+    Hold(hold::Hold),
+    ReleaseHold(release_hold::ReleaseHold),
     Notify(notify::Notify),
     Protect(protect::Protect),
     Adopt(adopt::Adopt),
@@ -89,6 +95,9 @@ impl Command {
             Self::Release(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Verify(command) => command.run(),
+            Self::Rollback(command) => command.run(),
+            Self::Hold(command) => command.run(),
+            Self::ReleaseHold(command) => command.run(),
             Self::Notify(command) => command.run(),
             Self::Protect(command) => command.run(),
             Self::Adopt(command) => command.run(),

@@ -60,7 +60,20 @@ impl ValuesFile {
 
     /// The same file with another image. No other byte changes.
     pub(super) fn with_image(&self, image: &Image) -> Result<Self> {
-        let values = self.values.with_image(image);
+        self.edited(self.values.with_image(image))
+    }
+
+    /// The same file with a hold. No other byte changes.
+    pub(super) fn with_hold(&self, hold: &Hold) -> Result<Self> {
+        self.edited(self.values.with_hold(hold))
+    }
+
+    /// The same file without a hold. No other byte changes.
+    pub(super) fn without_hold(&self) -> Result<Self> {
+        self.edited(self.values.without_hold())
+    }
+
+    fn edited(&self, values: Result<Values, devkit::values::Error>) -> Result<Self> {
         let values = values.with_context(|| format!("cannot edit {}", self.file.path))?;
         Ok(Self {
             file: File {
@@ -78,10 +91,14 @@ impl ValuesFile {
 
     /// The message of the commit that deploys an image to an environment. `source` is what the image was built from.
     pub(super) fn message(&self, env: &Environment, image: &Image, source: &CommitInfo) -> String {
+        self.message_with(&format!("{env} {}", image.tag), image, source)
+    }
+
+    /// As [`ValuesFile::message`], with a text of its own after the prefix of the subject.
+    pub(super) fn message_with(&self, subject: &str, image: &Image, source: &CommitInfo) -> String {
         let repository = self.values.image_repository().unwrap_or("The image");
         let mut message = format!(
-            "{SUBJECT_PREFIX}{env} {}\n\n{repository} was built from {}.\nDigest: {}\n\n",
-            image.tag,
+            "{SUBJECT_PREFIX}{subject}\n\n{repository} was built from {}.\nDigest: {}\n\n",
             short(&source.sha),
             image.digest
         );

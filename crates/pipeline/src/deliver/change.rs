@@ -1,0 +1,246 @@
+//! A change to the values of an environment that a person asks for: `rollback`, `hold` and `release-hold`.
+//!
+//! The bot commits it to the branch of an environment that gets each build. The other environments change only by a
+//! pull request under their usual approvals.
+
+use super::branch::{Attempt, Branch};
+use super::proposal::{Proposal, Proposed, after_merge};
+use super::remote::with_remote;
+use super::values_file::ValuesFile;
+use crate::project::root;
+use crate::workflow;
+use anyhow::{Context, Result, ensure};
+use devkit::delivery::{Delivery, Environment, Promotion};
+use devkit::git::{Git, short};
+use devkit::values::Hold;
+use jiff::Timestamp;
+
+/// The options of the commands.
+#[derive(clap::Args)]
+pub(super) struct Change {
+    /// Environment in delivery.toml to change
+    #[arg(long, value_name = "NAME")]
+    env: String,
+    /// Replace an open pull request of the same command; its approvals are lost
+    #[arg(long)]
+    refresh: bool,
+    /// Show the change without making it
+    #[arg(long)]
+    dry_run: bool,
+    /// Git remote with the branch of the environment
+    #[arg(long, default_value = "origin")]
+    remote: String,
+}
+
+/// What a change is made to.
+pub(super) struct Present<'a> {
+    pub(super) delivery: &'a Delivery,
+    pub(super) env: &'a Environment,
+    pub(super) git: &'a Git,
+    /// The tip of the environment's branch.
+    pub(super) tip: &'a str,
+    /// The values at the tip.
+    pub(super) values: ValuesFile,
+}
+
+/// What a command decides.
+pub(super) enum Decision {
+    /// Nothing is to change, for this reason.
+    Unchanged(String),
+    /// The values are to change.
+    Edit(Edit),
+}
+
+/// A change of the values.
+pub(super) struct Edit {
+    /// The new values.
+    pub(super) values: ValuesFile,
+    /// The message of the commit.
+    pub(super) message: String,
+    /// The change in a few words, which begin with a capital: the title of a pull request.
+    pub(super) title: String,
+    /// More about it, in Markdown: the description of a pull request.
+    pub(super) body: String,
+}
+
+/// What became of a change.
+enum Outcome {
+    Unchanged(String),
+    Previewed,
+    /// There is a commit, and nothing has it yet but this clone.
+    Commit(String, Box<Edit>),
+}
+
+impl Change {
+    /// Makes the change that `decide` derives from the present state, and reports it. `command` is the command's name,
+    /// and the first part of the branch of a pull request.
+    pub(super) fn run(
+        &self,
+        command: &str,
+        decide: impl Fn(&Present) -> Result<Decision>,
+    ) -> Result<()> {
+        ensure!(
+            workflow::var("GITOPS_REPOSITORY").is_none(),
+            "the values are in a separate repository (GITOPS_REPOSITORY), which `{command}` does not change: edit the values file there"
+        );
+        let root = root()?;
+        let delivery = Delivery::load(&root)?;
+        let env = delivery.environment(&self.env)?;
+        let branch = Branch {
+            git: with_remote(Git::new(&root), &self.remote)?,
+            remote: self.remote.clone(),
+            name: env.branch.clone(),
+        };
+        let decide = |tip: &str| {
+            let git = &branch.git;
+            let values = ValuesFile::read(git, tip, &env.values)
+                .with_context(|| format!("{env} cannot be changed on {}", env.branch))?;
+            decide(&Present {
+                delivery: &delivery,
+                env,
+                git,
+                tip,
+                values,
+            })
+        };
+        if env.promotion == Promotion::Build {
+            let outcome = branch.push(|tip| {
+                let result = self.prepare(&branch, env, tip, decide(tip)?)?;
+                Ok(match &result {
+                    Outcome::Commit(id, _) => Attempt::Push {
+                        commit: id.clone(),
+                        result,
+                    },
+                    _ => Attempt::Done(result),
+                })
+            })?;
+            return report_outcome(command, env, &outcome);
+        }
+        let tip = branch.tip()?;
+        match self.prepare(&branch, env, &tip, decide(&tip)?)? {
+            Outcome::Commit(id, edit) => {
+                self.propose(command, &delivery, env, &branch.git, id, *edit)
+            }
+            outcome => report_outcome(command, env, &outcome),
+        }
+    }
+
+    /// Makes the commit on top of `tip`, unless there is nothing to change.
+    fn prepare(
+        &self,
+        branch: &Branch,
+        env: &Environment,
+        tip: &str,
+        decision: Decision,
+    ) -> Result<Outcome> {
+        let edit = match decision {
+            Decision::Unchanged(why) => return Ok(Outcome::Unchanged(why)),
+            Decision::Edit(edit) => edit,
+        };
+        let git = &branch.git;
+        let commit = edit.values.commit(git, tip, &edit.message)?;
+        if self.dry_run {
+            let change = git.read(&["diff", tip, &commit, "--", &env.values])?;
+            let name = &branch.name;
+            println!("{}, on top of {name} ({})", edit.title, short(tip));
+            println!("\n{}\n{change}", edit.message);
+            return Ok(Outcome::Previewed);
+        }
+        Ok(Outcome::Commit(commit, Box::new(edit)))
+    }
+
+    fn propose(
+        &self,
+        command: &str,
+        delivery: &Delivery,
+        env: &Environment,
+        git: &Git,
+        head: String,
+        edit: Edit,
+    ) -> Result<()> {
+        let proposal = Proposal {
+            head,
+            branch: format!("{command}/{env}"),
+            base: env.branch.clone(),
+            title: edit.title,
+            body: format!("{}\n\n{}\n", edit.body, after_merge(delivery, env)),
+        };
+        let proposed = proposal.submit(git, &self.remote, self.refresh)?;
+        let (result, pull) = match &proposed {
+            Proposed::Opened(pull) => ("proposed", pull),
+            Proposed::Refreshed(pull) => ("refreshed", pull),
+            Proposed::Open { pull, .. } => ("open", pull),
+        };
+        let (number, url, title) = (pull.number, &pull.html_url, &proposal.title);
+        let message = match &proposed {
+            Proposed::Open { head, .. } => {
+                let open = ValuesFile::read(git, head, &env.values)?;
+                let state = match open.text() == edit.values.text() {
+                    true => "proposes this",
+                    false => {
+                        "proposes something else; `--refresh` replaces it, and its approvals are lost"
+                    }
+                };
+                format!("pull request {number} is open and {state}: {url}")
+            }
+            _ => format!("{title}: pull request {number}, {url}"),
+        };
+        workflow::output("number", &number.to_string())?;
+        report(command, result, &message)
+    }
+}
+
+impl Present<'_> {
+    /// The short name of the branch.
+    pub(super) fn branch(&self) -> &str {
+        &self.env.branch
+    }
+}
+
+/// A hold that begins today (UTC).
+pub(super) fn hold_by(person: Option<&str>, reason: &str) -> Result<Hold> {
+    let person = person
+        .map(str::to_owned)
+        .or_else(|| workflow::var("GITHUB_ACTOR"))
+        .or_else(|| workflow::var("USER"));
+    let person = person.context("nobody is named who holds the environment: add `--by NAME`")?;
+    Ok(Hold {
+        reason: Some(one_line(reason)?),
+        by: Some(one_line(&person)?),
+        since: Some(Timestamp::now().strftime("%Y-%m-%d").to_string()),
+    })
+}
+
+/// A text that is one line, for the values and the title of a pull request.
+fn one_line(text: &str) -> Result<String> {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let text = text.trim();
+    ensure!(
+        !text.is_empty() && !text.contains(breaks),
+        "`{}` must be one line of text: leave out line breaks and control characters",
+        text.escape_debug()
+    );
+    Ok(text.to_owned())
+}
+
+fn report_outcome(command: &str, env: &Environment, outcome: &Outcome) -> Result<()> {
+    match outcome {
+        Outcome::Unchanged(why) => report(command, "unchanged", why),
+        Outcome::Commit(id, edit) => {
+            let (title, branch) = (&edit.title, &env.branch);
+            let message = format!("{title}: commit {} on {branch}", short(id));
+            report(command, "written", &message)
+        }
+        Outcome::Previewed => Ok(()),
+    }
+}
+
+/// Prints the result, and sets the output `result`.
+fn report(command: &str, result: &str, message: &str) -> Result<()> {
+    println!("{message}");
+    if matches!(result, "unchanged" | "open") {
+        workflow::annotate_notice(message);
+    }
+    workflow::output("result", result)?;
+    workflow::summary(&format!("**{command}:** {message}"))
+}
