@@ -6,7 +6,7 @@ mod common;
 #[path = "../../devkit/src/test_server.rs"]
 mod http;
 
-use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
+use common::{DELIVERY, commit, failed, git, pipeline, push_notes, succeeded, with_fakes};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -360,17 +360,7 @@ fn in_a_race_for_one_file_the_newest_commit_wins() {
             let commit = &commits[run];
             scope.spawn(move || succeeded(&write_back(clone, commit, run + 1)));
         }
-        scope.spawn(|| {
-            for note in 0..3 {
-                commit(&person, &format!("notes/{note}"), "by hand");
-                while !push(&person) {
-                    git(
-                        &person,
-                        &["pull", "--quiet", "--rebase", "origin", "develop"],
-                    );
-                }
-            }
-        });
+        scope.spawn(|| push_notes(&person));
     });
 
     assert!(forge.values().contains(&digest(RUNS)), "{}", forge.values());
@@ -387,12 +377,6 @@ fn in_a_race_for_one_file_the_newest_commit_wins() {
         order.is_sorted() && order.last() == Some(&(RUNS - 1)),
         "{order:?}"
     );
-}
-
-fn push(clone: &Path) -> bool {
-    let mut push = std::process::Command::new("git");
-    push.args(["push", "--quiet", "origin", "develop"]);
-    push.current_dir(clone).output().unwrap().status.success()
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod http;
 #[path = "common/project.rs"]
 mod project;
 
-use common::{commit, failed, git, succeeded};
+use common::{failed, git, push_notes, succeeded};
 use project::{DEV, NONE, Project, STAGING, digest, values};
 use std::process::{Command, Output};
 use std::thread;
@@ -294,7 +294,6 @@ fn a_merged_rollback_stops_promotions_until_the_hold_is_released() {
 fn only_images_of_the_environments_own_branch_count() {
     let project = Project::new();
     project.change(STAGING, &values("develop-8", &digest(8), ""));
-    project.change(STAGING, &values("unreleased", NONE, ""));
     merge(&project, "promote");
     let rollback = &mut project.command(&["rollback", "--env", "staging"]);
     project.changed();
@@ -374,17 +373,7 @@ fn a_race_loses_nothing() {
             command.current_dir(clone);
             scope.spawn(move || succeeded(&command.output().unwrap()));
         }
-        scope.spawn(|| {
-            for note in 0..3 {
-                commit(&person, &format!("notes/{note}"), "by hand");
-                while !push(&person) {
-                    git(
-                        &person,
-                        &["pull", "--quiet", "--rebase", "origin", "develop"],
-                    );
-                }
-            }
-        });
+        scope.spawn(|| push_notes(&person));
     });
 
     let held = hold("\"rolled back from develop-3\"");
@@ -394,12 +383,6 @@ fn a_race_loses_nothing() {
     }
     let rollbacks = project.read(&["log", "--format=%h", "--grep=^Rollback-from: ", "develop"]);
     assert_eq!(rollbacks.lines().count(), 1);
-}
-
-fn push(clone: &std::path::Path) -> bool {
-    let mut push = Command::new("git");
-    push.args(["push", "--quiet", "origin", "develop"]);
-    push.current_dir(clone).output().unwrap().status.success()
 }
 
 #[test]

@@ -40,6 +40,20 @@ pub fn commit(folder: &Path, file: &str, text: &str) -> String {
     git(folder, &["rev-parse", "HEAD"])
 }
 
+/// Pushes three commits to develop, as a person does while others push.
+#[allow(dead_code, reason = "not every test has a race")]
+pub fn push_notes(clone: &Path) {
+    for note in 0..3 {
+        commit(clone, &format!("notes/{note}"), "by hand");
+        let push = ["push", "--quiet", "origin", "develop"];
+        let push = || Command::new("git").args(push).current_dir(clone).output();
+        while !push().unwrap().status.success() {
+            let pull = ["pull", "--quiet", "--rebase", "origin", "develop"];
+            git(clone, &pull);
+        }
+    }
+}
+
 /// `cargo pipeline …` in a folder, without the variables of the tests' own environment.
 pub fn pipeline(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 #[path = "../common/mod.rs"]
-#[expect(dead_code, reason = "these tests need no Git repository")]
 mod common;
 mod forge;
 mod gitea;
