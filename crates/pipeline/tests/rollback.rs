@@ -9,15 +9,24 @@ mod http;
 #[path = "common/project.rs"]
 mod project;
 
-use common::{failed, git, push_notes, succeeded};
+use common::{commit, failed, git, push_notes, succeeded};
 use project::{DEV, NONE, Project, STAGING, digest, values};
 use std::process::{Command, Output};
 use std::thread;
 
-/// The block that a hold is, as the commands write it.
+/// The block that a hold is, as the commands write it, with `DATE` for the date.
 fn hold(reason: &str) -> String {
-    let date = jiff::Timestamp::now().strftime("%Y-%m-%d");
-    format!("hold:\n  reason: {reason}\n  by: ann\n  since: \"{date}\"\n")
+    format!("hold:\n  reason: {reason}\n  by: ann\n  since: \"DATE\"\n")
+}
+
+/// The values with `DATE` for the date of their hold, which must be one.
+fn undated(values: &str) -> String {
+    let Some((before, date)) = values.split_once("since: \"") else {
+        return values.to_owned();
+    };
+    let (date, after) = date.split_once('"').unwrap();
+    date.parse::<jiff::civil::Date>().unwrap();
+    format!("{before}since: \"DATE\"{after}")
 }
 
 /// A project whose dev has had the images 1, 2 and 3.
@@ -84,11 +93,11 @@ fn deploy(project: &Project, number: u32) -> Output {
 }
 
 fn dev(project: &Project) -> String {
-    project.read(&["show", &format!("develop:{DEV}")]) + "\n"
+    undated(&(project.read(&["show", &format!("develop:{DEV}")]) + "\n"))
 }
 
 fn on_branch(project: &Project, branch: &str) -> String {
-    project.read(&["show", &format!("{branch}:{STAGING}")]) + "\n"
+    undated(&(project.read(&["show", &format!("{branch}:{STAGING}")]) + "\n"))
 }
 
 /// It fails for a reason, and changes nothing.
@@ -245,9 +254,20 @@ fn staging_goes_back_by_a_pull_request() {
 fn an_open_rollback_changes_only_when_asked() {
     let project = staging_with_two_images();
     succeeded(&run(&project, &["rollback", "--env", "staging"]));
-    let branches = project.branches();
     project.changed();
 
+    // On another day too.
+    let clone = project.clone();
+    let text = project.read(&["show", &format!("rollback/staging:{STAGING}")]);
+    git(&clone, &["fetch", "--quiet", "origin"]);
+    git(&clone, &["checkout", "--quiet", "origin/rollback/staging"]);
+    let (before, _) = text.split_once("since:").unwrap();
+    commit(&clone, STAGING, &format!("{before}since: \"2026-01-02\"\n"));
+    git(
+        &clone,
+        &["push", "--quiet", "origin", "HEAD:rollback/staging"],
+    );
+    let branches = project.branches();
     let said = succeeded(&run(&project, &["rollback", "--env", "staging"]));
     assert!(said.contains("is open and proposes this"), "{said}");
     let other = ["rollback", "--env", "staging", "--reason", "it leaks"];

@@ -12,6 +12,7 @@ use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::git::{Git, short};
+use devkit::reference::Image;
 use devkit::values::Hold;
 use jiff::Timestamp;
 
@@ -175,7 +176,7 @@ impl Change {
         let message = match &proposed {
             Proposed::Open { head, .. } => {
                 let open = ValuesFile::read(git, head, &env.values)?;
-                let state = match open.text() == edit.values.text() {
+                let state = match purpose(&open)? == purpose(&edit.values)? {
                     true => "proposes this",
                     false => {
                         "proposes something else; `--refresh` replaces it, and its approvals are lost"
@@ -195,6 +196,16 @@ impl Present<'_> {
     pub(super) fn branch(&self) -> &str {
         &self.env.branch
     }
+}
+
+/// What a pull request is about: the image, and why and by whom it is held. The date of the hold does not count, nor do
+/// other values that have changed since.
+fn purpose(values: &ValuesFile) -> Result<(Option<Image>, Option<Hold>)> {
+    let undated = |hold| Hold {
+        since: None,
+        ..hold
+    };
+    Ok((values.image()?, values.hold()?.map(undated)))
 }
 
 /// A hold that begins today (UTC).
