@@ -354,7 +354,11 @@ fn a_hold_is_added_and_nothing_else() {
     ));
     let proposed = on_branch(&project, "hold/staging");
     assert_eq!(proposed, values("unreleased", NONE, &hold("fair")));
-    assert_eq!(project.changed()[0].json()["base"], "staging");
+    let asked = project.changed()[0].json();
+    assert_eq!(asked["base"], "staging");
+    // A hold changes nothing in the cluster.
+    let body = asked["body"].as_str().unwrap();
+    assert!(body.contains("fair") && !body.contains("sync"), "{body}");
 }
 
 #[test]

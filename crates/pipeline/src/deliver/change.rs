@@ -4,7 +4,7 @@
 //! pull request under their usual approvals.
 
 use super::branch::{Attempt, Branch};
-use super::proposal::{Proposal, Proposed, after_merge};
+use super::proposal::{Proposal, Proposed};
 use super::remote::with_remote;
 use super::values_file::ValuesFile;
 use crate::project::root;
@@ -119,9 +119,7 @@ impl Change {
         }
         let tip = branch.tip()?;
         match self.prepare(&branch, env, &tip, decide(&tip)?)? {
-            Outcome::Commit(id, edit) => {
-                self.propose(command, &delivery, env, &branch.git, id, *edit)
-            }
+            Outcome::Commit(id, edit) => self.propose(command, env, &branch.git, id, *edit),
             outcome => report_outcome(command, env, &outcome),
         }
     }
@@ -153,7 +151,6 @@ impl Change {
     fn propose(
         &self,
         command: &str,
-        delivery: &Delivery,
         env: &Environment,
         git: &Git,
         head: String,
@@ -164,7 +161,7 @@ impl Change {
             branch: format!("{command}/{env}"),
             base: env.branch.clone(),
             title: edit.title,
-            body: format!("{}\n\n{}\n", edit.body, after_merge(delivery, env)),
+            body: edit.body,
         };
         let proposed = proposal.submit(git, &self.remote, self.refresh)?;
         let (result, pull) = match &proposed {

@@ -1,6 +1,7 @@
 //! `cargo pipeline rollback` makes Git say that an environment runs an earlier image, and holds it there.
 
 use super::change::{Change, Decision, Edit, Present, hold_by};
+use super::proposal::after_merge;
 use super::registry::Registry;
 use super::values_file::ValuesFile;
 use super::verify;
@@ -101,8 +102,11 @@ fn edit(present: &Present, from: &Image, image: &Image, hold: &Hold) -> Result<D
         message: format!("{message}{TRAILER}: {}\n", from.digest),
         title: format!("Roll {env} back to {}", image.tag),
         body: format!(
-            "`{}` goes back to `{}`.\n\n- digest: `{}`\n- built from: {built}\n- hold: {hold}\n\nUntil the hold is released, {env} gets no other image.",
-            from.tag, image.tag, image.digest
+            "`{}` goes back to `{}`.\n\n- digest: `{}`\n- built from: {built}\n- hold: {hold}\n\nUntil the hold is released, {env} gets no other image. {}",
+            from.tag,
+            image.tag,
+            image.digest,
+            after_merge(present.delivery, env)
         ),
     }))
 }
