@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
+use devkit::git::short;
 
 use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
@@ -23,13 +24,13 @@ const OTHER_PAGE: &str = "docs/benchmarks.md";
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given two pull requests whose checks pass, each with a change of a page,
-    let page = Proposal::open(world, "resolved", PAGE, "\nTerms.\n")?;
-    let other = Proposal::open(world, "moved", OTHER_PAGE, "\nFigures.\n")?;
+    let page = Proposal::open(world, "resolved", PAGE, "Terms")?;
+    let other = Proposal::open(world, "moved", OTHER_PAGE, "Figures")?;
     page.wait_checked(world)?;
     other.wait_checked(world)?;
 
     // when the branch changes too, and a person resolves the conflict of the first,
-    let resolved = page.merge_by_hand(world, "\nWords.\n")?;
+    let resolved = page.merge_by_hand(world, "Words")?;
     // (the forge would give the runs of two pushes at once the commit of the second)
     WorkflowRun::wait_started(&world.forge, &push(world.trunk()), &resolved, CI_LIMIT)?;
     // and the second is merged into the branch that has moved,
@@ -43,7 +44,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     }
 
     // Given a pull request that fails, because a link leads nowhere,
-    let broken = Proposal::open(world, "forged", PAGE, "\n[Nowhere](nowhere.md)\n")?;
+    let broken = Proposal::open(world, "forged", PAGE, "[Nowhere](nowhere.md)")?;
     let head = &broken.pull.head.sha;
     wait_failed_job(&world.forge, &PULL_REQUEST, head, "required", CI_LIMIT)?;
     let check = &world.delivery.protection.check;
@@ -78,7 +79,7 @@ impl Proposal {
     fn open(world: &World, name: &str, page: &str, text: &str) -> Result<Self> {
         let clone = world.clone(name, world.trunk())?;
         let base = world.forge.git(&clone).head()?;
-        add(&clone, page, text)?;
+        add(&clone, page, text, &base)?;
         let title = format!("docs: Change {page} ({name})");
         world.commit(&clone, &title)?;
         let pull = pull_request::open(&world.forge, &clone, world.trunk(), name, &title)?;
@@ -94,7 +95,7 @@ impl Proposal {
     fn merge_by_hand(&self, world: &World, text: &str) -> Result<String> {
         let git = world.forge.bot_git(&self.clone);
         git.read(&["checkout", "--quiet", "--detach", &self.base])?;
-        add(&self.clone, PAGE, text)?;
+        add(&self.clone, PAGE, text, &self.base)?;
         git.read(&[
             "commit",
             "--quiet",
@@ -114,12 +115,12 @@ impl Proposal {
     }
 }
 
-/// Adds text below the heading of a page.
-fn add(clone: &Path, page: &str, text: &str) -> Result<()> {
+/// Adds a line below the heading of a page. It names a commit, so that it differs from that of an earlier run.
+fn add(clone: &Path, page: &str, text: &str, commit: &str) -> Result<()> {
     let path = clone.join(page);
     let old = fs::read_to_string(&path).with_context(|| format!("cannot read {page}"))?;
     let (heading, rest) = old.split_once('\n').unwrap_or((&old, ""));
-    let new = format!("{heading}\n{text}{rest}");
+    let new = format!("{heading}\n\n{text} at {}.\n{rest}", short(commit));
     fs::write(&path, new).with_context(|| format!("cannot write {page}"))
 }
 
