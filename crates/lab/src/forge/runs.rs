@@ -239,10 +239,11 @@ pub fn wait_failed_job(
             .map(|job| format!("{:?} {:?}", job.status, job.conclusion));
         let states = states.collect::<Vec<_>>().join(", ");
         match run.conclusion {
-            None => Verdict::Pending(states),
-            Some(conclusion) => Verdict::Failed(format!(
-                "the run's conclusion is {conclusion:?}, and the job's {states}"
-            )),
+            // Gitea concludes a run with the first failure, while jobs still wait for the one that failed.
+            Some(conclusion) if ours.iter().all(|job| job.conclusion.is_some()) => Verdict::Failed(
+                format!("the run's conclusion is {conclusion:?}, and the job's {states}"),
+            ),
+            _ => Verdict::Pending(states),
         }
     })
 }
