@@ -46,29 +46,24 @@ fn after_colon(output: &str) -> String {
 /// How many lines of a failed program's output an error shows.
 const TAIL: usize = 15;
 
-/// Folders that [`prepend_path`] put before PATH.
-static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-
 /// Folders that [`append_path`] put after PATH.
-static LAST_FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-
-/// Puts folders before PATH for all commands that this process starts. Only the first call has an effect.
-pub fn prepend_path(folders: Vec<PathBuf>) {
-    let _ = FOLDERS.set(folders);
-}
+static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
 
 /// Puts folders after PATH for all commands that this process starts. Only the first call has an effect.
 pub fn append_path(folders: Vec<PathBuf>) {
-    let _ = LAST_FOLDERS.set(folders);
+    let _ = FOLDERS.set(folders);
 }
 
-/// The PATH that commands get: the folders of [`prepend_path`], this process's own, and the folders of [`append_path`].
+/// The PATH that commands get: this process's own, then the folders of [`append_path`].
 pub fn search_path() -> OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let first = FOLDERS.get().into_iter().flatten().cloned();
-    let last = LAST_FOLDERS.get().into_iter().flatten().cloned();
-    let folders = first.chain(std::env::split_paths(&path)).chain(last);
-    std::env::join_paths(folders).unwrap_or(path)
+    match FOLDERS.get() {
+        None => path,
+        Some(folders) => {
+            let folders = std::env::split_paths(&path).chain(folders.iter().cloned());
+            std::env::join_paths(folders).unwrap_or(path)
+        }
+    }
 }
 
 /// Where `program` is, if [`search_path`] has it.

@@ -98,28 +98,24 @@ fn needed(steps: &[Step]) -> Vec<&'static Tool> {
 
 /// Lets commands find the tools in the cache that are not on PATH.
 pub(crate) fn use_installed() {
-    // Without a cache, nothing is installed there.
-    let folders = cache::root().map_or_else(
-        |_| Vec::new(),
-        |cache| {
-            let folders = tools::cached_folders(&cache).into_iter();
-            folders
-                .map(|folder| folder.join("bin"))
-                .filter(|bin| bin.is_dir())
-                .collect()
-        },
-    );
-    process::append_path(folders);
+    // Without a cache, nothing is installed there, and the keys of all tools need not be computed.
+    let Some(cache) = cache::root()
+        .ok()
+        .filter(|cache| cache.join("tools").is_dir())
+    else {
+        return;
+    };
+    let folders = tools::cached_folders(&cache).into_iter();
+    process::append_path(folders.map(|folder| folder.join("bin")).collect());
 }
 
 /// Installs what these steps need, so that every later command finds it.
 pub(crate) fn install(steps: &[Step]) -> Result<()> {
     let mut wanted = needed(steps);
     wanted.retain(|tool| !is_optional(tool.name));
-    let folders = tools::install(&cache::root()?, &wanted, Progress::new())?;
-    for folder in &folders {
+    for folder in tools::install(&cache::root()?, &wanted, Progress::new())? {
         workflow::add_path(&folder.display().to_string())?;
     }
-    process::prepend_path(folders);
+    use_installed();
     Ok(())
 }
