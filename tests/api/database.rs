@@ -18,7 +18,7 @@ fn name(database: &Database) -> &str {
     database.url.rsplit('/').next().unwrap()
 }
 
-/// Makes new sessions read-only or not. Present sessions stay as they are, as those of a server that was replaced do.
+/// Makes new sessions read-only or not. Open sessions do not change, like those to a server that was replaced.
 fn set_read_only(database: &Database, read_only: bool) {
     let (name, value) = (name(database), if read_only { "on" } else { "off" });
     Server::get().execute(&format!(

@@ -109,7 +109,7 @@ impl Proposal {
         git.read(&["checkout", "--quiet", "--ours", PAGE])?;
         git.read(&["commit", "--quiet", "--all", "--message", "Merge by hand"])?;
         let merge = git.head()?;
-        let branch = format!("refs/heads/{}", world.trunk());
+        let branch = world.delivery.first().reference();
         git.push(&world.forge.url(), &merge, &branch)?;
         Ok(merge)
     }
@@ -129,6 +129,6 @@ fn revert(world: &World, merge: &str) -> Result<()> {
     let clone = world.clone("revert", world.trunk())?;
     let git = world.forge.bot_git(&clone);
     git.read(&["revert", "--no-edit", "--mainline", "1", merge])?;
-    let branch = format!("refs/heads/{}", world.trunk());
+    let branch = world.delivery.first().reference();
     Ok(git.push(&world.forge.url(), &git.head()?, &branch)?)
 }

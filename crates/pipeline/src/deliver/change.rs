@@ -211,7 +211,7 @@ pub(super) fn hold_by(person: Option<&str>, reason: &str) -> Result<Hold> {
         .map(str::to_owned)
         .or_else(|| workflow::var("GITHUB_ACTOR"))
         .or_else(|| workflow::var("USER"));
-    let person = person.context("nobody is named who holds the environment: add `--by NAME`")?;
+    let person = person.context("it is not known who holds the environment: add `--by NAME`")?;
     Ok(Hold {
         reason: Some(one_line(reason)?),
         by: Some(one_line(&person)?),

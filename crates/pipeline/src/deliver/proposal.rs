@@ -38,7 +38,7 @@ impl Proposal {
     /// Opens the pull request. Changes one that is open only if `refresh` is set.
     ///
     /// # Errors
-    /// When the forge refuses, or somebody else changed the branch in the meantime.
+    /// When the forge refuses, or the branch was changed in the meantime.
     pub(super) fn submit(&self, git: &Git, remote: &str, refresh: bool) -> Result<Proposed> {
         let forge = Forge::from_env(&["DELIVERY_BOT_TOKEN", "GITHUB_TOKEN"])?;
         let (head, base) = (&*self.branch, &*self.base);
