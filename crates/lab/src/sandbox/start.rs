@@ -1,5 +1,6 @@
 //! How the host starts a lab's namespaces and runs programs in them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -47,7 +48,11 @@ fn describe_host(layout: &Layout, programs: &[PathBuf]) -> Result<Host> {
             .ok()
             .filter(|folder| folder.is_dir()),
         sysroot: command("rustc", ["--print", "sysroot"]).read()?.into(),
-        path: path_inside(layout, programs),
+        path: path_inside(
+            layout,
+            programs,
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ),
         advisories: std::env::var_os("ADVISORY_DB")
             .map(fs::canonicalize)
             .transpose()
@@ -56,19 +61,21 @@ fn describe_host(layout: &Layout, programs: &[PathBuf]) -> Result<Host> {
     })
 }
 
-/// `PATH` inside: folders on the host's `PATH` keep their order, and those that it lacks come first.
-fn path_inside(layout: &Layout, programs: &[PathBuf]) -> Vec<PathBuf> {
-    let own: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+/// `PATH` inside: `own`, the folders on the host's `PATH`, keep their order, and those that it lacks come first.
+/// Folders in the cache get the path that the cache has inside, since an unprivileged user may not enter the home
+/// folder that they are in.
+fn path_inside(layout: &Layout, programs: &[PathBuf], own: &OsStr) -> Vec<PathBuf> {
+    let own: Vec<PathBuf> = std::env::split_paths(own)
         .filter(|folder| folder.is_absolute())
         .collect();
+    let missing = programs.iter().filter(|folder| !own.contains(folder));
     let mut path = vec![Layout::inside().state("bin")];
-    for folder in programs.iter().filter(|folder| !own.contains(folder)) {
+    for folder in missing.chain(&own) {
         let folder = layout.seen_inside(folder);
         if !path.contains(&folder) {
             path.push(folder);
         }
     }
-    path.extend(own);
     path
 }
 
@@ -116,4 +123,34 @@ pub fn enter_own(layout: &Layout, init: i32, args: &[&str]) -> Result<Command> {
     let mut argv = vec!["/run/lab/lab".to_owned(), "inside".to_owned()];
     argv.extend(args.iter().map(|arg| (*arg).to_owned()));
     enter(layout, init, &argv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inside(programs: &[&str], own: &str) -> Vec<PathBuf> {
+        let layout = Layout {
+            state: "/home/user/state".into(),
+            cache: "/home/user/cache".into(),
+        };
+        let programs: Vec<PathBuf> = programs.iter().map(PathBuf::from).collect();
+        path_inside(&layout, &programs, own.as_ref())
+    }
+
+    #[test]
+    fn programs_that_are_not_on_the_hosts_path_come_first() {
+        let path = inside(&["/opt/go/bin", "/usr/bin"], "/usr/local/bin:/usr/bin");
+        let expected = ["/run/lab/bin", "/opt/go/bin", "/usr/local/bin", "/usr/bin"];
+        assert_eq!(path, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_folder_in_the_cache_has_its_path_inside_wherever_it_was_found() {
+        let expected = ["/run/lab/bin", "/run/lab-cache/tools/gitea/bin", "/usr/bin"];
+        let gitea = "/home/user/cache/tools/gitea/bin";
+        assert_eq!(inside(&[gitea], "/usr/bin"), expected.map(PathBuf::from));
+        let found = inside(&[gitea], "/home/user/cache/tools/gitea/bin:/usr/bin");
+        assert_eq!(found, expected.map(PathBuf::from));
+    }
 }
