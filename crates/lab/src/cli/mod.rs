@@ -17,6 +17,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use devkit::progress::Progress;
 
+use self::down::Data;
 use crate::sandbox::layout::Layout;
 
 /// Run the whole delivery pipeline on this machine: Kubernetes, Argo CD, and a forge with CI and an image registry
@@ -41,8 +42,12 @@ enum Command {
         #[arg(long, value_name = "PART", hide = true)]
         only: Option<inside::Part>,
     },
-    /// Stop the lab and delete its data; downloaded and built tools stay cached
-    Down,
+    /// Stop the lab; the next `up` continues with its data
+    Down {
+        /// Delete the lab's data as well; downloaded and built tools stay cached
+        #[arg(long, short)]
+        volumes: bool,
+    },
     /// Show what the cache holds and how large it is
     Cache {
         /// Remove what this checkout does not use
@@ -114,7 +119,10 @@ pub fn run(options: Options) -> Result<ExitCode> {
     match options.command {
         Command::Inside { .. } => {}
         Command::Up { json, only } => up::run(&layout, json.as_deref(), only, progress)?,
-        Command::Down => down::run(&layout, progress)?,
+        Command::Down { volumes } => {
+            let data = if volumes { Data::Delete } else { Data::Keep };
+            down::run(&layout, data, progress)?;
+        }
         Command::Cache { prune } => cache::run(&layout, prune)?,
         Command::Status { json } => return status::run(&layout, json),
         Command::Logs { part } => logs::run(&layout, part.as_deref())?,

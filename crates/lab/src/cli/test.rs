@@ -6,7 +6,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use devkit::progress::Progress;
 
-use super::{down, up};
+use super::down::{self, Data};
+use super::up;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::{namespaces, scanners, start};
 use crate::scenarios::needs::{self, Need};
@@ -23,10 +24,16 @@ pub(super) fn list(names: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts the lab and runs scenarios. Stops a lab that it started itself, if all of them passed.
+/// Starts the lab and runs scenarios. If all of them passed, it leaves the lab as it found it: running, stopped, or not
+/// existing.
 pub(super) fn run(layout: &Layout, names: &[String], progress: Progress) -> Result<ExitCode> {
     let chosen = registry::named(names)?;
     let was_running = namespaces::find(layout).is_some();
+    let data = if namespaces::is_stopped(layout) {
+        Data::Keep
+    } else {
+        Data::Delete
+    };
     start_with_needs(layout, &chosen, progress)?;
     let init = start::running(layout)?;
     let mut failed = 0;
@@ -57,7 +64,7 @@ pub(super) fn run(layout: &Layout, names: &[String], progress: Progress) -> Resu
         return Ok(ExitCode::FAILURE);
     }
     if !was_running {
-        down::run(layout, progress)?;
+        down::run(layout, data, progress)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -50,7 +50,8 @@ pub(super) fn run(
     let _lock = layout.lock()?;
     check_repository(layout, &checkout)?;
     let started = Instant::now();
-    let is_new = namespaces::find(layout).is_none();
+    let runs = namespaces::find(layout).is_some();
+    let is_new = !runs && !namespaces::is_stopped(layout);
     if is_new {
         eprintln!("{}", expected(layout));
     }
@@ -101,10 +102,10 @@ fn expected(layout: &Layout) -> String {
     }
 }
 
-/// Refuses to deliver a repository to the running lab of another one.
+/// Refuses to deliver a repository to the lab of another one.
 fn check_repository(layout: &Layout, checkout: &Path) -> Result<()> {
     let ours = Delivery::load(checkout)?.repository();
-    if namespaces::find(layout).is_none() {
+    if namespaces::find(layout).is_none() && !namespaces::is_stopped(layout) {
         return Ok(());
     }
     // The copy is missing while the lab starts for the first time.
@@ -113,7 +114,7 @@ fn check_repository(layout: &Layout, checkout: &Path) -> Result<()> {
     };
     if ours != theirs {
         bail!(
-            "the lab in {} belongs to {theirs}, not to {ours}; stop it with `cargo lab down`, \
+            "the lab in {} belongs to {theirs}, not to {ours}; delete it with `cargo lab down --volumes`, \
              or start another one with --state",
             layout.state.display()
         );
@@ -157,7 +158,7 @@ fn continue_inside(layout: &Layout, init: i32, words: &[&str]) -> Result<()> {
     if !status.success() {
         bail!(
             "the lab did not start completely; `cargo lab logs` lists its logs, `cargo lab up` continues, \
-             `cargo lab down` stops it"
+             `cargo lab down --volumes` removes it"
         );
     }
     Ok(())

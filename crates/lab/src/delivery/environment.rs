@@ -79,6 +79,20 @@ impl<'a> Environment<'a> {
         Some(version.commit)
     }
 
+    /// Waits until the service is ready and Argo CD reports it healthy.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub fn wait_answers(&self, limit: Duration) -> Result<()> {
+        eventually(&format!("{} answers", self.name()), limit, || {
+            Ok(match self.get("/ready") {
+                Some(_) => Verdict::Met(()),
+                None => Verdict::Pending("the service is not ready".to_owned()),
+            })
+        })?;
+        self.wait_health(&HealthStatus::Healthy, limit)
+    }
+
     /// Waits until Argo CD reports this health.
     ///
     /// # Errors

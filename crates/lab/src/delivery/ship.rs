@@ -42,15 +42,18 @@ pub const SERVING_LIMIT: Duration = Duration::from_secs(180);
 pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> {
     let forge = Forge::new(layout)?;
     let commit = forge.git(checkout).head()?;
+    let kubernetes = Kubernetes::new(layout)?;
+    let delivery = layout.delivery()?;
+    let first = Environment::new(&kubernetes, &delivery, delivery.first());
     if let Some(last) = Record::last(layout)?
         && last.commit == commit
     {
         eprintln!("✓ {} is already delivered", short(&commit));
-        return Ok(());
+        // A lab that was stopped starts its pods again.
+        return progress.run(format!("{} answers", first.name()), || {
+            first.wait_answers(SERVING_LIMIT)
+        });
     }
-    let kubernetes = Kubernetes::new(layout)?;
-    let delivery = layout.delivery()?;
-    let first = Environment::new(&kubernetes, &delivery, delivery.first());
     let branch = first.entry.branch.as_str();
 
     let mut recorder = Recorder::start();

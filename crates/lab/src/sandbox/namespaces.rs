@@ -175,11 +175,57 @@ pub fn enter<S: AsRef<OsStr>>(
     inside
 }
 
-/// Ends all processes of the lab and removes its control groups and its state folder.
+/// The file that marks the data of a lab that was stopped completely, so that a later lab can continue with it.
+const STOPPED: &str = "stopped";
+
+/// Whether the state folder has the data of a lab that was stopped by [`stop`].
+pub fn is_stopped(layout: &Layout) -> bool {
+    layout.state(STOPPED).exists()
+}
+
+/// Stops the lab and keeps its data for the next `up`.
+///
+/// # Errors
+/// When a process does not end or a control group cannot be removed.
+pub fn stop(layout: &Layout) -> Result<()> {
+    end(layout)?;
+    fs::write(layout.state(STOPPED), "")
+        .with_context(|| format!("cannot write to {}", layout.state.display()))
+}
+
+/// Prepares the data of a stopped lab for a new start: removes what belonged to the processes that have ended.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn resume(layout: &Layout) -> Result<()> {
+    for file in ["prepared", "port-forwards.json", STOPPED] {
+        let path = layout.state(file);
+        if path.exists() {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    remove_folder(&layout.state("tmp"))
+}
+
+/// Stops the lab and deletes its data.
 ///
 /// # Errors
 /// When a process does not end or a folder cannot be removed.
-pub fn stop(layout: &Layout) -> Result<()> {
+pub fn remove(layout: &Layout) -> Result<()> {
+    end(layout)?;
+    remove_folder(&layout.state)
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Ends all processes of the lab and removes its control groups.
+fn end(layout: &Layout) -> Result<()> {
     for pid in held_by(layout) {
         // The process may have ended in the meantime.
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
@@ -199,10 +245,6 @@ pub fn stop(layout: &Layout) -> Result<()> {
             return Err(error);
         }
         std::thread::sleep(Duration::from_millis(50));
-    }
-    if layout.state.exists() {
-        fs::remove_dir_all(&layout.state)
-            .with_context(|| format!("cannot remove {}", layout.state.display()))?;
     }
     Ok(())
 }

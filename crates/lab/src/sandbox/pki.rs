@@ -219,6 +219,10 @@ pub fn trust(layout: &Layout) -> Result<()> {
     let authority = fs::read_to_string(layout.state("pki/web-ca.crt"))?;
     let bundle = Path::new("/etc/ssl/certs/ca-certificates.crt");
     let mut text = fs::read_to_string(bundle).unwrap_or_default();
+    // A lab that was stopped has added it before.
+    if text.contains(&authority) {
+        return Ok(());
+    }
     text.push_str(&authority);
     fs::write(bundle, text).with_context(|| format!("cannot write {}", bundle.display()))
 }

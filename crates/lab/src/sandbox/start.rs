@@ -13,13 +13,17 @@ use super::host::{Host, own_program};
 use super::layout::Layout;
 use super::{mounts, namespaces};
 
-/// Starts a new lab after removing what an earlier one left. `programs` are the folders of the programs that the lab
-/// needs. Returns the lab's first process.
+/// Starts a lab: with the data of the last one if that was stopped completely, otherwise a new one. `programs` are the
+/// folders of the programs that the lab needs. Returns the lab's first process.
 ///
 /// # Errors
 /// When an earlier lab cannot be removed, or the namespaces, mounts or network cannot be set up.
 pub fn start(layout: &Layout, programs: &[PathBuf], progress: Progress) -> Result<i32> {
-    namespaces::stop(layout).context("an earlier lab could not be removed")?;
+    if namespaces::is_stopped(layout) {
+        namespaces::resume(layout)?;
+    } else {
+        namespaces::remove(layout).context("an earlier lab could not be removed")?;
+    }
     progress.run("Creating namespaces without access to the network", || {
         fs::create_dir_all(&layout.state)
             .with_context(|| format!("cannot create {}", layout.state.display()))?;

@@ -1,4 +1,4 @@
-//! B1. After `down` nothing of a lab is left on the machine, even if the lab was killed before.
+//! B1. After `down --volumes` nothing of a lab is left on the machine, even if the lab was killed before.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,11 +33,11 @@ pub(super) fn run(layout: &Layout) -> Result<()> {
         "the second lab has no control groups"
     );
 
-    // When the processes that keep it alive are killed, and `down` is called,
+    // When the processes that keep it alive are killed, and `down --volumes` is called,
     for pid in namespaces::held_by(&second) {
         let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    lab(&["down"]).run_quietly()?;
+    lab(&["down", "--volumes"]).run_quietly()?;
 
     // Then the machine is as it was.
     ensure!(
