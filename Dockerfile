@@ -17,8 +17,9 @@ COPY Cargo.toml Cargo.lock ./
 COPY crates/devkit/Cargo.toml crates/devkit/
 COPY crates/pipeline/Cargo.toml crates/pipeline/
 COPY crates/lab/Cargo.toml crates/lab/
-RUN mkdir crates/devkit/src crates/pipeline/src crates/lab/src \
-    && touch crates/devkit/src/lib.rs crates/pipeline/src/main.rs crates/lab/src/main.rs
+COPY crates/testkit/Cargo.toml crates/testkit/
+RUN mkdir crates/devkit/src crates/pipeline/src crates/lab/src crates/testkit/src \
+    && touch crates/devkit/src/lib.rs crates/pipeline/src/main.rs crates/lab/src/main.rs crates/testkit/src/lib.rs
 COPY src src
 COPY migrations migrations
 ARG WAYBILL_COMMIT=unknown

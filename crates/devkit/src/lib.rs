@@ -10,8 +10,6 @@ pub mod http;
 pub mod process;
 pub mod progress;
 pub mod reference;
-#[cfg(test)]
-mod test_server;
 pub mod tools;
 pub mod units;
 pub mod values;

@@ -5,18 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use testkit::root;
 
 /// Edges from a node to those that it depends on.
 type Graph = BTreeMap<String, BTreeSet<String>>;
-
-fn root() -> PathBuf {
-    // Cargo runs a test in the folder of its package.
-    fs::canonicalize("../..").unwrap()
-}
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
@@ -34,13 +30,15 @@ fn crates() -> Vec<(String, PathBuf)> {
         .collect()
 }
 
-/// The dependencies between crates of the workspace.
+/// The dependencies between crates of the workspace, without those of tests.
 fn crate_graph() -> Graph {
     let packages = metadata().packages;
     let names: BTreeSet<String> = packages.iter().map(|p| p.name.to_string()).collect();
     let edges = |package: &cargo_metadata::Package| {
-        let dependencies = package.dependencies.iter().map(|d| d.name.clone());
+        let dependencies = package.dependencies.iter();
+        let dependencies = dependencies.filter(|d| d.kind == DependencyKind::Normal);
         dependencies
+            .map(|dependency| dependency.name.clone())
             .filter(|name| names.contains(name) && *name != package.name.as_str())
             .collect()
     };
@@ -298,6 +296,7 @@ fn the_tools_depend_on_devkit_and_not_on_each_other() {
     assert_eq!(graph["lab"], devkit);
     assert!(graph["devkit"].is_empty(), "{:?}", graph["devkit"]);
     assert!(graph["waybill"].is_empty(), "{:?}", graph["waybill"]);
+    assert!(graph["testkit"].is_empty(), "{:?}", graph["testkit"]);
 }
 
 #[test]
@@ -410,6 +409,40 @@ fn no_program_contains_the_path_of_the_checkout() {
         let macro_call = concat!("env!(\"CARGO_MANIFEST", "_DIR\")");
         assert!(!text.contains(macro_call), "{}", file.display());
     }
+}
+
+/// Cargo remembers the absolute path of a file outside of the package, and builds the program again in every other
+/// checkout, such as each job's.
+#[test]
+fn no_source_includes_a_file_of_another_package() {
+    let mut includes = 0;
+    for package in metadata().packages {
+        let folder = PathBuf::from(package.manifest_path.parent().unwrap());
+        for part in ["src", "tests"].map(|part| folder.join(part)) {
+            for (file, text) in if part.is_dir() {
+                sources(&part)
+            } else {
+                vec![]
+            } {
+                for start in ["include_str!(\"", "include_bytes!(\"", "#[path = \""] {
+                    for found in text.split(start).skip(1) {
+                        let path = file
+                            .parent()
+                            .unwrap()
+                            .join(found.split('"').next().unwrap());
+                        // A name that a macro completes, or text about such a line.
+                        let Ok(path) = fs::canonicalize(path) else {
+                            continue;
+                        };
+                        includes += 1;
+                        let is_inside = path.starts_with(&folder);
+                        assert!(is_inside, "{}: {}", file.display(), path.display());
+                    }
+                }
+            }
+        }
+    }
+    assert!(includes > 10, "{includes} files");
 }
 
 /// `cargo pipeline plan` runs a package's tests when a file changes that they read. It knows these from the package.

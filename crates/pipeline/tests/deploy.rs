@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-#[path = "../../devkit/src/test_server.rs"]
-mod http;
 
 use common::{DELIVERY, commit, failed, git, pipeline, push_notes, succeeded, with_fakes};
 use std::collections::BTreeMap;
@@ -15,6 +13,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tempfile::TempDir;
+use testkit::server as http;
 
 const FILE: &str = "charts/waybill/values-dev.yaml";
 

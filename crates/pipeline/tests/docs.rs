@@ -14,14 +14,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use testkit::root;
 
 /// What a page says that has commands which no test runs.
 const NOT_RUN: &str = "Not run by a test";
-
-fn root() -> PathBuf {
-    // Cargo runs a test in the folder of its package.
-    fs::canonicalize("../..").expect("the project has a root")
-}
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-#[path = "../../devkit/src/test_server.rs"]
-mod http;
 
 use common::{commit, failed, git, pipeline, succeeded};
 use hmac::{Hmac, KeyInit, Mac};
@@ -14,6 +12,7 @@ use sha2::Sha256;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::server as http;
 
 const KEY: &str = "s3cret-key";
 const TOKEN: &str = "s3cret-token";

@@ -2,13 +2,12 @@
 //! scenario `promotion` uses a real one.
 
 mod common;
-#[path = "../../devkit/src/test_server.rs"]
-mod http;
 #[path = "common/project.rs"]
 mod project;
 
 use common::{DELIVERY, failed, succeeded};
 use project::{DEV, NONE, PROD, Project, QA, STAGING, digest, pull, values};
+use testkit::server as http;
 
 /// The text of a delivery.toml with an environment `qa` between staging and prod.
 fn with_qa() -> String {

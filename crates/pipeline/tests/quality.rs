@@ -15,10 +15,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 use tempfile::TempDir;
 
 /// The thresholds of this project itself.
-const THRESHOLDS: &str = include_str!("../../../quality.toml");
+static THRESHOLDS: LazyLock<String> =
+    LazyLock::new(|| fs::read_to_string(testkit::root().join("quality.toml")).unwrap());
 
 const CARGO: &str = r#"
 if [ "$1" = metadata ]; then cat "$FAKE/metadata"; exit; fi
@@ -151,7 +153,7 @@ impl Project {
             ("src/lib.rs", "/// Does it.\npub fn it() {}\n"),
             ("crates/pipeline/src/main.rs", "fn main() {}\n"),
             ("crates/lab/src/main.rs", "/// A.\npub const A: u8 = 1;\n"),
-            ("quality.toml", THRESHOLDS),
+            ("quality.toml", &THRESHOLDS),
         ] {
             project.commit(file, text);
         }

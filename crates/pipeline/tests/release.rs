@@ -4,8 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-#[path = "../../devkit/src/test_server.rs"]
-mod http;
 
 use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
 use http::{Request, serve};
@@ -14,6 +12,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::server as http;
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const CHANGES: &str = "# Changelog\n\n## [Unreleased]\n\n- More to come\n\n## [1.2.0] - 2026-11-01\n\n- A great thing\n";

@@ -3,15 +3,13 @@ use std::sync::LazyLock;
 
 /// The example, with an owner and a name that do not change when the project is renamed.
 static OURS: LazyLock<String> = LazyLock::new(|| {
-    let text = include_str!("example.toml");
     let mut keys = ["owner", "name"].into_iter().peekable();
-    let lines =
-        text.lines().map(
-            |line| match keys.next_if(|key| line.starts_with(&format!("{key} = "))) {
-                Some(key) => format!("{key} = \"parcel\"\n"),
-                None => format!("{line}\n"),
-            },
-        );
+    let lines = testkit::DELIVERY.lines().map(|line| {
+        match keys.next_if(|key| line.starts_with(&format!("{key} = "))) {
+            Some(key) => format!("{key} = \"parcel\"\n"),
+            None => format!("{line}\n"),
+        }
+    });
     lines.collect()
 });
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";

@@ -1,8 +1,8 @@
 use super::*;
-use crate::test_server::{Request, serve};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use testkit::server::{Request, serve};
 
 /// What a server was asked: method, target and body.
 type Seen = Arc<Mutex<Vec<(String, String, Value)>>>;

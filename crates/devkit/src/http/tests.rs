@@ -1,7 +1,7 @@
 use super::*;
-use crate::test_server::serve;
 use serde::Deserialize;
 use std::path::Path;
+use testkit::server::serve;
 
 #[derive(Debug, Deserialize, PartialEq)]
 struct Thing {

@@ -162,7 +162,7 @@ fn concurrency(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const DELIVERY: &str = include_str!("../../../devkit/src/delivery/example.toml");
+    use testkit::DELIVERY;
 
     fn delivery() -> Delivery {
         Delivery::parse(DELIVERY).unwrap()

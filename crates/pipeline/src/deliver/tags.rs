@@ -48,7 +48,7 @@ pub(super) fn tags(delivery: &Delivery, event: &Event) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const DELIVERY: &str = include_str!("../../../devkit/src/delivery/example.toml");
+    use testkit::DELIVERY;
 
     fn event(name: &str, reference: &str) -> Event {
         Event {

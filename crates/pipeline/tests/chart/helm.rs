@@ -14,11 +14,7 @@ use std::process::{Command, Output};
 /// The repository that Argo CD deploys from.
 pub const REPO_URL: &str = "https://forge.example/acme/parcel.git";
 
-/// The root of the project.
-pub fn root() -> PathBuf {
-    // Cargo runs a test in the folder of its package.
-    std::fs::canonicalize("../..").expect("the project has a root")
-}
+pub use testkit::root;
 
 /// The folder of a chart.
 pub fn chart(name: &str) -> String {

@@ -6,9 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A delivery.toml, for the repositories that tests make.
-#[allow(dead_code, reason = "not every test needs it")]
-pub const DELIVERY: &str = include_str!("../../../devkit/src/delivery/example.toml");
+#[allow(unused_imports, reason = "not every test needs it")]
+pub use testkit::DELIVERY;
 
 /// Runs git with a fixed author, and returns its output without the line end.
 pub fn git(folder: &Path, args: &[&str]) -> String {

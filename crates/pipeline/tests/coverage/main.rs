@@ -4,7 +4,7 @@ mod comment;
 #[path = "../common/mod.rs"]
 mod common;
 mod forge;
-#[path = "../../../devkit/src/test_server.rs"]
-mod http;
 mod measure;
 mod project;
+
+use testkit::server as http;

@@ -13,11 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
-/// The root of the project.
-pub fn root() -> PathBuf {
-    // Cargo runs a test in the folder of its package.
-    std::fs::canonicalize("../..").expect("the project has a root")
-}
+pub use testkit::root;
 
 /// The text of a file of the project.
 pub fn read(file: impl AsRef<Path>) -> String {

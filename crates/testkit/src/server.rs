@@ -1,6 +1,5 @@
-//! An HTTP server within the process, for tests of clients. The tests of the pipeline use this file too.
+//! An HTTP server within the process, for tests of clients.
 
-#![allow(dead_code, reason = "not every test reads all parts of a request")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use serde_json::Value;
@@ -42,6 +41,7 @@ impl Request {
         request
     }
 
+    /// The method: `GET`.
     pub fn method(&self) -> &str {
         self.line.split(' ').next().unwrap()
     }
@@ -57,6 +57,7 @@ impl Request {
         headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// The body as text.
     pub fn body(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
