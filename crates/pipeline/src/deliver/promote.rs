@@ -7,7 +7,7 @@ use super::proposal::{Proposal, Proposed, after_merge};
 use super::registry::Registry;
 use super::remote::{HELD, with_remote};
 use super::values_file::{SUBJECT_PREFIX, ValuesFile};
-use super::verify;
+use super::verification;
 use super::version::{is_prerelease, require_on_tip};
 use crate::project::root;
 use crate::workflow;
@@ -225,8 +225,8 @@ impl Promote {
         if let Some(hold) = before.hold()? {
             return Ok(Prepared::Held(hold));
         }
-        let built = verify::verify(&Registry::from_env(route.delivery)?, &image.digest)?;
-        verify::require_part_of(git, &built, &source.commit, &source.name)?;
+        let built = verification::verify(&Registry::from_env(route.delivery)?, &image.digest)?;
+        verification::require_part_of(git, &built, &source.commit, &source.name)?;
         let message = before.message(to, &image, &git.describe(&built)?);
         let proposal = Proposal {
             head: after.commit(git, &merged, &message)?,
