@@ -5,6 +5,7 @@ mod change;
 mod cosign;
 pub(crate) mod deploy;
 mod gate;
+mod health;
 pub(crate) mod hold;
 pub(crate) mod plan;
 pub(crate) mod promote;

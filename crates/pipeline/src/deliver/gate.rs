@@ -3,8 +3,10 @@
 //! The image that a values file pins is what an environment runs, so a person with an editor could deploy anything. A
 //! change of an image passes only if CI signed the image, the image was built from a commit in the history of the change,
 //! and the image comes to the environment the usual way: by a build, by a promotion from the environment before, or back
-//! from the environment's own past, under a hold.
+//! from the environment's own past, under a hold. An image is promoted only if Argo CD has reported that the environment
+//! before runs it healthily.
 
+use super::health::Reports;
 use super::plan::before;
 use super::registry::Registry;
 use super::values_file::ValuesFile;
@@ -14,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::git::{Git, short};
 use devkit::reference::{Digest, Image};
+use std::time::Duration;
 
 /// How many changes of a values file are searched for an earlier image.
 const HISTORY: usize = 200;
@@ -177,6 +180,16 @@ impl<'a> Gate<'a> {
                 "{env} may only get the image that {lower} has at {}, which is {source}: run `cargo pipeline promote`, or `cargo pipeline rollback` to go back",
                 short(&commit)
             );
+        }
+        // What is merged already is not held up by what happened to the other environment since.
+        if !self.is_pushed(env)
+            && let Some(reports) = Reports::from_env(self.git, self.delivery, lower)?
+        {
+            reports.require_healthy(&commit, image, Duration::ZERO)?;
+            return Ok(format!(
+                "which {lower} runs healthily at {}",
+                short(&commit)
+            ));
         }
         Ok(format!("which {lower} has at {}", short(&commit)))
     }
