@@ -2,6 +2,7 @@
 
 use crate::reference::{self, Digest, Image, Tag};
 use crate::yaml::{self, Node};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The digest in a values file before the first release.
@@ -102,6 +103,19 @@ impl Values {
     /// The image's repository, where this file sets it.
     pub fn image_repository(&self) -> Option<&str> {
         self.tree.at("image.repository").and_then(Node::text)
+    }
+
+    /// Whether `image` has the same keys and values here as in `other`, apart from the tag and the digest.
+    pub fn has_image_settings_of(&self, other: &Self) -> bool {
+        self.image_settings() == other.image_settings()
+    }
+
+    fn image_settings(&self) -> BTreeMap<&str, &Node> {
+        let image = self.tree.get("image").map_or(&[][..], Node::entries);
+        let entries = image.iter().map(|(key, value)| (key.as_str(), value));
+        entries
+            .filter(|(key, _)| !matches!(*key, "tag" | "digest"))
+            .collect()
     }
 
     /// The text at a path, such as `database.existingSecret.name`; `None` where it is missing or empty.
@@ -231,6 +245,16 @@ mod tests {
         // The tag that Helm replaces by the chart's own version.
         let empty = values("\"\"", UNRELEASED);
         assert!(empty.with_image(&after.image().unwrap().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn settings_of_an_image_are_what_is_neither_tag_nor_digest() {
+        let of = |image: &str| Values::parse(format!("image: {image}\n")).unwrap();
+        let before = of("{tag: a, repository: r, digest: b, pull: x}");
+        assert!(of("{pull: x, repository: r, tag: c}").has_image_settings_of(&before));
+        for other in ["{repository: r}", "{repository: s, pull: x}", "{}", "r"] {
+            assert!(!of(other).has_image_settings_of(&before), "{other}");
+        }
     }
 
     #[test]

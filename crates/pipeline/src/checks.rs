@@ -6,6 +6,7 @@ mod identity;
 pub(crate) mod lint;
 mod policy;
 pub(crate) mod quality;
+pub(crate) mod schemas;
 pub(crate) mod security;
 pub(crate) mod test;
 pub(crate) mod thresholds;

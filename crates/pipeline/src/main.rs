@@ -16,7 +16,7 @@ mod workflow;
 
 use anyhow::Result;
 use build::{image, scan};
-use checks::{coverage, lint, quality, security, test};
+use checks::{coverage, lint, quality, schemas, security, test};
 use clap::{Parser, Subcommand};
 use deliver::{
     deploy, hold, plan, promote, publish, release, release_hold, required, rollback, sign, tags,
@@ -47,6 +47,7 @@ struct Cli {
 )]
 enum Command {
     Lint(lint::Lint),
+    Schemas(schemas::Schemas),
     Quality(quality::Quality),
     Test(test::Test),
     Coverage(coverage::Coverage),
@@ -80,6 +81,7 @@ impl Command {
             Self::Deploy(command) => return command.run(),
             Self::Promote(command) => return command.run(),
             Self::Lint(command) => command.run(),
+            Self::Schemas(command) => command.run(),
             Self::Quality(command) => command.run(),
             Self::Test(command) => command.run(),
             Self::Coverage(command) => command.run(),

@@ -13,9 +13,6 @@ pub(crate) const CHART: &str = "charts/waybill";
 /// Cargo's name for the integration tests of the service. They run against a binary, with a real database.
 pub(crate) const SERVICE_TESTS: &str = "api";
 
-/// The variable that names the location of kubeconform's schemas. Without it, kubeconform would use the network.
-pub(crate) const SCHEMAS: &str = "KUBECONFORM_SCHEMA_LOCATION";
-
 /// The root of the project: the nearest folder, from the current one upwards, that has a `.git`.
 pub(crate) fn root() -> Result<PathBuf> {
     let current = std::env::current_dir().context("cannot find the current folder")?;

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use devkit::process::{self, find};
 use devkit::progress::Progress;
-use devkit::tools::Tool;
 use devkit::{cache, tools};
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +41,7 @@ impl Tools {
             install(steps)?;
         }
         let (mut count, mut missing) = (0, 0);
-        for tool in needed(steps) {
+        for tool in tools::needed(steps) {
             count += 1;
             let name = tool.name;
             if tool.is_on_path() {
@@ -87,15 +86,6 @@ pub(crate) fn is_optional(program: &str) -> bool {
     names.split_whitespace().any(|name| name == program)
 }
 
-/// The tools of these steps. Kubeconform is only called where a variable names the schemas.
-fn needed(steps: &[Step]) -> Vec<&'static Tool> {
-    let mut needed = tools::needed(steps);
-    needed.retain(|tool| {
-        tool.name != "kubeconform" || workflow::var(crate::project::SCHEMAS).is_some()
-    });
-    needed
-}
-
 /// Lets commands find the tools in the cache that are not on PATH.
 pub(crate) fn use_installed() {
     // Without a cache, nothing is installed there, and the keys of all tools need not be computed.
@@ -111,7 +101,7 @@ pub(crate) fn use_installed() {
 
 /// Installs what these steps need, so that every later command finds it.
 pub(crate) fn install(steps: &[Step]) -> Result<()> {
-    let mut wanted = needed(steps);
+    let mut wanted = tools::needed(steps);
     wanted.retain(|tool| !is_optional(tool.name));
     for folder in tools::install(&cache::root()?, &wanted, Progress::new())? {
         workflow::add_path(&folder.display().to_string())?;

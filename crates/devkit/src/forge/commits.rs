@@ -1,9 +1,9 @@
 //! Commits, their statuses, branches, tags, and files at a commit.
 
-use super::{Error, Forge, encoded, encoded_path, null_default};
+use super::{Account, Error, Forge, encoded, encoded_path, null_default};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A commit.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -76,6 +76,18 @@ pub struct Status {
     /// A line for people.
     #[serde(default, deserialize_with = "null_default")]
     pub description: String,
+    /// Where to read more.
+    #[serde(default, deserialize_with = "null_default")]
+    pub target_url: String,
+    /// The name of the account that set it; empty where the account is gone. Everybody who may write can set any status.
+    #[serde(default, deserialize_with = "login")]
+    pub creator: String,
+}
+
+/// Reads an account as its name.
+fn login<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let account: Option<Account> = Option::deserialize(deserializer)?;
+    Ok(account.map_or(String::new(), |account| account.login))
 }
 
 /// The result that a status tells.

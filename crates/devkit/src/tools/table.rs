@@ -242,7 +242,7 @@ pub static TOOLS: &[Tool] = &[
             minutes: 0.3,
             ..Build::new(&KUBECONFORM, "github.com/yannh/kubeconform")
         }),
-        &[Step::Lint],
+        &[Step::Lint, Step::Lab],
     ),
     tool(
         "gitleaks",

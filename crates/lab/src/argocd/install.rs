@@ -43,10 +43,8 @@ pub fn install(layout: &Layout) -> Result<()> {
             })),
         ],
     });
-    // Applied before Argo CD's own manifest, so that it starts with these settings. The field manager has another name,
-    // so that the manifest does not remove them.
-    kubectl(["apply", "--server-side", "--field-manager=lab", "-f", "-"])
-        .read_with(settings.to_string().as_bytes())?;
+    // Applied before Argo CD's own manifest, so that it starts with these settings.
+    apply_settings("lab", &settings.to_string())?;
     apply("argocd", &tailored(&manifest))?;
     wait_rolled_out(
         "argocd",
@@ -97,9 +95,11 @@ fn tailored(manifest: &str) -> String {
 /// When the chart cannot be rendered or applied, or the forge refuses the webhook.
 pub fn bootstrap(checkout: &Path, layout: &Layout) -> Result<()> {
     let forge = Forge::new(layout)?;
+    report_to_forge(checkout, &forge)?;
     let manifests = command("helm", ["template", "argocd"])
         .arg(checkout.join("argocd"))
         .args(["--set", &format!("repoURL={}", forge.url())])
+        .args(["--set", "commitStatus=gitea"])
         .read()?;
     apply("argocd", &manifests)?;
 
@@ -117,6 +117,37 @@ pub fn bootstrap(checkout: &Path, layout: &Layout) -> Result<()> {
         });
         forge.execute("POST", "/hooks", &hook)?;
     }
+    Ok(())
+}
+
+/// Lets Argo CD set commit statuses on the forge, as a user of its own.
+fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
+    let secret = settings(
+        "Secret",
+        "argocd-notifications-secret",
+        "stringData",
+        &json!({
+            "commit-status-url": format!("https://{FORGE}"),
+            "commit-status-token": forge.reporter_token()?,
+        }),
+    );
+    apply_settings("lab", &secret.to_string())?;
+    for (file, manager) in [("commit-status", "delivery"), ("gitea", "delivery-forge")] {
+        let path = checkout.join(format!("argocd/install/{file}.yaml"));
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        apply_settings(manager, &text)?;
+    }
+    Ok(())
+}
+
+/// Applies a part of Argo CD's settings. Each field manager has a name of its own, so that none removes what others set.
+fn apply_settings(manager: &str, manifests: &str) -> Result<()> {
+    let manager = format!("--field-manager={manager}");
+    let words = ["apply", "--server-side", "-n", "argocd", "-f", "-"];
+    kubectl(words)
+        .arg(manager)
+        .read_with(manifests.as_bytes())?;
     Ok(())
 }
 

@@ -144,8 +144,7 @@ fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
 /// Installs the programs of [`STEPS`], and returns the folders of those that are not on PATH.
 fn install_tools(layout: &Layout, progress: Progress) -> Result<Vec<PathBuf>> {
     let mut wanted = tools::needed(STEPS);
-    // Kubeconform needs schemas, which the lab does not have.
-    wanted.retain(|tool| !tools::SCANNERS.contains(&tool.name) && tool.name != "kubeconform");
+    wanted.retain(|tool| !tools::SCANNERS.contains(&tool.name));
     let _no_services = debian::NoServices::new()?;
     Ok(tools::install(&layout.cache, &wanted, progress)?)
 }

@@ -25,6 +25,9 @@ pub const PERSON: &str = "lab";
 /// The delivery bot. It writes image digests back to Git, and nothing else.
 pub const BOT: &str = "delivery-bot";
 
+/// The user of Argo CD, which sets commit statuses, and nothing else.
+pub const REPORTER: &str = "argocd";
+
 /// The project's repository on the lab's forge, as [`PERSON`].
 pub struct Forge {
     repository: forge::Forge,

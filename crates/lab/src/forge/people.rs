@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::client::{BOT, Forge, PERSON};
+use super::client::{BOT, Forge, PERSON, REPORTER, create_token};
 use super::server::{gitea, printed};
 use crate::sandbox::credentials::{Credentials, random};
 use crate::sandbox::host::Host;
@@ -111,7 +111,24 @@ impl Forge {
         Ok(self.reviewer(name)?.approve_pull(number, "Approved.")?)
     }
 
+    /// A token of [`REPORTER`].
+    ///
+    /// # Errors
+    /// When the forge refuses.
+    pub fn reporter_token(&self) -> Result<String> {
+        let reporter = self.user(REPORTER)?;
+        self.add_writer(REPORTER)?;
+        create_token(&reporter, REPORTER, "commit-status", "write:repository")
+    }
+
     fn reviewer(&self, name: &str) -> Result<forge::Forge> {
+        let reviewer = self.user(name)?;
+        join_maintainers(self, name)?;
+        Ok(reviewer)
+    }
+
+    /// The repository as a user, who is created if missing and gets a new password.
+    fn user(&self, name: &str) -> Result<forge::Forge> {
         let password = random()?;
         let user = User {
             username: name,
@@ -127,7 +144,6 @@ impl Forge {
             Some(_) => ("PATCH", format!("/admin/users/{name}")),
         };
         self.api().execute(method, &path, &user)?;
-        join_maintainers(self, name)?;
         self.log_in(name, &password)
     }
 }

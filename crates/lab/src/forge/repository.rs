@@ -7,7 +7,7 @@ use devkit::forge::RepositoryEdit;
 use devkit::process::{Run, command};
 use serde_json::json;
 
-use super::client::{BOT, Forge, PERSON, create_token};
+use super::client::{BOT, Forge, PERSON, REPORTER, create_token};
 use crate::sandbox::credentials::Credentials;
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
@@ -43,6 +43,7 @@ pub(super) fn set_up(forge: &Forge, layout: &Layout, host: &Host) -> Result<()> 
         ("REGISTRY", FORGE),
         ("REGISTRY_USERNAME", PERSON),
         ("COSIGN_PUBLIC_KEY", &keys.public),
+        ("ARGOCD_ACCOUNT", REPORTER),
     ] {
         forge.set_variable(variable, value)?;
     }

@@ -1,19 +1,18 @@
 //! `cargo pipeline lint`: the static checks. All of them run, even after a failure.
 
-use super::{clippy, identity, policy};
+use super::{clippy, identity, policy, schemas};
 use crate::check::{Check, Outcome, Summary};
-use crate::project::{CHART, SCHEMAS, root, values_files};
+use crate::project::{CHART, root, values_files};
 use crate::tools::{self, Step};
-use crate::workflow;
-use anyhow::{Context, Result, bail, ensure};
-use devkit::process::{Run, line};
+use anyhow::{Context, Result, ensure};
+use devkit::process::Run;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Run all static checks.
 ///
-/// All checks run, even after a failure. The table at the end shows skipped checks. kubeconform runs only if KUBECONFORM_SCHEMA_LOCATION names its schemas. A
-/// check is also skipped if its program is missing and PIPELINE_OPTIONAL_TOOLS names that program.
+/// All checks run, even after a failure. The table at the end shows skipped checks: a check is skipped only if its program is
+/// missing and PIPELINE_OPTIONAL_TOOLS names that program.
 #[derive(clap::Args)]
 pub(crate) struct Lint {}
 
@@ -53,7 +52,7 @@ pub(crate) const CHARTS: [Check; 2] = [
     },
     Check {
         name: "schemas",
-        run: schemas,
+        run: manifests,
     },
 ];
 
@@ -169,31 +168,8 @@ fn chart(root: &Path) -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
-fn schemas(root: &Path) -> Result<Outcome> {
-    let Some(location) = workflow::var(SCHEMAS) else {
-        return Ok(Outcome::Skipped(format!(
-            "{SCHEMAS} is not set, so manifests were not validated"
-        )));
-    };
-    for values in values_files(root)? {
-        println!("{values}");
-        let mut helm = tool(
-            root,
-            "helm",
-            &["template", "waybill", "--values", &values, CHART],
-        )?;
-        let mut rendered = helm
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start helm")?;
-        let Some(manifests) = rendered.stdout.take() else {
-            bail!("helm has no output");
-        };
-        let args = ["-strict", "-summary", "-schema-location", &location];
-        let valid = tool(root, "kubeconform", &args)?.stdin(manifests).run();
-        ensure!(rendered.wait()?.success(), "`{}` failed", line(&helm));
-        valid.with_context(|| format!("kubeconform found problems with {values}"))?;
-    }
+fn manifests(root: &Path) -> Result<Outcome> {
+    schemas::validate(root)?;
     Ok(Outcome::Passed)
 }
 

@@ -8,7 +8,7 @@ use super::branch::{Attempt, Branch};
 use super::registry::Registry;
 use super::remote::{HELD, with_bot, with_remote};
 use super::values_file::{TRAILER_PREFIX, ValuesFile};
-use super::verify;
+use super::verification;
 use crate::project::root;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
@@ -187,8 +187,8 @@ impl Deploy {
         let here = Git::new(root);
         let source = here.describe(self.commit.as_deref().unwrap_or("HEAD"))?;
         let target = self.target(here, branch)?;
-        let commit = verify::verify(&Registry::from_env(delivery)?, &self.digest)?;
-        verify::require_commit(&commit, &source.sha)?;
+        let commit = verification::verify(&Registry::from_env(delivery)?, &self.digest)?;
+        verification::require_commit(&commit, &source.sha)?;
         let prepare = |tip: &str| self.prepare(&target, env, tip, path, &source);
         target.branch.push(prepare)
     }

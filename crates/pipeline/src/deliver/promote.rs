@@ -3,11 +3,12 @@
 //! Its branch has the tip of the target branch, a merge of the source, and one commit that copies the tag and the
 //! digest. Reviewers see the digest that they approve, and later pushes to the source do not change it.
 
+use super::health::Reports;
 use super::proposal::{Proposal, Proposed, after_merge};
 use super::registry::Registry;
 use super::remote::{HELD, with_remote};
 use super::values_file::{SUBJECT_PREFIX, ValuesFile};
-use super::verify;
+use super::verification;
 use super::version::{is_prerelease, require_on_tip};
 use crate::project::root;
 use crate::workflow;
@@ -19,6 +20,10 @@ use devkit::git::{Git, short};
 use devkit::reference::{Image, Tag};
 use devkit::values::Hold;
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long to wait for Argo CD's report that the environment before is healthy. It comes within seconds after the roll-out.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many commits a description lists.
 const COMMITS: usize = 50;
@@ -30,7 +35,8 @@ const COMMITS: usize = 50;
 /// image that `--version` names, by the pull request `release/VERSION`. An open pull request is not changed, so that its
 /// approvals stay valid; `--refresh` replaces it, and its approvals are lost.
 ///
-/// Proposes only images whose signature and provenance verify. If the values contain `hold`, nothing is proposed and
+/// Proposes only images whose signature and provenance verify, and which Argo CD has reported healthy in the environment
+/// before: the variable ARGOCD_ACCOUNT names the account of its commit statuses. If the values contain `hold`, nothing is proposed and
 /// the exit code is 3. The author is the owner of DELIVERY_BOT_TOKEN, who cannot approve the pull request.
 #[derive(clap::Args)]
 pub(crate) struct Promote {
@@ -225,8 +231,15 @@ impl Promote {
         if let Some(hold) = before.hold()? {
             return Ok(Prepared::Held(hold));
         }
-        let built = verify::verify(&Registry::from_env(route.delivery)?, &image.digest)?;
-        verify::require_part_of(git, &built, &source.commit, &source.name)?;
+        let built = verification::verify(&Registry::from_env(route.delivery)?, &image.digest)?;
+        verification::require_part_of(git, &built, &source.commit, &source.name)?;
+        let patience = match workflow::in_workflow() {
+            true => PATIENCE,
+            false => Duration::ZERO,
+        };
+        if let Some(reports) = Reports::from_env(git, route.delivery, route.from)? {
+            reports.require_healthy(&source.commit, &image, patience)?;
+        }
         let message = before.message(to, &image, &git.describe(&built)?);
         let proposal = Proposal {
             head: after.commit(git, &merged, &message)?,

@@ -4,7 +4,7 @@
 use super::registry::Registry;
 use super::tags::tags;
 use super::values_file::pinned_digest;
-use super::verify;
+use super::verification;
 use super::version::require_on_branch;
 use crate::build::layout::{Description, ImageFolder};
 use crate::project::root;
@@ -61,7 +61,7 @@ impl Publish {
                     println!("{env} has no image yet: nothing to tag");
                     return Ok(());
                 };
-                verify::verify(&registry, &digest)?;
+                verification::verify(&registry, &digest)?;
                 (format!("docker://{}", registry.image(&digest)), digest)
             }
         };

@@ -3,7 +3,7 @@
 use super::cosign::trust_arguments;
 use super::registry::Registry;
 use super::values_file::pinned_digest;
-use super::verify;
+use super::verification;
 use super::version::{is_prerelease, require_on_branch};
 use crate::project::root;
 use crate::workflow::Event;
@@ -41,8 +41,8 @@ impl Release {
         let digest =
             digest.with_context(|| format!("{env} has no image yet: promote an image first"))?;
         let registry = Registry::from_env(&delivery)?;
-        let commit = verify::verify(&registry, &digest)?;
-        let sbom = verify::sbom(&registry, &digest)?;
+        let commit = verification::verify(&registry, &digest)?;
+        let sbom = verification::sbom(&registry, &digest)?;
         let sums = format!("{}  sbom.cdx.json\n", hex::encode(Sha256::digest(&sbom)));
 
         let changes = std::fs::read_to_string(root.join("CHANGELOG.md"))

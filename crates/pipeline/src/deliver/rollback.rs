@@ -4,7 +4,7 @@ use super::change::{Change, Decision, Edit, Present, hold_by};
 use super::proposal::after_merge;
 use super::registry::Registry;
 use super::values_file::ValuesFile;
-use super::verify;
+use super::verification;
 use anyhow::{Context, Result, bail, ensure};
 use devkit::git::{Git, short};
 use devkit::reference::Image;
@@ -87,8 +87,8 @@ impl Rollback {
 /// The change to an earlier image.
 fn edit(present: &Present, from: &Image, image: &Image, hold: &Hold) -> Result<Decision> {
     let (env, git, values) = (present.env, present.git, &present.values);
-    let built = verify::verify(&Registry::from_env(present.delivery)?, &image.digest)?;
-    verify::require_part_of(git, &built, present.tip, present.branch())?;
+    let built = verification::verify(&Registry::from_env(present.delivery)?, &image.digest)?;
+    verification::require_part_of(git, &built, present.tip, present.branch())?;
     let after = values.with_image(image)?;
     let after = match values.hold()? {
         Some(_) => after,

@@ -52,6 +52,11 @@ impl ValuesFile {
         image.with_context(|| format!("cannot read the image from {}", self.file.path))
     }
 
+    /// Whether `image` differs from that of another file at most in tag and digest.
+    pub(super) fn has_image_settings_of(&self, other: &Self) -> bool {
+        self.values.has_image_settings_of(&other.values)
+    }
+
     /// The reason why the image must not change, if there is one.
     pub(super) fn hold(&self) -> Result<Option<Hold>> {
         let hold = self.values.hold();

@@ -1,92 +1,72 @@
-//! `cargo pipeline verify` verifies the signature and the provenance of an image.
+//! `cargo pipeline verify` verifies the signature and the provenance of images.
 
-use super::cosign::{Kind, attestations, trusting};
-use super::provenance::Provenance;
+use super::gate::Gate;
 use super::registry::Registry;
+use super::verification::{require_commit, verify};
 use crate::project::root;
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use devkit::delivery::Delivery;
-use devkit::git::{Git, short};
-use devkit::process::Run;
+use devkit::git::Git;
 use devkit::reference::Digest;
-use serde_json::Value;
 
-/// Verify the signature and the provenance of an image.
+/// Verify an image, or the images that a change gives to the environments.
 ///
-/// Trusts the workflow ci.yaml of GITHUB_REPOSITORY on the branch of the first environment in delivery.toml or, if
-/// COSIGN_PUBLIC_KEY is set, only that key.
+/// With `--digest`, verifies the signature and the provenance of one image. Trusts the workflow ci.yaml of
+/// GITHUB_REPOSITORY on the branch of the first environment in delivery.toml or, if COSIGN_PUBLIC_KEY is set, only that
+/// key.
+///
+/// With `--changed`, compares the values files of the environments between two commits. If the image of an environment
+/// changes, it must verify, be built from a commit in the history of the change, and be the image that the environment
+/// before has, or one that the environment had and now holds. Tag and digest may change, and no other key of `image`.
+/// Needs all branches with their history.
 #[derive(clap::Args)]
 pub(crate) struct Verify {
     /// Digest of the image in the registry
-    #[arg(long)]
-    digest: Digest,
+    #[arg(long, required_unless_present = "changed")]
+    digest: Option<Digest>,
     /// Commit that the image must have been built from
-    #[arg(long, value_name = "SHA")]
+    #[arg(long, value_name = "SHA", requires = "digest")]
     commit: Option<String>,
+    /// Verify the images that a change gives to the environments
+    #[arg(long, conflicts_with = "digest")]
+    changed: bool,
+    /// Commit to compare with [default: where the workflow's event or this branch began]
+    #[arg(long, value_name = "SHA", requires = "changed")]
+    base: Option<String>,
 }
 
 impl Verify {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
-        let registry = Registry::from_env(&Delivery::load(&root()?)?)?;
-        let commit = verify(&registry, &self.digest)?;
+        let root = root()?;
+        let delivery = Delivery::load(&root)?;
+        let Some(digest) = &self.digest else {
+            return self.verify_change(&Git::new(&root), &delivery);
+        };
+        let registry = Registry::from_env(&delivery)?;
+        let commit = verify(&registry, digest)?;
         if let Some(expected) = &self.commit {
             require_commit(&commit, expected)?;
         }
         println!(
             "{} is signed and was built from {commit}",
-            registry.image(&self.digest)
+            registry.image(digest)
         );
         Ok(())
     }
-}
 
-/// Verifies the signature and the provenance of an image. Returns the commit that it was built from.
-pub(super) fn verify(registry: &Registry, digest: &Digest) -> Result<String> {
-    let image = registry.image(digest);
-    trusting(registry, "verify")?
-        .arg(&image)
-        .read()
-        .with_context(|| {
-            format!("{image} has no signature that is trusted here; nothing was changed")
-        })?;
-    let provenances: Vec<Provenance> = attestations(registry, &image, Kind::Provenance)
-        .with_context(|| {
-            format!("{image} has no provenance that is trusted here; nothing was changed")
-        })?;
-    provenances
-        .into_iter()
-        .find_map(Provenance::commit)
-        .with_context(|| format!("the provenance of {image} names no commit"))
-}
-
-/// Verifies and returns the SBOM that was attested of an image.
-pub(super) fn sbom(registry: &Registry, digest: &Digest) -> Result<Vec<u8>> {
-    let image = registry.image(digest);
-    // The document is passed on whole, so it has no typed model here.
-    let sboms: Vec<Value> = attestations(registry, &image, Kind::Sbom)
-        .with_context(|| format!("{image} has no SBOM that is trusted here"))?;
-    let sbom = sboms.first();
-    let sbom =
-        sbom.with_context(|| format!("the SBOM of {image} does not have the expected format"))?;
-    serde_json::to_vec_pretty(sbom).context("cannot write the SBOM as JSON")
-}
-
-/// Fails if an image was built from another commit than expected.
-pub(super) fn require_commit(commit: &str, expected: &str) -> Result<()> {
-    ensure!(
-        commit == expected,
-        "the provenance says that the image was built from {commit}, not {expected}; nothing was changed"
-    );
-    Ok(())
-}
-
-/// Fails unless an image was built from a commit that is part of another commit, which people know as `name`.
-pub(super) fn require_part_of(git: &Git, built: &str, commit: &str, name: &str) -> Result<()> {
-    ensure!(
-        git.contains(commit, built)?,
-        "the image was built from {}, which is not part of {name}",
-        short(built)
-    );
-    Ok(())
+    fn verify_change(&self, git: &Git, delivery: &Delivery) -> Result<()> {
+        let mut gate = Gate::from_env(git, delivery)?;
+        if let Some(base) = &self.base {
+            gate.base = Some(git.require_commit(base)?);
+        }
+        let found = gate.check()?;
+        if found.is_empty() {
+            println!("no environment gets another image");
+        }
+        for line in found {
+            println!("{line}");
+        }
+        Ok(())
+    }
 }

@@ -306,6 +306,7 @@ fn cluster_and_namespaces_are_values() {
             {"name": "repoURL", "value": REPO_URL},
             {"name": "argocdNamespace", "value": "gitops"},
             {"name": "server", "value": "https://prod.example:6443"},
+            {"name": "commitStatus", "value": "github"},
         ])
     );
 }

@@ -7,6 +7,7 @@ mod nulls;
 mod options;
 mod pods;
 mod readme;
+mod reports;
 mod scaling;
 mod validation;
 mod values;

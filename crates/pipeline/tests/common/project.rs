@@ -32,6 +32,8 @@ pub struct Project {
     /// Open pull requests, as the forge lists them.
     pub pulls: Arc<Mutex<Vec<Value>>>,
     pub seen: Arc<Mutex<Vec<Request>>>,
+    /// Commit statuses, with the commit in `sha`.
+    pub statuses: Arc<Mutex<Vec<Value>>>,
     /// What dev's image was built from.
     pub built: String,
 }
@@ -57,12 +59,18 @@ impl Project {
         }
         let pulls = Arc::default();
         let seen = Arc::default();
-        let api = serve(forge(Arc::clone(&pulls), Arc::clone(&seen)));
+        let statuses = Arc::default();
+        let api = serve(forge(
+            Arc::clone(&pulls),
+            Arc::clone(&seen),
+            Arc::clone(&statuses),
+        ));
         let mut project = Self {
             folder,
             api,
             pulls,
             seen,
+            statuses,
             built: String::new(),
         };
         project.built = project.change("src/main.rs", "one");
@@ -131,6 +139,16 @@ impl Project {
         self.read(&["for-each-ref", "--format=%(refname:short) %(objectname)"])
     }
 
+    /// Sets a commit status, newer than all others.
+    pub fn report(&self, commit: &str, by: &str, context: &str, state: &str, text: &str) {
+        let mut statuses = self.statuses.lock().unwrap();
+        let id = statuses.len() + 1;
+        statuses.push(json!({
+            "id": id, "sha": commit, "context": context, "status": state, "description": text,
+            "target_url": null, "creator": {"login": by},
+        }));
+    }
+
     /// What was asked to change since the last time.
     pub fn changed(&self) -> Vec<Request> {
         let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
@@ -142,11 +160,19 @@ impl Project {
 fn forge(
     pulls: Arc<Mutex<Vec<Value>>>,
     seen: Arc<Mutex<Vec<Request>>>,
+    statuses: Arc<Mutex<Vec<Value>>>,
 ) -> impl FnMut(Request) -> (u16, String) {
     move |request| {
         seen.lock().unwrap().push(request.clone());
         let mut pulls = pulls.lock().unwrap();
         match request.method() {
+            "GET" if request.target().contains("/statuses?") => {
+                let all = statuses.lock().unwrap();
+                let target = request.target();
+                let of = |status: &&Value| target.contains(status["sha"].as_str().unwrap());
+                let found: Vec<&Value> = all.iter().filter(of).collect();
+                (200, json!(found).to_string())
+            }
             "GET" => (200, json!(*pulls).to_string()),
             "POST" => {
                 let asked = request.json();

@@ -89,7 +89,7 @@ fn base(event: &Event, payload: &Payload, git: &Git, trunk: &str) -> Result<Stri
 }
 
 /// The commit that the branch had before a push.
-pub(super) fn before(event: &Event, payload: &Payload, git: &Git) -> Result<String> {
+pub(in crate::deliver) fn before(event: &Event, payload: &Payload, git: &Git) -> Result<String> {
     let before = payload.before.as_deref();
     let before = before
         .filter(|before| git::is_commit(before))

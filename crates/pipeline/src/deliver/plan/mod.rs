@@ -13,6 +13,7 @@ use crate::workflow::{self, Event, Payload};
 use affected::{Affected, Packages};
 use anyhow::Result;
 use change::Change;
+pub(super) use change::before;
 use devkit::delivery::{Delivery, Promotion};
 use devkit::git::Git;
 use tested::Tested;
