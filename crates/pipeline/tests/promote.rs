@@ -2,6 +2,7 @@
 //! scenario `promotion` uses a real one.
 
 mod common;
+mod github;
 #[path = "../../devkit/src/test_server.rs"]
 mod http;
 #[path = "common/project.rs"]

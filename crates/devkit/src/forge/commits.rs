@@ -1,6 +1,6 @@
 //! Commits, their statuses, branches, tags, and files at a commit.
 
-use super::{Error, Forge, encoded, encoded_path, null_default};
+use super::{Error, Forge, Kind, encoded, encoded_path, null_default};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -167,10 +167,12 @@ impl Forge {
     /// # Errors
     /// When the forge refuses.
     pub fn newest_commits(&self, branch: &str) -> Result<Vec<Commit>, Error> {
-        let branch = encoded(branch);
-        self.get(&format!(
-            "/commits?sha={branch}&per_page=50&limit=50&stat=false&files=false"
-        ))
+        let details = match self.kind() {
+            Kind::GitHub => "",
+            Kind::Gitea => "&stat=false&files=false",
+        };
+        let (branch, size) = (encoded(branch), self.page_size());
+        self.get(&format!("/commits?sha={branch}&{size}{details}"))
     }
 
     /// The statuses of a commit.

@@ -234,8 +234,7 @@ impl Forge {
         let joint = if path.contains('?') { '&' } else { '?' };
         let mut all: Vec<Value> = Vec::new();
         for page in 1.. {
-            // `limit` is Gitea's word for `per_page`.
-            let path = format!("{path}{joint}per_page={PAGE}&limit={PAGE}&page={page}");
+            let path = format!("{path}{joint}{}&page={page}", self.page_size());
             let answer = checked(
                 "GET",
                 &self.api.url(&path),
@@ -273,6 +272,14 @@ impl Forge {
             url: self.api.url(path),
             reason: error.to_string(),
         })
+    }
+
+    /// The query for the number of entries on a page.
+    fn page_size(&self) -> String {
+        match self.kind {
+            Kind::GitHub => format!("per_page={PAGE}"),
+            Kind::Gitea => format!("limit={PAGE}"),
+        }
     }
 
     /// Creates something by POST to a path of the API, unless it exists.

@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use crate::common::{DELIVERY, commit, git, pipeline, succeeded, with_fakes};
-use crate::http::{Request, serve};
+use crate::github::GitHub;
+use crate::http::Request;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -28,7 +29,7 @@ pub fn values(tag: &str, digest: &str, rest: &str) -> String {
 /// A forge's repository where develop is ahead of the other branches, and a clone of it.
 pub struct Project {
     pub folder: TempDir,
-    api: String,
+    forge: GitHub,
     /// Open pull requests, as the forge lists them.
     pub pulls: Arc<Mutex<Vec<Value>>>,
     pub seen: Arc<Mutex<Vec<Request>>>,
@@ -57,10 +58,10 @@ impl Project {
         }
         let pulls = Arc::default();
         let seen = Arc::default();
-        let api = serve(forge(Arc::clone(&pulls), Arc::clone(&seen)));
+        let forge = GitHub::start(forge(Arc::clone(&pulls), Arc::clone(&seen)));
         let mut project = Self {
             folder,
-            api,
+            forge,
             pulls,
             seen,
             built: String::new(),
@@ -104,7 +105,7 @@ impl Project {
         with_fakes(&mut command)
             .env("GITHUB_REPOSITORY", "some/body")
             .env("GITHUB_SERVER_URL", "https://forge.example.org")
-            .env("GITHUB_API_URL", &self.api)
+            .env("GITHUB_API_URL", &self.forge.address)
             .env("GITHUB_ACTOR", "ann")
             .env("DELIVERY_BOT_TOKEN", "t0ken")
             .env("FAKE_COMMIT", &self.built)
@@ -142,12 +143,12 @@ impl Project {
 fn forge(
     pulls: Arc<Mutex<Vec<Value>>>,
     seen: Arc<Mutex<Vec<Request>>>,
-) -> impl FnMut(Request) -> (u16, String) {
+) -> impl FnMut(&Request) -> (u16, Value) {
     move |request| {
         seen.lock().unwrap().push(request.clone());
         let mut pulls = pulls.lock().unwrap();
         match request.method() {
-            "GET" => (200, json!(*pulls).to_string()),
+            "GET" => (200, json!(*pulls)),
             "POST" => {
                 let asked = request.json();
                 let pull = pull(
@@ -157,9 +158,9 @@ fn forge(
                     "some/body",
                 );
                 pulls.push(pull.clone());
-                (201, pull.to_string())
+                (201, pull)
             }
-            _ => (200, pulls.last().unwrap().to_string()),
+            _ => (200, pulls.last().unwrap().clone()),
         }
     }
 }
@@ -167,6 +168,7 @@ fn forge(
 pub fn pull(number: u32, head: &str, base: &str, repository: &str) -> Value {
     json!({
         "number": number,
+        "state": "open",
         "html_url": format!("https://forge.example.org/some/body/pulls/{number}"),
         "head": {"ref": head, "repo": {"full_name": repository}},
         "base": {"ref": base, "repo": {"full_name": "some/body"}},

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use crate::common::{DELIVERY, pipeline, succeeded};
+use crate::github::{self, GitHub};
 use crate::http;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -52,6 +53,12 @@ impl State {
         }
         match method {
             "POST" => {
+                if self.kind == Kind::GitHub && path.ends_with("/deployment-branch-policies") {
+                    let environment = path.rsplit_once('/').unwrap().0;
+                    if !self.objects.contains_key(environment) {
+                        return github::not_found();
+                    }
+                }
                 self.next += 1;
                 let mut body = body;
                 body["id"] = json!(self.next);
@@ -62,15 +69,19 @@ impl State {
                 if self.drops_users {
                     body["push_whitelist_usernames"] = json!([]);
                 }
-                self.objects.insert(format!("{path}/{key}"), body);
-                (201, json!({}))
+                self.objects.insert(format!("{path}/{key}"), body.clone());
+                // GitHub answers this one operation with another status.
+                match self.kind == Kind::GitHub && path.ends_with("/deployment-branch-policies") {
+                    true => (200, body),
+                    false => (201, body),
+                }
             }
             "PUT" | "PATCH" => {
                 let have = self.objects.entry(path.into()).or_insert(json!({}));
                 for (key, value) in body.as_object().unwrap() {
                     have[key] = value.clone();
                 }
-                (200, json!({}))
+                (200, self.get(path).unwrap())
             }
             "DELETE" => match self.objects.remove(path) {
                 Some(_) => (204, Value::Null),
@@ -175,13 +186,23 @@ pub struct Forge {
     kind: Kind,
     pub address: String,
     state: Arc<Mutex<State>>,
+    /// Compares requests and answers with GitHub's description, also when it is dropped.
+    _github: Option<GitHub>,
 }
 
 impl Forge {
     pub fn new(kind: Kind) -> Self {
         let repository = match kind {
             Kind::GitHub => {
-                json!({"allow_merge_commit": true, "allow_squash_merge": true, "allow_rebase_merge": true})
+                json!({
+                    "full_name": "acme/parcel",
+                    "owner": {"login": "acme", "id": 1, "type": "Organization"},
+                    "private": false,
+                    "visibility": "public",
+                    "allow_merge_commit": true,
+                    "allow_squash_merge": true,
+                    "allow_rebase_merge": true,
+                })
             }
             Kind::Gitea => json!({"allow_squash_merge": true, "default_merge_style": "merge"}),
         };
@@ -198,11 +219,30 @@ impl Forge {
             hides_bypass: false,
         }));
         let shared = Arc::clone(&state);
-        let address = http::serve(move |request| answer(&request, &mut shared.lock().unwrap()));
+        let answer = move |request: &http::Request| answer(request, &mut shared.lock().unwrap());
+        let github = match kind {
+            Kind::GitHub => Ok(GitHub::start(answer)),
+            Kind::Gitea => Err(http::serve(move |request| {
+                let (status, answer) = answer(&request);
+                (
+                    status,
+                    if status == 204 {
+                        String::new()
+                    } else {
+                        answer.to_string()
+                    },
+                )
+            })),
+        };
+        let address = match &github {
+            Ok(github) => github.address.clone(),
+            Err(address) => address.clone(),
+        };
         Self {
             kind,
             address,
             state,
+            _github: github.ok(),
         }
     }
 
@@ -278,16 +318,14 @@ impl Forge {
 }
 
 /// The answer of the forge, which only an administrator gets.
-fn answer(request: &http::Request, state: &mut State) -> (u16, String) {
+fn answer(request: &http::Request, state: &mut State) -> (u16, Value) {
     let authorized = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
     let base = match state.kind {
         Kind::GitHub => "/repos/acme/parcel",
         Kind::Gitea => "/api/v1/repos/acme/parcel",
     };
-    let (status, answer) = match request.target().strip_prefix(base) {
+    match request.target().strip_prefix(base) {
         Some(path) if authorized => state.answer(request.method(), path, request.json()),
         _ => (401, json!({"message": "who are you?"})),
-    };
-    let text = || answer.to_string();
-    (status, if status == 204 { String::new() } else { text() })
+    }
 }

@@ -6,9 +6,11 @@
 mod common;
 mod forge;
 mod gitea;
+#[path = "../github/mod.rs"]
 mod github;
 #[path = "../../../devkit/src/test_server.rs"]
 mod http;
+mod on_github;
 
 use common::{DELIVERY, failed, succeeded};
 use forge::{BOTH, Forge, Kind};
