@@ -21,11 +21,29 @@ pub enum Kind {
     Gitea,
 }
 
+/// What the plan of the account offers on GitHub.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plan {
+    /// Everything, as in a public repository.
+    Full,
+    /// A private repository on Pro or Team.
+    Team,
+    /// A private repository on Free.
+    Free,
+}
+
+/// What GitHub says in a private repository on Free.
+pub const UPGRADE: &str =
+    "Upgrade to GitHub Pro or make this repository public to enable this feature.";
+/// What GitHub says in a private repository on Pro or Team.
+pub const BILLING: &str = "Failed to create the environment protection rule. Please ensure the billing plan supports the required reviewers protection rule.";
+
 pub const BOTH: [Kind; 2] = [Kind::GitHub, Kind::Gitea];
 
 /// The settings of one repository: objects by their path.
 pub struct State {
     kind: Kind,
+    pub plan: Plan,
     pub objects: BTreeMap<String, Value>,
     next: u64,
     /// Method and path of each request.
@@ -42,6 +60,9 @@ impl State {
     fn answer(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
         self.requests.push((method.into(), path.into()));
         let path = path.split('?').next().unwrap();
+        if let Some((status, message)) = self.plan_refuses(method, path, &body) {
+            return (status, json!({"message": message}));
+        }
         if method == "GET" {
             return match self.get(path) {
                 Some(found) => (200, found),
@@ -88,6 +109,23 @@ impl State {
                 None => (404, json!({"message": "Not Found"})),
             },
             _ => (405, json!({})),
+        }
+    }
+
+    /// What GitHub answers to what the plan does not offer.
+    fn plan_refuses(&self, method: &str, path: &str, body: &Value) -> Option<(u16, &'static str)> {
+        let reviews = ["reviewers", "prevent_self_review", "can_admins_bypass"];
+        match (self.plan, method) {
+            (Plan::Free, _) if path.starts_with("/rulesets") => Some((403, UPGRADE)),
+            (Plan::Free, "PUT") if path.starts_with("/environments/") => Some((404, "Not Found")),
+            // GitHub refuses them even with the default values.
+            (Plan::Team, "PUT")
+                if path.starts_with("/environments/")
+                    && reviews.iter().any(|name| !body[name].is_null()) =>
+            {
+                Some((422, BILLING))
+            }
+            _ => None,
         }
     }
 
@@ -157,26 +195,31 @@ impl State {
 
 /// GitHub returns an environment in another form than it accepts.
 fn environment(put: &Value) -> Value {
-    let team = |reviewer: &Value| {
-        let slug = if reviewer["id"] == 7 {
-            "maintainers"
-        } else {
-            "guests"
+    let reviewer = |reviewer: &Value| {
+        let found = match (reviewer["type"].as_str(), reviewer["id"].as_u64()) {
+            (Some("User"), _) => json!({"id": reviewer["id"], "login": "ann"}),
+            (_, Some(7)) => json!({"id": 7, "slug": "maintainers"}),
+            _ => json!({"id": reviewer["id"], "slug": "guests"}),
         };
-        json!({"type": "Team", "reviewer": {"id": reviewer["id"], "slug": slug}})
+        json!({"type": reviewer["type"], "reviewer": found})
     };
-    let reviewers = put["reviewers"].as_array().unwrap();
+    let reviewers: Vec<Value> = put["reviewers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(reviewer)
+        .collect();
     let mut rules = vec![json!({"type": "branch_policy"})];
     if !reviewers.is_empty() {
         rules.push(json!({
             "type": "required_reviewers",
             "prevent_self_review": put["prevent_self_review"],
-            "reviewers": reviewers.iter().map(team).collect::<Vec<_>>(),
+            "reviewers": reviewers,
         }));
     }
     json!({
         "protection_rules": rules,
-        "can_admins_bypass": put["can_admins_bypass"],
+        "can_admins_bypass": put["can_admins_bypass"] != false,
         "deployment_branch_policy": put["deployment_branch_policy"],
     })
 }
@@ -208,6 +251,7 @@ impl Forge {
         };
         let state = Arc::new(Mutex::new(State {
             kind,
+            plan: Plan::Full,
             objects: BTreeMap::from([
                 (String::new(), repository),
                 ("/teams/7".into(), json!({"id": 7, "slug": "maintainers"})),
@@ -265,10 +309,23 @@ impl Forge {
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Output {
+        let files = delivery.map(|delivery| ("delivery.toml", delivery));
+        self.run_in(files.as_slice(), args, environment)
+    }
+
+    /// Runs the command in a project with these files.
+    pub fn run_in(
+        &self,
+        files: &[(&str, &str)],
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Output {
         let project = TempDir::new().unwrap();
-        fs::create_dir(project.path().join(".git")).unwrap();
-        if let Some(delivery) = delivery {
-            fs::write(project.path().join("delivery.toml"), delivery).unwrap();
+        for folder in [".git", ".github"] {
+            fs::create_dir(project.path().join(folder)).unwrap();
+        }
+        for (file, text) in files {
+            fs::write(project.path().join(file), text).unwrap();
         }
         let mut command = pipeline(project.path(), &[&["protect"], args].concat());
         let path = if self.kind == Kind::Gitea {
