@@ -57,6 +57,10 @@ impl Request {
         headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     pub fn body(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
