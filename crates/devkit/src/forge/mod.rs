@@ -15,7 +15,9 @@ mod tests;
 
 pub use actions::{Conclusion, Job, Progress, Run, RunFilter, Step};
 pub use comments::Comment;
-pub use commits::{Branch, Commit, NewStatus, Status, StatusState};
+pub use commits::{
+    Branch, Commit, MadeCommit, NewCommit, NewStatus, Status, StatusState, Verification,
+};
 pub use pulls::{ChangedFile, NewPull, Pull, PullEnd, PullState, PullText, RepositoryName};
 pub use releases::{Asset, NewRelease, Release};
 pub use repository::RepositoryEdit;
@@ -121,6 +123,13 @@ impl Forge {
             api = api.with_token(&token);
         }
         Ok(Self::new(api, &repository))
+    }
+
+    /// Another repository of the same forge.
+    #[must_use]
+    pub fn with_repository(mut self, repository: &str) -> Self {
+        repository.clone_into(&mut self.repository);
+        self
     }
 
     /// The kind of the forge.

@@ -7,8 +7,8 @@ use crate::common::{DELIVERY, commit, git, pipeline, succeeded, with_fakes};
 use crate::github::GitHub;
 use crate::http::Request;
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -17,6 +17,9 @@ pub const STAGING: &str = "charts/waybill/values-staging.yaml";
 pub const QA: &str = "charts/waybill/values-qa.yaml";
 pub const PROD: &str = "charts/waybill/values-prod.yaml";
 pub const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The address that GitHub gives to the commits of an App: it has the number of the App's account.
+pub const BOT_EMAIL: &str = "7+delivery-bot[bot]@users.noreply.github.com";
 
 pub fn digest(number: u32) -> String {
     format!("sha256:{number:064x}")
@@ -33,6 +36,8 @@ pub struct Project {
     /// Open pull requests, as the forge lists them.
     pub pulls: Arc<Mutex<Vec<Value>>>,
     pub seen: Arc<Mutex<Vec<Request>>>,
+    /// Whether the forge signs the commits that it makes.
+    pub signs: Arc<Mutex<bool>>,
     /// What dev's image was built from.
     pub built: String,
 }
@@ -58,12 +63,19 @@ impl Project {
         }
         let pulls = Arc::default();
         let seen = Arc::default();
-        let forge = GitHub::start(forge(Arc::clone(&pulls), Arc::clone(&seen)));
+        let signs = Arc::new(Mutex::new(true));
+        let forge = GitHub::start(forge(
+            Arc::clone(&pulls),
+            Arc::clone(&seen),
+            folder.path().join("forge.git"),
+            Arc::clone(&signs),
+        ));
         let mut project = Self {
             folder,
             forge,
             pulls,
             seen,
+            signs,
             built: String::new(),
         };
         project.built = project.change("src/main.rs", "one");
@@ -140,15 +152,59 @@ impl Project {
     }
 }
 
+/// Makes a commit as GitHub does for an App: the App is its author, and GitHub signs it.
+fn make_commit(repository: &Path, asked: &Value, signs: bool) -> Value {
+    let run = |args: &[&str], input: &str| -> String {
+        let mut git = Command::new("git")
+            .args(args)
+            .current_dir(repository)
+            .env("GIT_AUTHOR_NAME", "delivery-bot[bot]")
+            .env("GIT_AUTHOR_EMAIL", BOT_EMAIL)
+            .env("GIT_COMMITTER_NAME", "GitHub")
+            .env("GIT_COMMITTER_EMAIL", "noreply@github.com")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut git.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        let output = git.wait_with_output().unwrap();
+        assert!(output.status.success(), "git {args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let parents = asked["parents"].as_array().unwrap().iter();
+    let parents = parents.flat_map(|parent| ["-p", parent.as_str().unwrap()]);
+    let mut args = vec!["commit-tree", asked["tree"].as_str().unwrap()];
+    args.extend(parents);
+    let unsigned = run(&args, asked["message"].as_str().unwrap());
+    let payload = run(&["cat-file", "commit", unsigned.trim()], "");
+    let signature = "-----BEGIN PGP SIGNATURE-----\n\nabc\n-----END PGP SIGNATURE-----\n";
+    if !signs {
+        let verification = json!({"verified": false, "signature": null, "payload": null});
+        return json!({"sha": unsigned.trim(), "verification": verification});
+    }
+    let (headers, message) = payload.split_once("\n\n").unwrap();
+    let header = signature.trim_end().replace('\n', "\n ");
+    let content = format!("{headers}\ngpgsig {header}\n\n{message}");
+    let sha = run(&["hash-object", "-t", "commit", "-w", "--stdin"], &content);
+    let verification = json!({"verified": true, "signature": signature, "payload": payload});
+    json!({"sha": sha.trim(), "verification": verification})
+}
+
 fn forge(
     pulls: Arc<Mutex<Vec<Value>>>,
     seen: Arc<Mutex<Vec<Request>>>,
+    repository: PathBuf,
+    signs: Arc<Mutex<bool>>,
 ) -> impl FnMut(&Request) -> (u16, Value) {
     move |request| {
         seen.lock().unwrap().push(request.clone());
         let mut pulls = pulls.lock().unwrap();
         match request.method() {
             "GET" => (200, json!(*pulls)),
+            "POST" if request.target().ends_with("/git/commits") => {
+                let signs = *signs.lock().unwrap();
+                (201, make_commit(&repository, &request.json(), signs))
+            }
             "POST" => {
                 let asked = request.json();
                 let pull = pull(

@@ -163,12 +163,10 @@ impl Api {
     }
 }
 
-/// Whether a path is of the form of a template. The last part of a template may be several parts of the path.
+/// Whether a path is of the form of a template.
 fn matches(template: &str, path: &str) -> bool {
     let parts: Vec<&str> = template.split('/').collect();
-    let ends_in_ref = template.ends_with("/{ref}");
-    let limit = if ends_in_ref { parts.len() } else { usize::MAX };
-    let given: Vec<&str> = path.splitn(limit, '/').collect();
+    let given: Vec<&str> = path.split('/').collect();
     let same = |(part, given): (&&str, &&str)| {
         part == given || (part.starts_with('{') && !given.is_empty())
     };
