@@ -19,6 +19,7 @@ mod remote;
 pub(crate) mod required;
 pub(crate) mod rollback;
 pub(crate) mod sign;
+mod signing;
 pub(crate) mod tags;
 mod values_file;
 mod verification;

@@ -77,9 +77,10 @@ impl Command {
     /// Runs the command, and returns the exit code of the process.
     fn run(self) -> Result<ExitCode> {
         match self {
-            // These two have a third result: the environment is held.
+            // These have a third result: the environment is held, or the forge does not offer all protection.
             Self::Deploy(command) => return command.run(),
             Self::Promote(command) => return command.run(),
+            Self::Protect(command) => return command.run(),
             Self::Lint(command) => command.run(),
             Self::Schemas(command) => command.run(),
             Self::Quality(command) => command.run(),
@@ -101,7 +102,6 @@ impl Command {
             Self::Hold(command) => command.run(),
             Self::ReleaseHold(command) => command.run(),
             Self::Notify(command) => command.run(),
-            Self::Protect(command) => command.run(),
             Self::Adopt(command) => command.run(),
         }?;
         Ok(ExitCode::SUCCESS)

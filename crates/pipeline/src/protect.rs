@@ -6,14 +6,20 @@
 mod difference;
 mod gitea;
 mod github;
+mod owners;
 mod rules;
 
 use crate::project::root;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use devkit::delivery::Delivery;
 use devkit::forge::{Forge, Kind};
-use difference::{Difference, Request};
+use difference::{Comparison, Difference, Request};
+use owners::CodeOwners;
 use rules::Rules;
+use std::process::ExitCode;
+
+/// The exit code when all rules that the forge offers to this repository are set, and others are left out.
+const LEFT_OUT: u8 = 3;
 
 const TOKENS: [&str; 2] = ["PROTECT_TOKEN", "GITHUB_TOKEN"];
 
@@ -22,6 +28,9 @@ const TOKENS: [&str; 2] = ["PROTECT_TOKEN", "GITHUB_TOKEN"];
 /// Sets branch protection, protected tags, environments and merge options, and leaves matching settings alone. Needs the
 /// token of an administrator in PROTECT_TOKEN, the repository in GITHUB_REPOSITORY, and the delivery bot in
 /// DELIVERY_BOT_APP_ID (on Gitea, DELIVERY_BOT_USER). For a forge other than GitHub, set GITHUB_API_URL.
+///
+/// GitHub offers some settings only on paid plans, or only to organisations. The command sets all others, and lists
+/// what it left out. Exit codes: 0 if all rules are set, 3 if all rules are set that the forge offers, 1 otherwise.
 #[derive(clap::Args)]
 pub(crate) struct Protect {
     /// Report differences between the forge and the rules without changing anything; fail if there are any
@@ -34,42 +43,47 @@ pub(crate) struct Protect {
 
 impl Protect {
     /// Runs the command.
-    pub(crate) fn run(&self) -> Result<()> {
-        let rules = Rules::new(&Delivery::load(&root()?)?);
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        let root = root()?;
+        let rules = Rules::new(&Delivery::load(&root)?, CodeOwners::read(&root)?);
         let forge = Forge::from_env(&TOKENS)?;
         ensure!(
             forge.is_logged_in(),
             "{} is not set: only an administrator can read and change these settings",
             TOKENS.join(" or ")
         );
-        let differences = compare(&forge, &rules)?;
-        if self.check {
-            return agree(&differences, "run `cargo pipeline protect` to change them");
+        let comparison = compare(&forge, &rules)?;
+        for note in &comparison.notes {
+            println!("note: {note}");
         }
-        let requests = differences.iter().filter_map(|difference| {
-            let request = difference.request.as_ref()?;
-            Some((&difference.reasons, request))
-        });
+        if self.check {
+            return conclude(&comparison, "run `cargo pipeline protect` to change them");
+        }
         let mut sent = 0;
-        for (reasons, request) in requests {
-            reasons.iter().for_each(|reason| println!("{reason}"));
+        for difference in &comparison.differences {
+            let Some(request) = &difference.request else {
+                continue;
+            };
+            for reason in &difference.reasons {
+                println!("{reason}");
+            }
             if self.dry_run {
                 print(&forge, request);
             } else {
-                send(&forge, request)?;
+                send(&forge, request, difference)?;
                 sent += 1;
             }
         }
         if self.dry_run {
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         // A forge may silently ignore settings that it does not support or allow.
         let left = match sent {
-            0 => differences,
+            0 => comparison,
             _ => compare(&forge, &rules)?,
         };
         println!("{sent} changes sent");
-        agree(
+        conclude(
             &left,
             "the forge ignored the change, or a person must decide",
         )
@@ -77,7 +91,9 @@ impl Protect {
 }
 
 fn print(forge: &Forge, request: &Request) {
-    let Request { method, path, body } = request;
+    let Request {
+        method, path, body, ..
+    } = request;
     let url = forge.api().url(&forge.path(path));
     match body {
         Some(body) => println!("  would send {method} {url} {body:#}"),
@@ -85,34 +101,63 @@ fn print(forge: &Forge, request: &Request) {
     }
 }
 
-fn send(forge: &Forge, request: &Request) -> Result<()> {
-    match &request.body {
-        Some(body) => forge.execute(request.method, &request.path, body)?,
-        None => forge.delete(&request.path)?,
+/// Sends a request. If the forge does not offer the settings to this repository, sends those that it offers.
+fn send(forge: &Forge, request: &Request, difference: &Difference) -> Result<()> {
+    let Some(body) = &request.body else {
+        return Ok(forge.delete(&request.path)?);
+    };
+    let Err(error) = forge.execute(request.method, &request.path, body) else {
+        return Ok(());
+    };
+    // Unprocessable: GitHub's answer to settings that the plan does not have.
+    if error.status() == Some(422) {
+        if let Some(body) = &request.fallback {
+            println!("  without what the forge refuses: {error}");
+            return Ok(forge.execute(request.method, &request.path, body)?);
+        }
+        if difference.unavailable.is_some() {
+            println!("  the forge refuses: {error}");
+            return Ok(());
+        }
     }
-    Ok(())
+    Err(error.into())
 }
 
-fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
+fn compare(forge: &Forge, rules: &Rules) -> Result<Comparison> {
     match forge.kind() {
         Kind::GitHub => github::compare(forge, rules),
         Kind::Gitea => gitea::compare(forge, rules),
     }
 }
 
-/// Fails with all differences, if there are any.
-fn agree(differences: &[Difference], next_step: &str) -> Result<()> {
-    let reasons: Vec<&str> = differences
-        .iter()
-        .flat_map(|difference| &difference.reasons)
-        .map(String::as_str)
-        .collect();
-    if reasons.is_empty() {
-        println!("the forge agrees with the rules");
-        return Ok(());
+/// Lists what is left out, and fails with all differences, if there are any.
+fn conclude(comparison: &Comparison, next_step: &str) -> Result<ExitCode> {
+    let mut left_out = comparison.left_out.clone();
+    let mut reasons: Vec<&str> = Vec::new();
+    for difference in &comparison.differences {
+        match difference.unavailable {
+            Some(why) => {
+                let each = difference.reasons.iter();
+                left_out.extend(each.map(|reason| format!("{reason} ({why})")));
+            }
+            None => reasons.extend(difference.reasons.iter().map(String::as_str)),
+        }
     }
-    bail!(
+    if !left_out.is_empty() {
+        println!(
+            "left out, because the forge does not offer it to this repository:\n  {}",
+            left_out.join("\n  ")
+        );
+    }
+    ensure!(
+        reasons.is_empty(),
         "the forge differs from the rules ({next_step}):\n  {}",
         reasons.join("\n  ")
-    )
+    );
+    if left_out.is_empty() {
+        println!("the forge agrees with the rules");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("the forge agrees with all other rules");
+    Ok(ExitCode::from(LEFT_OUT))
 }

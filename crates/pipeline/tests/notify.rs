@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
+mod github;
 
 use common::{commit, failed, git, pipeline, succeeded};
+use github::{GitHub, not_found};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, serve};
 use serde_json::{Value, json};
@@ -23,36 +25,48 @@ const PATH: &str = "/services/s3cret-path";
 struct Server {
     url: String,
     requests: Arc<Mutex<Vec<Request>>>,
+    /// Compares requests and answers with GitHub's description, also when it is dropped.
+    _github: Option<GitHub>,
 }
 
 impl Server {
-    /// Answers a request whose first line has one of these pieces with what belongs to it, all others with 404.
-    fn new(answers: Vec<(&'static str, u16, String)>) -> Self {
+    /// A webhook that answers everything in one way.
+    fn webhook(status: u16) -> Self {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = requests.clone();
         let url = serve(move |request| {
-            let answer = answers
-                .iter()
-                .find(|(piece, _, _)| request.line.contains(piece))
-                .map_or((404, "{}".to_owned()), |(_, status, body)| {
-                    (*status, body.clone())
-                });
             seen.lock().unwrap().push(request);
-            answer
+            // What a server says may well hold its own address.
+            (status, format!("no such service: {PATH}"))
         });
-        Self { url, requests }
+        Self {
+            url,
+            requests,
+            _github: None,
+        }
     }
 
-    /// A webhook that answers everything in one way.
-    fn webhook(status: u16) -> Self {
-        // What a server says may well hold its own address.
-        Self::new(vec![("", status, format!("no such service: {PATH}"))])
+    /// GitHub, which answers a request whose first line has one of these pieces with what belongs to it.
+    fn github(answers: Vec<(&'static str, u16, Value)>) -> Self {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        let github = GitHub::start(move |request| {
+            seen.lock().unwrap().push(request.clone());
+            let mut answers = answers.iter();
+            let found = answers.find(|(piece, _, _)| request.line.contains(piece));
+            found.map_or_else(not_found, |(_, status, answer)| (*status, answer.clone()))
+        });
+        Self {
+            url: github.address.clone(),
+            requests,
+            _github: Some(github),
+        }
     }
 
     /// A forge with these completed runs.
     fn forge(runs: &Value) -> Self {
-        let answer = json!({ "total_count": 1, "workflow_runs": runs }).to_string();
-        Self::new(vec![("/repos/some/body/actions/runs?", 200, answer)])
+        let answer = json!({ "total_count": 1, "workflow_runs": runs });
+        Self::github(vec![("/repos/some/body/actions/runs?", 200, answer)])
     }
 
     fn requests(&self) -> Vec<Request> {
@@ -313,13 +327,9 @@ fn giteas_words_are_understood() {
 
 #[test]
 fn a_run_that_is_run_again_follows_its_own_first_attempt() {
-    let runs = json!({ "workflow_runs": [run(11, "success")] }).to_string();
-    let world = World::new(Server::new(vec![
-        (
-            "/runs/4711/attempts/1 ",
-            200,
-            run(12, "failure").to_string(),
-        ),
+    let runs = json!({ "workflow_runs": [run(11, "success")] });
+    let world = World::new(Server::github(vec![
+        ("/runs/4711/attempts/1 ", 200, run(12, "failure")),
         ("/runs?", 200, runs),
     ]));
     for (attempt, told) in [("2", 1), ("3", 1)] {
@@ -411,8 +421,8 @@ fn an_address_that_is_none_is_said_without_it_before_anybody_is_told() {
 
 #[test]
 fn a_failure_is_told_even_if_the_forge_says_nothing() {
-    let answers = vec![("", 500, json!({ "message": "out of order" }).to_string())];
-    let world = World::new(Server::new(answers));
+    let answers = vec![("", 500, json!({ "message": "out of order" }))];
+    let world = World::new(Server::github(answers));
     let said = succeeded(&world.notify(&["--result=failure"], &[]));
     assert!(
         said.contains("::warning::cannot read the conclusion of the previous run"),

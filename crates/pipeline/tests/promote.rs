@@ -2,6 +2,7 @@
 //! scenario `promotion` uses a real one.
 
 mod common;
+mod github;
 #[path = "common/project.rs"]
 mod project;
 

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{DELIVERY, commit, failed, git, pipeline, succeeded};
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -557,6 +558,55 @@ fn an_image_is_signed_with_where_it_comes_from_and_what_is_in_it() {
     ];
     assert!(failed(&sign(&pull)).contains("a pull request must not sign images"));
     assert_eq!(project.read("log"), "");
+}
+
+/// <https://github.com/actions/buildtypes/tree/main/workflow/v1> requires these fields.
+#[test]
+fn provenance_has_what_its_build_type_requires() {
+    let project = Project::new();
+    let provenance = |environment: &[(&str, &str)]| -> Value {
+        let file = project.folder.path().join("predicates");
+        let mut command = project.command(&["sign", "--digest", DIGEST]);
+        command
+            .env("PREDICATES", &file)
+            .env("COSIGN_PRIVATE_KEY", "k3y")
+            .envs(environment.iter().copied());
+        succeeded(&command.output().unwrap());
+        let text = fs::read_to_string(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        serde_json::from_str(text.lines().next().unwrap()).unwrap()
+    };
+    let github = provenance(&[
+        ("GITHUB_SERVER_URL", "https://github.com"),
+        ("GITHUB_REPOSITORY_ID", "1296269"),
+        ("GITHUB_REPOSITORY_OWNER_ID", "583231"),
+        ("RUNNER_ENVIRONMENT", "github-hosted"),
+    ]);
+    let build = &github["buildDefinition"];
+    let build_type = "https://actions.github.io/buildtypes/workflow/v1";
+    assert_eq!(build["buildType"], build_type);
+    assert_eq!(
+        build["internalParameters"]["github"],
+        json!({
+            "event_name": "push",
+            "repository_id": "1296269",
+            "repository_owner_id": "583231",
+            "runner_environment": "github-hosted",
+        })
+    );
+    let workflow = &build["externalParameters"]["workflow"];
+    for field in ["ref", "repository", "path"] {
+        assert!(workflow[field].is_string(), "{workflow}");
+    }
+
+    // A forge that does not have the fields does not claim GitHub's build type.
+    let other = provenance(&[]);
+    let build = &other["buildDefinition"];
+    assert_ne!(build["buildType"], build_type);
+    assert_eq!(
+        build["internalParameters"]["github"],
+        json!({"event_name": "push"})
+    );
 }
 
 #[test]

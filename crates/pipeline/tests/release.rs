@@ -4,10 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
+mod github;
 
 use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
+use github::{GitHub, not_found};
 use http::{Request, serve};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
@@ -23,6 +26,8 @@ struct Project {
     commit: String,
     api: String,
     seen: Arc<Mutex<Vec<Request>>>,
+    /// Compares requests and answers with GitHub's description, also when it is dropped.
+    _github: Option<GitHub>,
 }
 
 impl Project {
@@ -40,12 +45,34 @@ impl Project {
             &["update-ref", "refs/remotes/origin/staging", "HEAD"],
         );
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let api = serve(forge(Arc::clone(&seen))) + prefix;
+        let mut forge = forge(Arc::clone(&seen));
+        let (api, github) = match prefix {
+            "" => {
+                let github = GitHub::start(forge);
+                (github.address.clone(), Some(github))
+            }
+            _ => {
+                let serve = serve(move |request| {
+                    let (status, answer) = forge(&request);
+                    let empty = status == 204;
+                    (
+                        status,
+                        if empty {
+                            String::new()
+                        } else {
+                            answer.to_string()
+                        },
+                    )
+                });
+                (serve + prefix, None)
+            }
+        };
         Self {
             folder,
             commit,
             api,
             seen,
+            _github: github,
         }
     }
 
@@ -77,47 +104,58 @@ impl Project {
     }
 }
 
-/// Keeps one release, with the names of its files.
-fn forge(seen: Arc<Mutex<Vec<Request>>>) -> impl FnMut(Request) -> (u16, String) {
+/// Keeps one release, with the names of its files. On GitHub it is immutable once it is published.
+fn forge(seen: Arc<Mutex<Vec<Request>>>) -> impl FnMut(&Request) -> (u16, Value) {
     let mut release: Option<Value> = None;
     move |request| {
         seen.lock().unwrap().push(request.clone());
-        let target = request.target().to_owned();
+        let target = request.target().split('?').next().unwrap().to_owned();
+        let github = !target.starts_with("/api/v1");
         let host = format!("http://{}", request.header("host").unwrap());
+        let published = |release: &Value| release["draft"] != true;
         match (request.method(), &mut release) {
-            ("GET", None) => (404, "{}".to_owned()),
-            ("GET" | "PATCH", Some(release)) => {
-                if request.method() == "PATCH" {
-                    release["body"] = request.json()["body"].clone();
+            ("GET", _) if target.ends_with("/releases") => (200, Value::from_iter(release.clone())),
+            ("GET", Some(release)) if published(release) => (200, release.clone()),
+            ("GET", _) => not_found(),
+            ("PATCH", Some(release)) => {
+                for (key, value) in request.json().as_object().unwrap() {
+                    release[key] = value.clone();
                 }
-                (200, release.to_string())
+                (200, release.clone())
             }
-            ("POST", Some(release)) if target.starts_with("/files") => {
+            ("POST" | "DELETE", Some(release)) if github && published(release) => (
+                422,
+                json!({"message": "Cannot change assets of an immutable release."}),
+            ),
+            ("POST", Some(release)) if target.ends_with("/7/assets") => {
                 let files = release["assets"].as_array_mut().unwrap();
-                let name = target.split_once("name=").unwrap().1;
-                files.push(json!({"id": files.len() + 1, "name": name}));
-                (201, "{}".to_owned())
+                let name = request.target().split_once("name=").unwrap().1;
+                let mut file = json!({"id": files.len() + 1, "name": name});
+                if github {
+                    let digest = hex::encode(Sha256::digest(request.bytes()));
+                    file["digest"] = format!("sha256:{digest}").into();
+                }
+                files.push(file.clone());
+                (201, file)
             }
             ("POST", empty) => {
                 let mut new = request.json();
                 new["id"] = 7.into();
                 new["assets"] = json!([]);
-                new["upload_url"] = format!("{host}/files{{?name,label}}").into();
+                let upload = format!("{host}{target}/7/assets{{?name,label}}");
+                new["upload_url"] = upload.into();
                 *empty = Some(new.clone());
-                (201, new.to_string())
+                (201, new)
             }
-            ("DELETE", Some(_)) => (204, String::new()),
-            _ => (500, "{}".to_owned()),
+            ("DELETE", Some(_)) => (204, Value::Null),
+            _ => not_found(),
         }
     }
 }
 
 #[test]
 fn a_version_gets_its_notes_and_files() {
-    for (prefix, old_file) in [
-        ("", "/repos/some/body/releases/assets/1"),
-        ("/api/v1", "/api/v1/repos/some/body/releases/7/assets/1"),
-    ] {
+    for prefix in ["", "/api/v1"] {
         let project = Project::new(prefix);
         let said = succeeded(&project.release("v1.2.0", &[]));
         assert_eq!(
@@ -139,22 +177,33 @@ fn a_version_gets_its_notes_and_files() {
         assert!(notes.contains("  sbom.cdx.json\n"), "{notes}");
         assert!(!notes.contains("More to come"), "{notes}");
         let releases = format!("{prefix}/repos/some/body/releases");
-        assert_eq!(
-            project.asked(),
-            [
-                format!("GET {releases}/tags/v1.2.0"),
-                format!("POST {releases}"),
-                "POST /files?name=sbom.cdx.json".to_owned(),
-                "POST /files?name=SHA256SUMS".to_owned(),
-            ]
-        );
+        let upload = |name| format!("POST {releases}/7/assets?name={name}");
+        let mut expected = vec![
+            format!("GET {releases}/tags/v1.2.0"),
+            format!("POST {releases}"),
+            upload("sbom.cdx.json"),
+            upload("SHA256SUMS"),
+        ];
+        if prefix.is_empty() {
+            // GitHub takes no files after the publication.
+            expected.insert(1, format!("GET {releases}?per_page=50&page=1"));
+            expected.push(format!("PATCH {releases}/7"));
+        }
+        assert_eq!(project.asked(), expected);
 
-        // Again: the same release, with its files anew.
+        // Again: the same release. GitHub tells that it has the same files; on Gitea they are replaced.
         succeeded(&project.release("v1.2.0", &[]));
         let asked = project.asked();
         assert_eq!(asked[1], format!("PATCH {releases}/7"));
-        assert!(asked.contains(&format!("DELETE {old_file}")), "{asked:?}");
-        assert_eq!(asked.len(), 6, "{asked:?}");
+        let replaced = asked.contains(&format!("DELETE {releases}/7/assets/1"));
+        assert_eq!(
+            (replaced, asked.len()),
+            if prefix.is_empty() {
+                (false, 2)
+            } else {
+                (true, 6)
+            }
+        );
     }
 }
 

@@ -57,6 +57,11 @@ impl Request {
         headers.find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// The body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The body as text.
     pub fn body(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()

@@ -85,7 +85,7 @@ impl File {
         check_each(&environments, &mut problems);
         check_unique(&environments, &mut problems);
         check_order(&environments, &mut problems);
-        protection::check(&self.protection, &mut problems);
+        protection::check(&self.protection, &environments, &mut problems);
         check_release(&self.release, &mut problems);
         match image_repository {
             Ok(image_repository) if problems.is_empty() => Ok(Delivery {

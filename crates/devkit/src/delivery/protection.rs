@@ -1,5 +1,6 @@
 //! `[protection]`: the required check, and the teams that release.
 
+use super::{Environment, Promotion};
 use serde::Deserialize;
 use std::str::FromStr;
 
@@ -9,8 +10,13 @@ use std::str::FromStr;
 pub struct Protection {
     /// The check that each pull request to an environment's branch must pass.
     pub check: Check,
-    /// The teams that create version tags and approve deployments, by the names in URLs. There is at least one.
+    /// The teams that create version tags and approve deployments, by the names in URLs. There is at least one. GitHub's
+    /// personal accounts have no teams, so the owner of the account takes their place there.
     pub maintainers: Vec<String>,
+    /// Whether one person maintains the repository. Nobody can approve their own pull request, so the rules ask this
+    /// person only to approve those of the delivery bot.
+    #[serde(default)]
+    pub solo: bool,
 }
 
 /// A job of a workflow, as a required check: `ci / required`.
@@ -45,7 +51,21 @@ impl TryFrom<String> for Check {
     }
 }
 
-pub(super) fn check(protection: &Protection, problems: &mut Vec<String>) {
+pub(super) fn check(
+    protection: &Protection,
+    environments: &[Environment],
+    problems: &mut Vec<String>,
+) {
+    for environment in environments.iter().filter(|_| protection.solo) {
+        // People open the pull requests to the first environment, and the bot those to all others.
+        let possible = u32::from(environment.promotion != Promotion::Build);
+        if environment.approvals > possible {
+            problems.push(format!(
+                "environment `{environment}`: approvals is {}, and with `protection.solo` it can be at most {possible}: nobody can approve their own pull request",
+                environment.approvals
+            ));
+        }
+    }
     if protection.maintainers.is_empty() {
         problems.push(
             "protection.maintainers names no team, so no one could create a version tag".to_owned(),

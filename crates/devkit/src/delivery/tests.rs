@@ -205,6 +205,11 @@ fn protection_names_a_job_and_teams() {
             "[\"acme/maintainers\"]",
             "`acme/maintainers` is not a team",
         ),
+        (
+            "[protection]",
+            "[protection]\nsolo = true",
+            "environment `prod`: approvals is 2, and with `protection.solo` it can be at most 1",
+        ),
     ] {
         let error = problems(from, to);
         assert!(error.contains(reason), "{to}: {error}");

@@ -204,7 +204,7 @@ impl Forge {
     /// # Errors
     /// When the forge refuses.
     pub fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, Error> {
-        let mut path = "/actions/runs?per_page=50&limit=50".to_owned();
+        let mut path = format!("/actions/runs?{}", self.page_size());
         for (key, value) in [
             ("branch", filter.branch),
             ("event", filter.event),

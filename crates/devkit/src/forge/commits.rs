@@ -1,6 +1,6 @@
 //! Commits, their statuses, branches, tags, and files at a commit.
 
-use super::{Account, Error, Forge, encoded, encoded_path, null_default};
+use super::{Account, Error, Forge, Kind, encoded, encoded_path, null_default};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -119,6 +119,37 @@ pub struct NewStatus<'a> {
     pub description: &'a str,
 }
 
+/// A commit to make. The owner of the token is its author.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewCommit<'a> {
+    /// The whole message.
+    pub message: &'a str,
+    /// The id of its tree, which the forge has.
+    pub tree: &'a str,
+    /// The ids of its parents, which the forge has.
+    pub parents: &'a [String],
+}
+
+/// A commit that the forge made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct MadeCommit {
+    /// The full id.
+    pub sha: String,
+    /// The signature of the forge.
+    pub verification: Verification,
+}
+
+/// The signature of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Verification {
+    /// Whether the forge takes it for good.
+    pub verified: bool,
+    /// The signature, armoured.
+    pub signature: Option<String>,
+    /// What is signed: the commit without the signature.
+    pub payload: Option<String>,
+}
+
 /// A branch.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "RawBranch")]
@@ -179,10 +210,20 @@ impl Forge {
     /// # Errors
     /// When the forge refuses.
     pub fn newest_commits(&self, branch: &str) -> Result<Vec<Commit>, Error> {
-        let branch = encoded(branch);
-        self.get(&format!(
-            "/commits?sha={branch}&per_page=50&limit=50&stat=false&files=false"
-        ))
+        let details = match self.kind() {
+            Kind::GitHub => "",
+            Kind::Gitea => "&stat=false&files=false",
+        };
+        let (branch, size) = (encoded(branch), self.page_size());
+        self.get(&format!("/commits?sha={branch}&{size}{details}"))
+    }
+
+    /// Makes a commit that no branch has yet. GitHub signs it for an App, which it names as the author. Only on GitHub.
+    ///
+    /// # Errors
+    /// When the forge refuses, or lacks the tree or a parent.
+    pub fn make_commit(&self, new: &NewCommit) -> Result<MadeCommit, Error> {
+        self.send("POST", "/git/commits", new)
     }
 
     /// The statuses of a commit.

@@ -15,7 +15,9 @@ mod tests;
 
 pub use actions::{Conclusion, Job, Progress, Run, RunFilter, Step};
 pub use comments::Comment;
-pub use commits::{Branch, Commit, NewStatus, Status, StatusState};
+pub use commits::{
+    Branch, Commit, MadeCommit, NewCommit, NewStatus, Status, StatusState, Verification,
+};
 pub use pulls::{ChangedFile, NewPull, Pull, PullEnd, PullState, PullText, RepositoryName};
 pub use releases::{Asset, NewRelease, Release};
 pub use repository::RepositoryEdit;
@@ -121,6 +123,13 @@ impl Forge {
             api = api.with_token(&token);
         }
         Ok(Self::new(api, &repository))
+    }
+
+    /// Another repository of the same forge.
+    #[must_use]
+    pub fn with_repository(mut self, repository: &str) -> Self {
+        repository.clone_into(&mut self.repository);
+        self
     }
 
     /// The kind of the forge.
@@ -234,8 +243,7 @@ impl Forge {
         let joint = if path.contains('?') { '&' } else { '?' };
         let mut all: Vec<Value> = Vec::new();
         for page in 1.. {
-            // `limit` is Gitea's word for `per_page`.
-            let path = format!("{path}{joint}per_page={PAGE}&limit={PAGE}&page={page}");
+            let path = format!("{path}{joint}{}&page={page}", self.page_size());
             let answer = checked(
                 "GET",
                 &self.api.url(&path),
@@ -273,6 +281,14 @@ impl Forge {
             url: self.api.url(path),
             reason: error.to_string(),
         })
+    }
+
+    /// The query for the number of entries on a page.
+    fn page_size(&self) -> String {
+        match self.kind {
+            Kind::GitHub => format!("per_page={PAGE}"),
+            Kind::Gitea => format!("limit={PAGE}"),
+        }
     }
 
     /// Creates something by POST to a path of the API, unless it exists.

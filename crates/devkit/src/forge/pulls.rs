@@ -112,10 +112,12 @@ impl Forge {
     /// # Errors
     /// When the forge refuses.
     pub fn open_pulls(&self, base: Option<&str>) -> Result<Vec<Pull>, Error> {
-        let filter = base.map_or(String::new(), |base| {
-            // GitHub's word and Gitea's.
-            format!("&base={0}&base_branch={0}", encoded(base))
-        });
+        let word = match self.kind() {
+            Kind::GitHub => "base",
+            Kind::Gitea => "base_branch",
+        };
+        let filter = base.map(|base| format!("&{word}={}", encoded(base)));
+        let filter = filter.unwrap_or_default();
         let mut pulls: Vec<Pull> = self.list(&format!("/pulls?state=open{filter}"))?;
         pulls.retain(|pull| base.is_none_or(|base| pull.base.branch == base));
         Ok(pulls)

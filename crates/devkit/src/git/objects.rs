@@ -70,6 +70,15 @@ impl Git {
         self.commit_tree(&tree, &[tip], message)
     }
 
+    /// Stores a commit that is given byte for byte, and returns its id.
+    ///
+    /// # Errors
+    /// When it is no commit.
+    pub fn store_commit(&self, content: &[u8]) -> Result<String, Error> {
+        let mut store = self.command(&["hash-object", "-t", "commit", "-w", "--stdin"]);
+        Ok(store.read_with(content)?)
+    }
+
     fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String, Error> {
         let mut args = vec!["commit-tree", "-F", "-"];
         args.extend(parents.iter().flat_map(|parent| ["-p", parent]));

@@ -1,5 +1,6 @@
 //! Commits on top of a remote branch that others push to at the same time.
 
+use super::signing::signed;
 use anyhow::{Context, Result};
 use devkit::git::Git;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,8 +28,8 @@ pub(super) enum Attempt<T> {
     Push {
         /// The commit, whose first parent is the tip.
         commit: String,
-        /// The result when the remote has accepted it.
-        result: T,
+        /// The result when the remote has accepted the commit, which may have become another by its signature.
+        result: Box<dyn FnOnce(String) -> T>,
     },
 }
 
@@ -62,8 +63,9 @@ impl Branch {
                 Attempt::Done(result) => return Ok(result),
                 Attempt::Push { commit, result } => (commit, result),
             };
+            let commit = signed(&self.git, &self.remote, &commit, &[&tip])?;
             let refused = match self.git.push(&self.remote, &commit, &reference) {
-                Ok(()) => return Ok(result),
+                Ok(()) => return Ok(result(commit)),
                 Err(refused) => refused,
             };
             let moved = self.tip()?;

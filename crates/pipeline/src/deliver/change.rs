@@ -106,20 +106,22 @@ impl Change {
         };
         if env.promotion == Promotion::Build {
             let outcome = branch.push(|tip| {
-                let result = self.prepare(&branch, env, tip, decide(tip)?)?;
-                Ok(match &result {
-                    Outcome::Commit(id, _) => Attempt::Push {
-                        commit: id.clone(),
-                        result,
+                Ok(match self.prepare(&branch, env, tip, decide(tip)?)? {
+                    Outcome::Commit(commit, edit) => Attempt::Push {
+                        commit,
+                        result: Box::new(|id| Outcome::Commit(id, edit)),
                     },
-                    _ => Attempt::Done(result),
+                    outcome => Attempt::Done(outcome),
                 })
             })?;
             return report_outcome(command, env, &outcome);
         }
         let tip = branch.tip()?;
         match self.prepare(&branch, env, &tip, decide(&tip)?)? {
-            Outcome::Commit(id, edit) => self.propose(command, env, &branch.git, id, *edit),
+            Outcome::Commit(id, edit) => {
+                let commit = (id, tip);
+                self.propose(command, env, &branch.git, commit, *edit)
+            }
             outcome => report_outcome(command, env, &outcome),
         }
     }
@@ -153,11 +155,12 @@ impl Change {
         command: &str,
         env: &Environment,
         git: &Git,
-        head: String,
+        (head, tip): (String, String),
         edit: Edit,
     ) -> Result<()> {
         let proposal = Proposal {
             head,
+            known: vec![tip],
             branch: format!("{command}/{env}"),
             base: env.branch.clone(),
             title: edit.title,

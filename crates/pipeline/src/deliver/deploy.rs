@@ -260,7 +260,7 @@ impl Deploy {
             return Ok(Attempt::Done(Deployment::Previewed));
         }
         let commit = after.commit(git, tip, &message)?;
-        let result = Deployment::Committed(commit.clone());
+        let result = Box::new(Deployment::Committed);
         Ok(Attempt::Push { commit, result })
     }
 }

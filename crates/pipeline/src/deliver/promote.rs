@@ -243,6 +243,7 @@ impl Promote {
         let message = before.message(to, &image, &git.describe(&built)?);
         let proposal = Proposal {
             head: after.commit(git, &merged, &message)?,
+            known: vec![tip.clone(), source.commit.clone()],
             branch: route.branch(),
             base: to.branch.clone(),
             title: format!("Promote {} to {to}", image.tag),

@@ -1,5 +1,6 @@
 //! Pull requests of the delivery bot to the branch of an environment.
 
+use super::signing::signed;
 use anyhow::Result;
 use devkit::delivery::{Delivery, Environment, Sync};
 use devkit::forge::{Forge, NewPull, Pull, PullText};
@@ -9,6 +10,8 @@ use devkit::git::Git;
 pub(super) struct Proposal {
     /// The commit that is proposed.
     pub(super) head: String,
+    /// Commits in its history that the forge has. All after them are the bot's.
+    pub(super) known: Vec<String>,
     /// The branch that the commit is pushed to.
     pub(super) branch: String,
     /// The branch that the pull request is to be merged to.
@@ -53,8 +56,10 @@ impl Proposal {
             }
             open => open,
         };
+        let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
+        let commit = signed(git, remote, &self.head, &known)?;
         // The push fails if the remote branch changed in the meantime.
-        git.replace(remote, &self.head, &reference, existing.as_deref())?;
+        git.replace(remote, &commit, &reference, existing.as_deref())?;
         Ok(match open {
             Some(pull) => {
                 let text = PullText { title, body };

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 /// The workflow that builds and signs images.
 pub(super) const WORKFLOW: &str = ".github/workflows/ci.yaml";
 
+/// GitHub's format of the parameters
+/// (<https://github.com/actions/buildtypes/tree/main/workflow/v1>). It requires fields that only GitHub has.
+const GITHUB_BUILD_TYPE: &str = "https://actions.github.io/buildtypes/workflow/v1";
+
 /// The predicate of a provenance attestation.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +31,17 @@ impl Provenance {
         let run = workflow::var("GITHUB_RUN_ID").unwrap_or_default();
         let attempt = workflow::var("GITHUB_RUN_ATTEMPT").unwrap_or_else(|| "1".to_owned());
         let reference = &event.reference;
+        let github = EventParameters {
+            event_name: event.name.clone(),
+            repository_id: workflow::var("GITHUB_REPOSITORY_ID"),
+            repository_owner_id: workflow::var("GITHUB_REPOSITORY_OWNER_ID"),
+            runner_environment: workflow::var("RUNNER_ENVIRONMENT"),
+        };
+        // A build type is a name. Another forge's has the same fields, as far as the forge has them.
+        let build_type = match github.is_complete() && workflow::is_github() {
+            true => GITHUB_BUILD_TYPE.to_owned(),
+            false => format!("{repository}/buildtypes/workflow/v1"),
+        };
         Ok(Self {
             run_details: RunDetails {
                 builder: BuilderId {
@@ -37,12 +52,8 @@ impl Provenance {
                 },
             },
             build_definition: BuildDefinition {
-                build_type: "https://actions.github.io/buildtypes/workflow/v1".to_owned(),
-                internal_parameters: InternalParameters {
-                    github: EventParameters {
-                        event_name: event.name.clone(),
-                    },
-                },
+                build_type,
+                internal_parameters: InternalParameters { github },
                 resolved_dependencies: vec![ResolvedDependency {
                     uri: format!("git+{repository}@{reference}"),
                     digest: CommitDigest {
@@ -114,12 +125,35 @@ struct InternalParameters {
     github: EventParameters,
 }
 
-/// The event that started the run.
+/// The event that started the run, and where it ran. GitHub's build type requires all fields.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
 struct EventParameters {
-    /// Its name.
+    /// The name of the event.
     event_name: String,
+    /// The number of the repository, which a new name does not change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository_id: Option<String>,
+    /// The number of the repository's owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository_owner_id: Option<String>,
+    /// `github-hosted` or `self-hosted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runner_environment: Option<String>,
+}
+
+impl EventParameters {
+    fn is_complete(&self) -> bool {
+        let Self {
+            repository_id,
+            repository_owner_id,
+            runner_environment,
+            ..
+        } = self;
+        [repository_id, repository_owner_id, runner_environment]
+            .iter()
+            .all(|field| field.is_some())
+    }
 }
 
 /// A source of the build.

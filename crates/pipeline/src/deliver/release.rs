@@ -55,20 +55,19 @@ impl Release {
             return Ok(());
         }
         let forge = Forge::from_env(&["RELEASE_TOKEN", "GITHUB_TOKEN"])?;
-        let release = forge.publish_release(&NewRelease {
+        let new = NewRelease {
             tag_name: tag,
             name: tag,
             body: &notes,
             prerelease,
-        })?;
-        for (name, content) in [
+        };
+        let files = [
             ("sbom.cdx.json", sbom.as_slice()),
             ("SHA256SUMS", sums.as_bytes()),
-        ] {
-            forge
-                .attach(&release, name, content)
-                .with_context(|| format!("cannot attach {name}"))?;
-        }
+        ];
+        forge
+            .publish_release(&new, &files)
+            .with_context(|| format!("cannot publish the release {tag}"))?;
         println!("released {tag}: {image}");
         Ok(())
     }

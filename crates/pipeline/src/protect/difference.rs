@@ -7,12 +7,25 @@ use serde_json::{Map, Value};
 /// Settings by their name.
 pub(super) type Settings = Map<String, Value>;
 
+/// How a forge differs from the rules.
+#[derive(Default)]
+pub(super) struct Comparison {
+    /// What to change.
+    pub(super) differences: Vec<Difference>,
+    /// What the forge does not offer to this repository, each with the reason.
+    pub(super) left_out: Vec<String>,
+    /// What a person should know. It is no difference.
+    pub(super) notes: Vec<String>,
+}
+
 /// A difference between the forge and the rules.
 pub(super) struct Difference {
     /// Descriptions for people, one per line.
     pub(super) reasons: Vec<String>,
     /// The request that removes the difference. `None` for unmanaged settings, which a person must decide on.
     pub(super) request: Option<Request>,
+    /// Why the forge may not offer these settings to this repository, where that is known.
+    pub(super) unavailable: Option<&'static str>,
 }
 
 /// A request to the forge.
@@ -23,6 +36,8 @@ pub(super) struct Request {
     pub(super) path: String,
     /// The JSON body, except in a DELETE.
     pub(super) body: Option<Value>,
+    /// The body to send where the forge does not offer all settings of the first one.
+    pub(super) fallback: Option<Value>,
 }
 
 impl Request {
@@ -32,6 +47,7 @@ impl Request {
             method,
             path: path.to_owned(),
             body: Some(serde_json::to_value(body)?),
+            fallback: None,
         })
     }
 
@@ -41,6 +57,7 @@ impl Request {
             method: "DELETE",
             path,
             body: None,
+            fallback: None,
         }
     }
 }
@@ -65,6 +82,7 @@ impl Difference {
         (!reasons.is_empty()).then_some(Self {
             reasons,
             request: Some(request),
+            unavailable: None,
         })
     }
 
@@ -84,6 +102,7 @@ impl Difference {
         Self {
             reasons: vec![reason],
             request: None,
+            unavailable: None,
         }
     }
 }

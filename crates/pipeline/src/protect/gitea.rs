@@ -1,6 +1,6 @@
 //! The rules on Gitea: branch protections, tag protections, and settings of the repository.
 
-use super::difference::{Difference, Request, Settings, settings};
+use super::difference::{Comparison, Difference, Request, Settings, settings};
 use super::rules::{BranchRule, Rules, TagRule};
 use anyhow::Result;
 use devkit::delivery::Check;
@@ -96,7 +96,7 @@ struct TagProtection {
 }
 
 /// The differences between a repository and the rules.
-pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
+pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Comparison> {
     let bot = match rules.needs_bot() {
         true => Some(env::require(BOT)?),
         false => None,
@@ -129,7 +129,10 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
             other.name_pattern
         ))
     }));
-    Ok(differences)
+    Ok(Comparison {
+        differences,
+        ..Comparison::default()
+    })
 }
 
 fn compare_branch(

@@ -1,74 +1,79 @@
 //! The rules on GitHub: rulesets, environments, and settings of the repository.
+//!
+//! GitHub offers private repositories less, depending on the plan. Rulesets and environments need Pro, Team or
+//! Enterprise; without them GitHub answers 403 to requests for rulesets. Reviewers of environments need Enterprise;
+//! without it GitHub answers 422
+//! (<https://docs.github.com/en/actions/reference/workflows-and-actions/deployments-and-environments>).
 
 mod environments;
+mod maintainers;
+mod repository;
 mod rulesets;
 
-use super::difference::Difference;
+use super::difference::{Comparison, Difference};
 use super::rules::Rules;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use devkit::env;
 use devkit::forge::Forge;
-use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use maintainers::Maintainers;
+use repository::{MERGE_COMMITS, Repository};
 
 /// The variable with the number of the delivery bot's App.
 const BOT: &str = "DELIVERY_BOT_APP_ID";
 
-/// Only merge commits: a promotion must contain the tested commits unchanged.
-#[derive(Serialize)]
-struct MergeSettings {
-    allow_merge_commit: bool,
-    allow_squash_merge: bool,
-    allow_rebase_merge: bool,
-}
-
-const MERGE_COMMITS: MergeSettings = MergeSettings {
-    allow_merge_commit: true,
-    allow_squash_merge: false,
-    allow_rebase_merge: false,
-};
-
-/// A team with access to the repository.
-#[derive(Deserialize)]
-struct Team {
-    id: u64,
-    slug: String,
-}
-
-/// The numbers of teams by their names.
-type Teams = HashMap<String, u64>;
-
-/// The differences between a repository and the rules.
-pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Vec<Difference>> {
+/// How a repository differs from the rules.
+pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Comparison> {
     let bot = match rules.needs_bot() {
         true => Some(app(&env::require(BOT)?)?),
         false => None,
     };
-    let repository = forge.settings()?;
-    let teams = teams(forge, rules)?;
-    let mut differences = Vec::from_iter(Difference::of_repository(&repository, &MERGE_COMMITS)?);
-    differences.extend(rulesets::compare(forge, rules, bot, &teams)?);
-    for environment in &rules.environments {
-        differences.extend(environments::compare(forge, environment, &teams)?);
+    let repository: Repository = forge.settings()?;
+    let maintainers = Maintainers::find(forge, rules, &repository.owner)?;
+    let mut comparison = Comparison::default();
+    let merge = Difference::of_repository(&repository.settings, &MERGE_COMMITS)?;
+    comparison.differences.extend(merge);
+    if !repository.has_code_scanning() {
+        comparison.notes.push(
+            "code scanning needs a licence in a private repository: switch its jobs off with `gh variable set CODE_SCANNING --body false`".to_owned(),
+        );
     }
-    Ok(differences)
+    let existing = match rulesets::list(forge) {
+        Err(error) if error.status() == Some(403) && repository.private => {
+            comparison.left_out.push(format!(
+                "rulesets and environments: branches, version tags and the bot's key are not protected (GitHub offers them in private repositories on Pro, Team and Enterprise: {error})"
+            ));
+            return Ok(comparison);
+        }
+        other => other?,
+    };
+    let wanted = rulesets::Wanted {
+        rules,
+        bot,
+        maintainers: &maintainers,
+    };
+    let differences = wanted.compare(forge, existing)?;
+    comparison.differences.extend(differences);
+    comparison.left_out.extend(wanted.unowned_branches());
+    for environment in &rules.environments {
+        let wanted = environments::Wanted {
+            rule: environment,
+            reviewers: maintainers.reviewers(&environment.reviewers),
+            // The owner of a personal account, or the only maintainer, also starts deployments.
+            self_review: rules.solo || maintainers.is_personal(),
+            private: repository.private,
+        };
+        comparison.differences.extend(wanted.compare(forge)?);
+    }
+    if rules.owners.any && !rules.solo {
+        let errors = repository::owners_errors(forge)?.into_iter();
+        comparison
+            .differences
+            .extend(errors.map(Difference::unmanaged));
+    }
+    Ok(comparison)
 }
 
 fn app(id: &str) -> Result<u64> {
     id.parse()
         .with_context(|| format!("{BOT} is `{id}`, not the number of an App"))
-}
-
-/// The numbers of the teams in the rules. All must exist before any request changes something.
-fn teams(forge: &Forge, rules: &Rules) -> Result<Teams> {
-    let listed: Vec<Team> = forge.find_list("/teams")?.unwrap_or_default();
-    let teams: Teams = listed.into_iter().map(|t| (t.slug, t.id)).collect();
-    let reviewers = rules.environments.iter().flat_map(|e| &e.reviewers);
-    for team in rules.tags.creators.iter().chain(reviewers) {
-        ensure!(
-            teams.contains_key(team),
-            "the team `{team}` in the rules has no access to the repository: give it access (only organisations have teams)"
-        );
-    }
-    Ok(teams)
 }

@@ -1,5 +1,6 @@
 //! The rules of protection, which follow from `delivery.toml`.
 
+use super::owners::CodeOwners;
 use devkit::delivery::{Check, Delivery, Environment, Promotion};
 
 /// The names of version tags, as a pattern.
@@ -16,6 +17,10 @@ pub(super) struct Rules {
     pub(super) tags: TagRule,
     /// The environments of the forge.
     pub(super) environments: Vec<EnvironmentRule>,
+    /// Who must approve a change to which files.
+    pub(super) owners: CodeOwners,
+    /// Whether one person maintains the repository, who cannot approve their own changes.
+    pub(super) solo: bool,
 }
 
 /// A branch that changes only by pull requests, which pass the check and are merged with a merge commit. Force-pushes and
@@ -55,8 +60,8 @@ pub(super) struct EnvironmentRule {
 }
 
 impl Rules {
-    /// The rules for the environments of a project.
-    pub(super) fn new(delivery: &Delivery) -> Self {
+    /// The rules for the environments and the code owners of a project.
+    pub(super) fn new(delivery: &Delivery, owners: CodeOwners) -> Self {
         let maintainers = &delivery.protection.maintainers;
         let environments = delivery.environments().iter();
         Self {
@@ -69,6 +74,8 @@ impl Rules {
             environments: environments
                 .map(|environment| EnvironmentRule::new(environment, maintainers))
                 .collect(),
+            owners,
+            solo: delivery.protection.solo,
         }
     }
 

@@ -4,10 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use crate::common::{DELIVERY, commit, git, pipeline, succeeded, with_fakes};
-use crate::http::{Request, serve};
+use crate::github::GitHub;
+use crate::http::Request;
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
@@ -16,6 +17,9 @@ pub const STAGING: &str = "charts/waybill/values-staging.yaml";
 pub const QA: &str = "charts/waybill/values-qa.yaml";
 pub const PROD: &str = "charts/waybill/values-prod.yaml";
 pub const NONE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The address that GitHub gives to the commits of an App: it has the number of the App's account.
+pub const BOT_EMAIL: &str = "7+delivery-bot[bot]@users.noreply.github.com";
 
 pub fn digest(number: u32) -> String {
     format!("sha256:{number:064x}")
@@ -28,12 +32,14 @@ pub fn values(tag: &str, digest: &str, rest: &str) -> String {
 /// A forge's repository where develop is ahead of the other branches, and a clone of it.
 pub struct Project {
     pub folder: TempDir,
-    api: String,
+    forge: GitHub,
     /// Open pull requests, as the forge lists them.
     pub pulls: Arc<Mutex<Vec<Value>>>,
     pub seen: Arc<Mutex<Vec<Request>>>,
-    /// Commit statuses, with the commit in `sha`.
-    pub statuses: Arc<Mutex<Vec<Value>>>,
+    /// The commits that have statuses, and the statuses.
+    pub statuses: Arc<Mutex<Vec<(String, Value)>>>,
+    /// Whether the forge signs the commits that it makes.
+    pub signs: Arc<Mutex<bool>>,
     /// What dev's image was built from.
     pub built: String,
 }
@@ -60,17 +66,21 @@ impl Project {
         let pulls = Arc::default();
         let seen = Arc::default();
         let statuses = Arc::default();
-        let api = serve(forge(
+        let signs = Arc::new(Mutex::new(true));
+        let forge = GitHub::start(forge(
             Arc::clone(&pulls),
             Arc::clone(&seen),
             Arc::clone(&statuses),
+            folder.path().join("forge.git"),
+            Arc::clone(&signs),
         ));
         let mut project = Self {
             folder,
-            api,
+            forge,
             pulls,
             seen,
             statuses,
+            signs,
             built: String::new(),
         };
         project.built = project.change("src/main.rs", "one");
@@ -112,7 +122,7 @@ impl Project {
         with_fakes(&mut command)
             .env("GITHUB_REPOSITORY", "some/body")
             .env("GITHUB_SERVER_URL", "https://forge.example.org")
-            .env("GITHUB_API_URL", &self.api)
+            .env("GITHUB_API_URL", &self.forge.address)
             .env("GITHUB_ACTOR", "ann")
             .env("DELIVERY_BOT_TOKEN", "t0ken")
             .env("FAKE_COMMIT", &self.built)
@@ -143,10 +153,11 @@ impl Project {
     pub fn report(&self, commit: &str, by: &str, context: &str, state: &str, text: &str) {
         let mut statuses = self.statuses.lock().unwrap();
         let id = statuses.len() + 1;
-        statuses.push(json!({
-            "id": id, "sha": commit, "context": context, "status": state, "description": text,
-            "target_url": null, "creator": {"login": by},
-        }));
+        let status = json!({
+            "id": id, "context": context, "state": state, "description": text, "target_url": null,
+            "creator": {"login": by},
+        });
+        statuses.push((commit.to_owned(), status));
     }
 
     /// What was asked to change since the last time.
@@ -157,11 +168,51 @@ impl Project {
     }
 }
 
+/// Makes a commit as GitHub does for an App: the App is its author, and GitHub signs it.
+fn make_commit(repository: &Path, asked: &Value, signs: bool) -> Value {
+    let run = |args: &[&str], input: &str| -> String {
+        let mut git = Command::new("git")
+            .args(args)
+            .current_dir(repository)
+            .env("GIT_AUTHOR_NAME", "delivery-bot[bot]")
+            .env("GIT_AUTHOR_EMAIL", BOT_EMAIL)
+            .env("GIT_COMMITTER_NAME", "GitHub")
+            .env("GIT_COMMITTER_EMAIL", "noreply@github.com")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut git.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        let output = git.wait_with_output().unwrap();
+        assert!(output.status.success(), "git {args:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let parents = asked["parents"].as_array().unwrap().iter();
+    let parents = parents.flat_map(|parent| ["-p", parent.as_str().unwrap()]);
+    let mut args = vec!["commit-tree", asked["tree"].as_str().unwrap()];
+    args.extend(parents);
+    let unsigned = run(&args, asked["message"].as_str().unwrap());
+    let payload = run(&["cat-file", "commit", unsigned.trim()], "");
+    let signature = "-----BEGIN PGP SIGNATURE-----\n\nabc\n-----END PGP SIGNATURE-----\n";
+    if !signs {
+        let verification = json!({"verified": false, "signature": null, "payload": null});
+        return json!({"sha": unsigned.trim(), "verification": verification});
+    }
+    let (headers, message) = payload.split_once("\n\n").unwrap();
+    let header = signature.trim_end().replace('\n', "\n ");
+    let content = format!("{headers}\ngpgsig {header}\n\n{message}");
+    let sha = run(&["hash-object", "-t", "commit", "-w", "--stdin"], &content);
+    let verification = json!({"verified": true, "signature": signature, "payload": payload});
+    json!({"sha": sha.trim(), "verification": verification})
+}
+
 fn forge(
     pulls: Arc<Mutex<Vec<Value>>>,
     seen: Arc<Mutex<Vec<Request>>>,
-    statuses: Arc<Mutex<Vec<Value>>>,
-) -> impl FnMut(Request) -> (u16, String) {
+    statuses: Arc<Mutex<Vec<(String, Value)>>>,
+    repository: PathBuf,
+    signs: Arc<Mutex<bool>>,
+) -> impl FnMut(&Request) -> (u16, Value) {
     move |request| {
         seen.lock().unwrap().push(request.clone());
         let mut pulls = pulls.lock().unwrap();
@@ -169,11 +220,15 @@ fn forge(
             "GET" if request.target().contains("/statuses?") => {
                 let all = statuses.lock().unwrap();
                 let target = request.target();
-                let of = |status: &&Value| target.contains(status["sha"].as_str().unwrap());
-                let found: Vec<&Value> = all.iter().filter(of).collect();
-                (200, json!(found).to_string())
+                let of = all.iter().filter(|(commit, _)| target.contains(commit));
+                let found: Vec<&Value> = of.map(|(_, status)| status).collect();
+                (200, json!(found))
             }
-            "GET" => (200, json!(*pulls).to_string()),
+            "GET" => (200, json!(*pulls)),
+            "POST" if request.target().ends_with("/git/commits") => {
+                let signs = *signs.lock().unwrap();
+                (201, make_commit(&repository, &request.json(), signs))
+            }
             "POST" => {
                 let asked = request.json();
                 let pull = pull(
@@ -183,9 +238,9 @@ fn forge(
                     "some/body",
                 );
                 pulls.push(pull.clone());
-                (201, pull.to_string())
+                (201, pull)
             }
-            _ => (200, pulls.last().unwrap().to_string()),
+            _ => (200, pulls.last().unwrap().clone()),
         }
     }
 }
@@ -193,6 +248,7 @@ fn forge(
 pub fn pull(number: u32, head: &str, base: &str, repository: &str) -> Value {
     json!({
         "number": number,
+        "state": "open",
         "html_url": format!("https://forge.example.org/some/body/pulls/{number}"),
         "head": {"ref": head, "repo": {"full_name": repository}},
         "base": {"ref": base, "repo": {"full_name": "some/body"}},

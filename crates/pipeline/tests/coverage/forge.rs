@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+use crate::github::{GitHub, not_found};
 use crate::http;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct Forge {
     pub login: &'static str,
     pub settings: Vec<(&'static str, &'static str)>,
     memory: Arc<Mutex<Memory>>,
+    /// Compares requests and answers with GitHub's description, also when it is dropped.
+    _github: Option<GitHub>,
 }
 
 impl Forge {
@@ -54,21 +57,33 @@ impl Forge {
             ..Memory::default()
         }));
         let (shared, prefix) = (Arc::clone(&memory), format!("{path}/repos/some/body"));
-        let address = http::serve(move |request| {
+        let answer = move |request: &http::Request| {
             let target = request.target();
             let (path, query) = target.split_once('?').unwrap_or((target, ""));
             let path = path.strip_prefix(&prefix).unwrap_or("elsewhere");
             let mut memory = shared.lock().unwrap();
-            let (status, answer) =
-                memory.answer(request.method(), path, query, &request.json(), login);
-            (status, answer.to_string())
-        });
+            memory.answer(request.method(), path, query, &request.json(), login)
+        };
+        let (address, github) = match path {
+            "" => {
+                let github = GitHub::start(answer);
+                (github.address.clone(), Some(github))
+            }
+            _ => {
+                let serve = move |request: http::Request| {
+                    let (status, answer) = answer(&request);
+                    (status, answer.to_string())
+                };
+                (http::serve(serve), None)
+            }
+        };
         let url = format!("{address}{path}");
         Self {
             url,
             login,
             settings: Vec::new(),
             memory,
+            _github: github,
         }
     }
 
@@ -118,6 +133,7 @@ impl Forge {
 pub fn pull(number: u64, head: &str, repository: &str) -> Value {
     json!({
         "number": number,
+        "state": "open",
         "head": {"sha": head, "repo": {"full_name": repository}},
         "base": {"sha": BASE},
     })
@@ -189,7 +205,7 @@ impl Memory {
                     .collect();
                 (200, json!({"sha": commit, "parents": parents}))
             }
-            _ => (404, json!({"message": "Not Found"})),
+            _ => not_found(),
         }
     }
 }

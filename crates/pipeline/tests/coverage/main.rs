@@ -4,6 +4,8 @@ mod comment;
 #[path = "../common/mod.rs"]
 mod common;
 mod forge;
+#[path = "../github/mod.rs"]
+mod github;
 mod measure;
 mod project;
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use crate::common::{DELIVERY, pipeline, succeeded};
+use crate::github::{self, GitHub};
 use crate::http;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,11 +21,29 @@ pub enum Kind {
     Gitea,
 }
 
+/// What the plan of the account offers on GitHub.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plan {
+    /// Everything, as in a public repository.
+    Full,
+    /// A private repository on Pro or Team.
+    Team,
+    /// A private repository on Free.
+    Free,
+}
+
+/// What GitHub says in a private repository on Free.
+pub const UPGRADE: &str =
+    "Upgrade to GitHub Pro or make this repository public to enable this feature.";
+/// What GitHub says in a private repository on Pro or Team.
+pub const BILLING: &str = "Failed to create the environment protection rule. Please ensure the billing plan supports the required reviewers protection rule.";
+
 pub const BOTH: [Kind; 2] = [Kind::GitHub, Kind::Gitea];
 
 /// The settings of one repository: objects by their path.
 pub struct State {
     kind: Kind,
+    pub plan: Plan,
     pub objects: BTreeMap<String, Value>,
     next: u64,
     /// Method and path of each request.
@@ -41,6 +60,9 @@ impl State {
     fn answer(&mut self, method: &str, path: &str, body: Value) -> (u16, Value) {
         self.requests.push((method.into(), path.into()));
         let path = path.split('?').next().unwrap();
+        if let Some((status, message)) = self.plan_refuses(method, path, &body) {
+            return (status, json!({"message": message}));
+        }
         if method == "GET" {
             return match self.get(path) {
                 Some(found) => (200, found),
@@ -52,6 +74,12 @@ impl State {
         }
         match method {
             "POST" => {
+                if self.kind == Kind::GitHub && path.ends_with("/deployment-branch-policies") {
+                    let environment = path.rsplit_once('/').unwrap().0;
+                    if !self.objects.contains_key(environment) {
+                        return github::not_found();
+                    }
+                }
                 self.next += 1;
                 let mut body = body;
                 body["id"] = json!(self.next);
@@ -62,21 +90,42 @@ impl State {
                 if self.drops_users {
                     body["push_whitelist_usernames"] = json!([]);
                 }
-                self.objects.insert(format!("{path}/{key}"), body);
-                (201, json!({}))
+                self.objects.insert(format!("{path}/{key}"), body.clone());
+                // GitHub answers this one operation with another status.
+                match self.kind == Kind::GitHub && path.ends_with("/deployment-branch-policies") {
+                    true => (200, body),
+                    false => (201, body),
+                }
             }
             "PUT" | "PATCH" => {
                 let have = self.objects.entry(path.into()).or_insert(json!({}));
                 for (key, value) in body.as_object().unwrap() {
                     have[key] = value.clone();
                 }
-                (200, json!({}))
+                (200, self.get(path).unwrap())
             }
             "DELETE" => match self.objects.remove(path) {
                 Some(_) => (204, Value::Null),
                 None => (404, json!({"message": "Not Found"})),
             },
             _ => (405, json!({})),
+        }
+    }
+
+    /// What GitHub answers to what the plan does not offer.
+    fn plan_refuses(&self, method: &str, path: &str, body: &Value) -> Option<(u16, &'static str)> {
+        let reviews = ["reviewers", "prevent_self_review", "can_admins_bypass"];
+        match (self.plan, method) {
+            (Plan::Free, _) if path.starts_with("/rulesets") => Some((403, UPGRADE)),
+            (Plan::Free, "PUT") if path.starts_with("/environments/") => Some((404, "Not Found")),
+            // GitHub refuses them even with the default values.
+            (Plan::Team, "PUT")
+                if path.starts_with("/environments/")
+                    && reviews.iter().any(|name| !body[name].is_null()) =>
+            {
+                Some((422, BILLING))
+            }
+            _ => None,
         }
     }
 
@@ -146,26 +195,31 @@ impl State {
 
 /// GitHub returns an environment in another form than it accepts.
 fn environment(put: &Value) -> Value {
-    let team = |reviewer: &Value| {
-        let slug = if reviewer["id"] == 7 {
-            "maintainers"
-        } else {
-            "guests"
+    let reviewer = |reviewer: &Value| {
+        let found = match (reviewer["type"].as_str(), reviewer["id"].as_u64()) {
+            (Some("User"), _) => json!({"id": reviewer["id"], "login": "ann"}),
+            (_, Some(7)) => json!({"id": 7, "slug": "maintainers"}),
+            _ => json!({"id": reviewer["id"], "slug": "guests"}),
         };
-        json!({"type": "Team", "reviewer": {"id": reviewer["id"], "slug": slug}})
+        json!({"type": reviewer["type"], "reviewer": found})
     };
-    let reviewers = put["reviewers"].as_array().unwrap();
+    let reviewers: Vec<Value> = put["reviewers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(reviewer)
+        .collect();
     let mut rules = vec![json!({"type": "branch_policy"})];
     if !reviewers.is_empty() {
         rules.push(json!({
             "type": "required_reviewers",
             "prevent_self_review": put["prevent_self_review"],
-            "reviewers": reviewers.iter().map(team).collect::<Vec<_>>(),
+            "reviewers": reviewers,
         }));
     }
     json!({
         "protection_rules": rules,
-        "can_admins_bypass": put["can_admins_bypass"],
+        "can_admins_bypass": put["can_admins_bypass"] != false,
         "deployment_branch_policy": put["deployment_branch_policy"],
     })
 }
@@ -175,18 +229,29 @@ pub struct Forge {
     kind: Kind,
     pub address: String,
     state: Arc<Mutex<State>>,
+    /// Compares requests and answers with GitHub's description, also when it is dropped.
+    _github: Option<GitHub>,
 }
 
 impl Forge {
     pub fn new(kind: Kind) -> Self {
         let repository = match kind {
             Kind::GitHub => {
-                json!({"allow_merge_commit": true, "allow_squash_merge": true, "allow_rebase_merge": true})
+                json!({
+                    "full_name": "acme/parcel",
+                    "owner": {"login": "acme", "id": 1, "type": "Organization"},
+                    "private": false,
+                    "visibility": "public",
+                    "allow_merge_commit": true,
+                    "allow_squash_merge": true,
+                    "allow_rebase_merge": true,
+                })
             }
             Kind::Gitea => json!({"allow_squash_merge": true, "default_merge_style": "merge"}),
         };
         let state = Arc::new(Mutex::new(State {
             kind,
+            plan: Plan::Full,
             objects: BTreeMap::from([
                 (String::new(), repository),
                 ("/teams/7".into(), json!({"id": 7, "slug": "maintainers"})),
@@ -198,11 +263,30 @@ impl Forge {
             hides_bypass: false,
         }));
         let shared = Arc::clone(&state);
-        let address = http::serve(move |request| answer(&request, &mut shared.lock().unwrap()));
+        let answer = move |request: &http::Request| answer(request, &mut shared.lock().unwrap());
+        let github = match kind {
+            Kind::GitHub => Ok(GitHub::start(answer)),
+            Kind::Gitea => Err(http::serve(move |request| {
+                let (status, answer) = answer(&request);
+                (
+                    status,
+                    if status == 204 {
+                        String::new()
+                    } else {
+                        answer.to_string()
+                    },
+                )
+            })),
+        };
+        let address = match &github {
+            Ok(github) => github.address.clone(),
+            Err(address) => address.clone(),
+        };
         Self {
             kind,
             address,
             state,
+            _github: github.ok(),
         }
     }
 
@@ -225,10 +309,23 @@ impl Forge {
         args: &[&str],
         environment: &[(&str, &str)],
     ) -> Output {
+        let files = delivery.map(|delivery| ("delivery.toml", delivery));
+        self.run_in(files.as_slice(), args, environment)
+    }
+
+    /// Runs the command in a project with these files.
+    pub fn run_in(
+        &self,
+        files: &[(&str, &str)],
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Output {
         let project = TempDir::new().unwrap();
-        fs::create_dir(project.path().join(".git")).unwrap();
-        if let Some(delivery) = delivery {
-            fs::write(project.path().join("delivery.toml"), delivery).unwrap();
+        for folder in [".git", ".github"] {
+            fs::create_dir(project.path().join(folder)).unwrap();
+        }
+        for (file, text) in files {
+            fs::write(project.path().join(file), text).unwrap();
         }
         let mut command = pipeline(project.path(), &[&["protect"], args].concat());
         let path = if self.kind == Kind::Gitea {
@@ -278,16 +375,14 @@ impl Forge {
 }
 
 /// The answer of the forge, which only an administrator gets.
-fn answer(request: &http::Request, state: &mut State) -> (u16, String) {
+fn answer(request: &http::Request, state: &mut State) -> (u16, Value) {
     let authorized = request.header("authorization") == Some(&format!("Bearer {TOKEN}"));
     let base = match state.kind {
         Kind::GitHub => "/repos/acme/parcel",
         Kind::Gitea => "/api/v1/repos/acme/parcel",
     };
-    let (status, answer) = match request.target().strip_prefix(base) {
+    match request.target().strip_prefix(base) {
         Some(path) if authorized => state.answer(request.method(), path, request.json()),
         _ => (401, json!({"message": "who are you?"})),
-    };
-    let text = || answer.to_string();
-    (status, if status == 204 { String::new() } else { text() })
+    }
 }

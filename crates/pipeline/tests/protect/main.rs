@@ -6,7 +6,10 @@
 mod common;
 mod forge;
 mod gitea;
+#[path = "../github/mod.rs"]
 mod github;
+mod on_github;
+mod plans;
 
 use common::{DELIVERY, failed, succeeded};
 use forge::{BOTH, Forge, Kind};
@@ -197,7 +200,7 @@ fn missing_variables_and_teams_are_named_before_anything_is_sent() {
     forge.change(|state| state.objects.remove("/teams/7"));
     let said = failed(&forge.protect(&[]));
     assert!(
-        said.contains("`maintainers`") && said.contains("give it access"),
+        said.contains("`maintainers`") && said.contains("give it write access"),
         "{said}"
     );
     assert_eq!(forge.writes(), [""; 0]);

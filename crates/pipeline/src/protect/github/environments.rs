@@ -2,7 +2,7 @@
 //!
 //! Source: <https://docs.github.com/en/rest/deployments/environments>.
 
-use super::Teams;
+use super::maintainers::Reviewer as Maintainer;
 use crate::protect::difference::{Difference, Request, settings};
 use crate::protect::rules::EnvironmentRule;
 use anyhow::Result;
@@ -10,21 +10,32 @@ use devkit::forge::Forge;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Why GitHub may not take reviewers.
+const ENTERPRISE: &str =
+    "GitHub offers reviewers of environments in private repositories only on Enterprise";
+
 /// An environment as GitHub takes it, and in differences, where reviewers are names.
 #[derive(Serialize)]
 struct EnvironmentSettings<Reviewer> {
-    reviewers: Vec<Reviewer>,
-    prevent_self_review: bool,
-    can_admins_bypass: Option<bool>,
-    deployment_branch_policy: Option<BranchPolicy>,
+    #[serde(flatten)]
+    review: ReviewSettings<Reviewer>,
+    #[serde(flatten)]
+    refs: RefSettings,
 }
 
-/// A team that must approve, as GitHub takes it.
+/// Who must approve a deployment.
 #[derive(Serialize)]
-struct TeamId {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: u64,
+struct ReviewSettings<Reviewer> {
+    reviewers: Vec<Reviewer>,
+    prevent_self_review: bool,
+    /// Not in GitHub's description of its API, which answers and takes it.
+    can_admins_bypass: Option<bool>,
+}
+
+/// Which refs may deploy. All plans that have environments have these settings.
+#[derive(Serialize)]
+struct RefSettings {
+    deployment_branch_policy: Option<BranchPolicy>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,10 +90,14 @@ impl From<Environment> for EnvironmentSettings<String> {
             None => (false, Vec::new()),
         };
         Self {
-            reviewers: reviewers.into_iter().map(|r| r.reviewer.slug).collect(),
-            prevent_self_review,
-            can_admins_bypass: environment.can_admins_bypass,
-            deployment_branch_policy: environment.deployment_branch_policy,
+            review: ReviewSettings {
+                reviewers: reviewers.into_iter().map(|r| r.reviewer.slug).collect(),
+                prevent_self_review,
+                can_admins_bypass: environment.can_admins_bypass,
+            },
+            refs: RefSettings {
+                deployment_branch_policy: environment.deployment_branch_policy,
+            },
         }
     }
 }
@@ -120,46 +135,74 @@ impl fmt::Display for RefKind {
     }
 }
 
-/// The differences between an environment and its rule.
-pub(super) fn compare(
-    forge: &Forge,
-    rule: &EnvironmentRule,
-    teams: &Teams,
-) -> Result<Vec<Difference>> {
-    let path = format!("/environments/{}", rule.name);
-    let what = format!("environment {}", rule.name);
-    let have: Option<Environment> = forge.find(&path)?;
-    let policies_path = format!("{path}/deployment-branch-policies");
-    let policies = match have {
-        Some(_) => forge.list_in(&policies_path, "branch_policies")?,
-        None => Vec::new(),
-    };
-
-    let ids = rule.reviewers.iter().filter_map(|team| teams.get(team));
-    let request = Request::new(
-        "PUT",
-        &path,
-        &wanted(
-            ids.map(|id| TeamId {
-                kind: "Team",
-                id: *id,
-            })
-            .collect(),
-        ),
-    )?;
-    let want = settings(&wanted(rule.reviewers.clone()))?;
-    let have = have.map(EnvironmentSettings::from);
-    let have = have.map(|have| settings(&have)).transpose()?;
-    let mut differences = Vec::from_iter(Difference::between(&what, &want, have.as_ref(), request));
-    differences.extend(compare_policies(rule, &policies_path, policies)?);
-    Ok(differences)
+/// What an environment should be.
+pub(super) struct Wanted<'a> {
+    pub(super) rule: &'a EnvironmentRule,
+    pub(super) reviewers: Vec<Maintainer>,
+    /// Whether who starts a deployment may approve it.
+    pub(super) self_review: bool,
+    /// Whether the repository is private, so that the plan decides what GitHub takes.
+    pub(super) private: bool,
 }
 
-fn wanted<Reviewer>(reviewers: Vec<Reviewer>) -> EnvironmentSettings<Reviewer> {
-    EnvironmentSettings {
-        prevent_self_review: !reviewers.is_empty(),
-        reviewers,
-        can_admins_bypass: Some(false),
+impl Wanted<'_> {
+    /// The differences between an environment and its rule.
+    pub(super) fn compare(&self, forge: &Forge) -> Result<Vec<Difference>> {
+        let rule = self.rule;
+        let path = format!("/environments/{}", rule.name);
+        let have: Option<Environment> = forge.find(&path)?;
+        let policies_path = format!("{path}/deployment-branch-policies");
+        let policies = match have {
+            Some(_) => forge.list_in(&policies_path, "branch_policies")?,
+            None => Vec::new(),
+        };
+        let mut differences = Vec::from_iter(self.compare_settings(&path, have)?);
+        differences.extend(compare_policies(rule, &policies_path, policies)?);
+        Ok(differences)
+    }
+
+    fn compare_settings(
+        &self,
+        path: &str,
+        have: Option<Environment>,
+    ) -> Result<Option<Difference>> {
+        let what = format!("environment {}", self.rule.name);
+        let mut request = Request::new("PUT", path, &self.settings(|reviewer| reviewer.id))?;
+        if self.private {
+            request.fallback = Some(serde_json::to_value(refs())?);
+        }
+        let want = settings(&self.settings(|reviewer| reviewer.name.clone()))?;
+        let have = have.map(EnvironmentSettings::from);
+        let have = have.map(|have| settings(&have)).transpose()?;
+        let Some(mut difference) = Difference::between(&what, &want, have.as_ref(), request) else {
+            return Ok(None);
+        };
+        // Does it differ only in what the plan may not offer?
+        let offered = Request::new("PUT", path, &refs())?;
+        let offered = Difference::between(&what, &settings(&refs())?, have.as_ref(), offered);
+        if self.private && offered.is_none() {
+            difference.unavailable = Some(ENTERPRISE);
+            if let Some(request) = &mut difference.request {
+                request.fallback = None;
+            }
+        }
+        Ok(Some(difference))
+    }
+
+    fn settings<T>(&self, reviewer: fn(&Maintainer) -> T) -> EnvironmentSettings<T> {
+        EnvironmentSettings {
+            review: ReviewSettings {
+                reviewers: self.reviewers.iter().map(reviewer).collect(),
+                prevent_self_review: !self.self_review && !self.reviewers.is_empty(),
+                can_admins_bypass: Some(false),
+            },
+            refs: refs(),
+        }
+    }
+}
+
+fn refs() -> RefSettings {
+    RefSettings {
         deployment_branch_policy: LISTED,
     }
 }
@@ -186,6 +229,7 @@ fn compare_policies(
         differences.push(Difference {
             reasons: vec![format!("{what}: the {kind} {name} may not deploy to it")],
             request: Some(Request::new("POST", path, &refs)?),
+            unavailable: None,
         });
     }
     // The rules describe an environment completely, so all other policies are removed.
@@ -195,6 +239,7 @@ fn compare_policies(
             refs.kind, refs.name
         )],
         request: Some(Request::delete(format!("{path}/{id}"))),
+        unavailable: None,
     }));
     Ok(differences)
 }

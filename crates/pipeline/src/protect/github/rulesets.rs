@@ -5,12 +5,12 @@
 //!
 //! Source: <https://docs.github.com/en/rest/repos/rules>.
 
-use super::Teams;
+use super::maintainers::Maintainers;
 use crate::protect::difference::{Difference, Request, Settings, settings};
 use crate::protect::rules::{BranchRule, Rules, TagRule};
 use anyhow::{Context, Result, ensure};
-use devkit::delivery::Check;
 use devkit::forge::Forge;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ const ACTIONS: u64 = 15368;
 
 /// A ruleset in the list, which lacks its content.
 #[derive(Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     id: u64,
     name: String,
 }
@@ -40,7 +40,7 @@ struct Ruleset {
 
 /// Who may bypass a ruleset.
 #[derive(Serialize, Deserialize)]
-struct Actor {
+pub(super) struct Actor {
     actor_type: String,
     /// `None` for kinds of which there is only one, such as deploy keys.
     actor_id: Option<u64>,
@@ -48,7 +48,7 @@ struct Actor {
 }
 
 impl Actor {
-    fn always(kind: &str, id: u64) -> Self {
+    pub(super) fn always(kind: &str, id: u64) -> Self {
         Self {
             actor_type: kind.to_owned(),
             actor_id: Some(id),
@@ -112,6 +112,31 @@ struct PullRequest {
     require_last_push_approval: bool,
     require_code_owner_review: bool,
     required_review_thread_resolution: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    required_reviewers: Vec<RequiredReviewer>,
+}
+
+/// A team that must approve changes of some files. GitHub calls this parameter a preview.
+#[derive(Serialize, Deserialize)]
+struct RequiredReviewer {
+    file_patterns: Vec<String>,
+    minimum_approvals: u32,
+    reviewer: ReviewingTeam,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReviewingTeam {
+    id: u64,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl RequiredReviewer {
+    fn describe(&self) -> String {
+        let ReviewingTeam { id, kind } = &self.reviewer;
+        let (count, files) = (self.minimum_approvals, self.file_patterns.join(" "));
+        format!("{count} of {kind} {id} for {files}")
+    }
 }
 
 /// The parameters of `required_status_checks`.
@@ -138,28 +163,131 @@ impl StatusCheck {
     }
 }
 
-/// The differences between the rulesets of a repository and the rules.
-pub(super) fn compare(
-    forge: &Forge,
-    rules: &Rules,
-    bot: Option<u64>,
-    teams: &Teams,
-) -> Result<Vec<Difference>> {
-    let mut listed: Vec<Entry> = forge.list("/rulesets?includes_parents=false")?;
-    listed.retain(|entry| entry.name.starts_with(OURS));
-    let mut differences = Vec::new();
-    for want in wanted(rules, bot, teams)? {
-        let known = listed.iter().position(|entry| entry.name == want.name);
-        let entry = known.map(|at| listed.remove(at));
-        differences.extend(compare_ruleset(forge, &want, entry)?);
+/// The rulesets of a repository.
+///
+/// # Errors
+/// When GitHub refuses, as it does in a private repository on a free plan.
+pub(super) fn list(forge: &Forge) -> Result<Vec<Entry>, devkit::forge::Error> {
+    forge.list("/rulesets?includes_parents=false")
+}
+
+/// What the rulesets follow from.
+pub(super) struct Wanted<'a> {
+    pub(super) rules: &'a Rules,
+    /// The number of the delivery bot's App.
+    pub(super) bot: Option<u64>,
+    pub(super) maintainers: &'a Maintainers,
+}
+
+impl Wanted<'_> {
+    /// The differences between the rulesets that exist and the rules.
+    pub(super) fn compare(
+        &self,
+        forge: &Forge,
+        mut existing: Vec<Entry>,
+    ) -> Result<Vec<Difference>> {
+        existing.retain(|entry| entry.name.starts_with(OURS));
+        let mut differences = Vec::new();
+        for want in self.rulesets()? {
+            let known = existing.iter().position(|entry| entry.name == want.name);
+            let entry = known.map(|at| existing.remove(at));
+            differences.extend(compare_ruleset(forge, &want, entry)?);
+        }
+        differences.extend(existing.iter().map(|entry| {
+            Difference::unmanaged(format!(
+                "ruleset {:?} is not in the rules: remove it from the forge",
+                entry.name
+            ))
+        }));
+        Ok(differences)
     }
-    differences.extend(listed.iter().map(|entry| {
-        Difference::unmanaged(format!(
-            "ruleset {:?} is not in the rules: remove it from the forge",
-            entry.name
+
+    /// The branches whose code owners GitHub does not ask: it asks them where an approval is required, and otherwise only
+    /// teams.
+    pub(super) fn unowned_branches(&self) -> impl Iterator<Item = String> {
+        let rules = self.rules;
+        let unowned = rules.owners.any && !rules.solo && self.maintainers.is_personal();
+        let branches = rules.branches.iter().filter(move |_| unowned);
+        branches.filter(|branch| branch.approvals == 0).map(|branch| {
+            format!(
+                "branch {}: the review by code owners (on a personal account, GitHub requires it only where `approvals` is at least 1)",
+                branch.name
+            )
+        })
+    }
+
+    fn rulesets(&self) -> Result<Vec<Ruleset>> {
+        let mut rulesets = Vec::new();
+        for branch in &self.rules.branches {
+            rulesets.push(self.changes(branch)?);
+        }
+        let branches = self.rules.branches.iter();
+        rulesets.push(ruleset(
+            "history of branches".to_owned(),
+            "branch",
+            branches.map(|branch| reference(&branch.name)).collect(),
+            Vec::new(),
+            vec![Rule::new("deletion"), Rule::new("non_fast_forward")],
+        ));
+        let tags = &self.rules.tags;
+        let creators = self.maintainers.tag_creators(&tags.creators);
+        rulesets.extend(rulesets_of_tags(tags, creators));
+        Ok(rulesets)
+    }
+
+    fn changes(&self, branch: &BranchRule) -> Result<Ruleset> {
+        let bot = self.bot.filter(|_| branch.bot_may_push);
+        let check = &self.rules.check;
+        let pull_request = PullRequest {
+            allowed_merge_methods: ["merge"],
+            required_approving_review_count: branch.approvals,
+            dismiss_stale_reviews_on_push: true,
+            // This setting requires an approval, even if none are required otherwise.
+            require_last_push_approval: branch.approvals > 0,
+            require_code_owner_review: !self.rules.solo,
+            required_review_thread_resolution: false,
+            required_reviewers: self.owners(branch),
+        };
+        let checks = StatusChecks {
+            required_status_checks: [StatusCheck {
+                context: check.job.clone(),
+                integration_id: Some(ACTIONS),
+            }],
+            strict_required_status_checks_policy: branch.up_to_date,
+            do_not_enforce_on_create: false,
+        };
+        Ok(ruleset(
+            format!("changes of {}", branch.name),
+            "branch",
+            vec![reference(&branch.name)],
+            bot.map(|id| Actor::always("Integration", id))
+                .into_iter()
+                .collect(),
+            vec![
+                Rule::with("pull_request", &pull_request)?,
+                Rule::with("required_status_checks", &checks)?,
+            ],
         ))
-    }));
-    Ok(differences)
+    }
+
+    /// The teams that own code, for a branch that requires no approval. There, GitHub does not ask code owners.
+    fn owners(&self, branch: &BranchRule) -> Vec<RequiredReviewer> {
+        if branch.approvals > 0 || self.rules.solo {
+            return Vec::new();
+        }
+        let teams = self.rules.owners.teams.iter();
+        let reviewer = |(team, files): (&String, &Vec<String>)| {
+            Some(RequiredReviewer {
+                file_patterns: files.clone(),
+                minimum_approvals: 1,
+                reviewer: ReviewingTeam {
+                    id: self.maintainers.team(team)?,
+                    kind: "Team".to_owned(),
+                },
+            })
+        };
+        teams.filter_map(reviewer).collect()
+    }
 }
 
 fn compare_ruleset(
@@ -190,65 +318,14 @@ fn compare_ruleset(
     ))
 }
 
-fn wanted(rules: &Rules, bot: Option<u64>, teams: &Teams) -> Result<Vec<Ruleset>> {
-    let mut rulesets = Vec::new();
-    for branch in &rules.branches {
-        rulesets.push(changes(branch, &rules.check, bot)?);
-    }
-    let branches = rules.branches.iter().map(|branch| reference(&branch.name));
-    rulesets.push(ruleset(
-        "history of branches".to_owned(),
-        "branch",
-        branches.collect(),
-        Vec::new(),
-        vec![Rule::new("deletion"), Rule::new("non_fast_forward")],
-    ));
-    rulesets.extend(tags(&rules.tags, teams));
-    Ok(rulesets)
-}
-
-fn changes(branch: &BranchRule, check: &Check, bot: Option<u64>) -> Result<Ruleset> {
-    let bot = bot.filter(|_| branch.bot_may_push);
-    let pull_request = PullRequest {
-        allowed_merge_methods: ["merge"],
-        required_approving_review_count: branch.approvals,
-        dismiss_stale_reviews_on_push: true,
-        // This setting requires an approval, even if none are required otherwise.
-        require_last_push_approval: branch.approvals > 0,
-        require_code_owner_review: false,
-        required_review_thread_resolution: false,
-    };
-    let checks = StatusChecks {
-        required_status_checks: [StatusCheck {
-            context: check.job.clone(),
-            integration_id: Some(ACTIONS),
-        }],
-        strict_required_status_checks_policy: branch.up_to_date,
-        do_not_enforce_on_create: false,
-    };
-    Ok(ruleset(
-        format!("changes of {}", branch.name),
-        "branch",
-        vec![reference(&branch.name)],
-        bot.map(|id| Actor::always("Integration", id))
-            .into_iter()
-            .collect(),
-        vec![
-            Rule::with("pull_request", &pull_request)?,
-            Rule::with("required_status_checks", &checks)?,
-        ],
-    ))
-}
-
-fn tags(tags: &TagRule, teams: &Teams) -> [Ruleset; 2] {
+fn rulesets_of_tags(tags: &TagRule, creators: Vec<Actor>) -> [Ruleset; 2] {
     let refs = vec![format!("refs/tags/{}", tags.pattern)];
-    let creators = tags.creators.iter().filter_map(|team| teams.get(team));
     [
         ruleset(
             format!("making of tags {}", tags.pattern),
             "tag",
             refs.clone(),
-            creators.map(|id| Actor::always("Team", *id)).collect(),
+            creators,
             vec![Rule::new("creation")],
         ),
         ruleset(
@@ -312,7 +389,8 @@ fn view(ruleset: &Ruleset) -> Result<Settings> {
     })?;
     for (key, value) in ruleset.rules.iter().flat_map(|rule| &rule.parameters) {
         let value = match key.as_str() {
-            "required_status_checks" => describe_checks(value)?,
+            "required_status_checks" => describe(value, StatusCheck::describe)?,
+            "required_reviewers" => describe(value, RequiredReviewer::describe)?,
             _ => value.clone(),
         };
         view.insert(key.clone(), value);
@@ -320,8 +398,9 @@ fn view(ruleset: &Ruleset) -> Result<Settings> {
     Ok(view)
 }
 
-fn describe_checks(checks: &Value) -> Result<Value> {
-    let checks = Vec::<StatusCheck>::deserialize(checks)
-        .context("the forge describes required checks in an unknown way")?;
-    Ok(checks.iter().map(StatusCheck::describe).collect())
+/// The entries of a list in words.
+fn describe<T: DeserializeOwned>(list: &Value, entry: fn(&T) -> String) -> Result<Value> {
+    let entries =
+        Vec::<T>::deserialize(list).context("the forge describes a rule in an unknown way")?;
+    Ok(entries.iter().map(entry).collect())
 }
