@@ -1,0 +1,72 @@
+//! Which events start a workflow, and which checks a commit gets.
+
+use crate::finds;
+use crate::model::{Job, Workflow};
+
+/// The events that GitHub reports a check for on the head of a pull request.
+const GATED: [&str; 2] = ["pull_request", "merge_group"];
+
+/// The name of a job's check for an event. The expression of the one name that has one is understood.
+fn check_name(id: &str, job: &Job, event: &str) -> String {
+    let Some(name) = &job.name else {
+        return id.to_owned();
+    };
+    let matrix = job.strategy.as_ref().map(|strategy| &strategy.matrix);
+    let check = matrix.and_then(|matrix| matrix.get("check"));
+    match name.as_str() {
+        "${{ github.event_name == 'push' && 'required (push)' || matrix.check }}" => match event {
+            "push" => "required (push)".to_owned(),
+            // Gitea evaluates an expression in the name of a job only if the job has a matrix.
+            _ => check.map_or_else(|| name.clone(), |values| values[0].clone()),
+        },
+        name => name.to_owned(),
+    }
+}
+
+/// C1: every push and every pull request starts the workflow, and the check that protection requires has one meaning.
+fn triggers(workflow: &Workflow) -> Vec<String> {
+    let mut problems = Vec::new();
+    let pushes = workflow.filter("push").map(|filter| &filter.branches);
+    // A merge queue pushes its branches too, and `merge_group` checks these.
+    if pushes.is_none_or(|branches| branches != &["**", "!gh-readonly-queue/**"]) {
+        problems.push("not every push to a branch is checked, or a merge queue's twice".to_owned());
+    }
+    for event in GATED {
+        if !workflow.on.contains_key(event) {
+            problems.push(format!("no check of {event}"));
+        }
+        let names: Vec<String> = checks(workflow, event);
+        if names.iter().filter(|name| *name == "required").count() != 1 {
+            problems.push(format!("{event} has no check `required`, or two"));
+        }
+    }
+    // A pushed commit may be the head of a pull request. The run of the push may have planned nothing.
+    if checks(workflow, "push").contains(&"required".to_owned()) {
+        problems.push("a push reports the check that a pull request must pass".to_owned());
+    }
+    problems
+}
+
+fn checks(workflow: &Workflow, event: &str) -> Vec<String> {
+    let jobs = workflow.jobs.iter();
+    jobs.map(|(id, job)| check_name(id, job, event)).collect()
+}
+
+#[test]
+fn each_commit_is_checked_and_has_one_check_called_required() {
+    finds(
+        "ci.yaml",
+        triggers,
+        &[
+            (r#"["**", "!gh"#, r#"["develop", "!gh"#),
+            (r#", "!gh-readonly-queue/**""#, ""),
+            ("  pull_request:\n", ""),
+            ("  merge_group:\n", ""),
+            (
+                "    name: ${{ github.event_name == 'push' && 'required (push)' || matrix.check }}\n",
+                "",
+            ),
+            ("        check: [required]\n", "        other: [required]\n"),
+        ],
+    );
+}
