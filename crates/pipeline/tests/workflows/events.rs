@@ -1,7 +1,7 @@
 //! Which events start a workflow, and which checks a commit gets.
 
 use crate::finds;
-use crate::model::{Job, Workflow};
+use crate::model::{Job, Workflow, files, read, root};
 
 /// The events that GitHub reports a check for on the head of a pull request.
 const GATED: [&str; 2] = ["pull_request", "merge_group"];
@@ -50,6 +50,32 @@ fn triggers(workflow: &Workflow) -> Vec<String> {
 fn checks(workflow: &Workflow, event: &str) -> Vec<String> {
     let jobs = workflow.jobs.iter();
     jobs.map(|(id, job)| check_name(id, job, event)).collect()
+}
+
+/// `ubuntu-latest` moves to another release of Ubuntu, and with it Buildah and PostgreSQL.
+fn runner_images(workflow: &Workflow) -> Vec<String> {
+    let jobs = workflow.jobs.iter();
+    jobs.filter(|(_, job)| job.runs_on != "ubuntu-24.04")
+        .map(|(id, job)| format!("{id} runs on {}", job.runs_on))
+        .collect()
+}
+
+#[test]
+fn each_job_names_the_release_of_its_runner_image() {
+    for file in files() {
+        let faults = [("runs-on: ubuntu-24.04", "runs-on: ubuntu-latest")];
+        finds(&file, runner_images, &faults);
+    }
+}
+
+/// Programs that a runner image brings in its own version must not hide the pinned ones.
+#[test]
+fn on_github_the_pinned_tools_are_installed() {
+    let action = root().join(".github/actions/setup/action.yml");
+    let action = read(&action);
+    let pinned = "${{ github.server_url == 'https://github.com' && '--pinned' || '' }}";
+    assert!(action.contains(&format!("PINNED: {pinned}")));
+    assert!(action.contains(r#"echo "$PINNED $STEPS" | xargs cargo pipeline tools"#));
 }
 
 #[test]
