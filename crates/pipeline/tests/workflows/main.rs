@@ -11,6 +11,7 @@
     reason = "a test that can't go on fails"
 )]
 
+mod caches;
 mod environments;
 mod events;
 mod model;
