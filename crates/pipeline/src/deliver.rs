@@ -5,6 +5,7 @@ mod change;
 mod cosign;
 pub(crate) mod deploy;
 pub(crate) mod hold;
+mod moving_tag;
 pub(crate) mod plan;
 pub(crate) mod promote;
 mod proposal;

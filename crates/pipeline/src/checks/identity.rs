@@ -35,8 +35,7 @@ pub(crate) fn disagreements(root: &Path) -> Result<Vec<String>> {
     problems.extend(concurrency(&read(root, CI)?, &delivery)?);
     if root.join(RELEASE).exists() {
         let environment = "jobs.release.environment.name";
-        let last = delivery.environments().last();
-        let last = last.map_or("", |env| env.name.as_str());
+        let last = &delivery.last().name;
         expect_yaml(root, &mut problems, RELEASE, environment, last)?;
     }
     Ok(problems)

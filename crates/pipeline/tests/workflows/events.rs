@@ -1,7 +1,7 @@
 //! Which events start a workflow, and which checks a commit gets.
 
 use crate::finds;
-use crate::model::{Job, Workflow, files, read, root};
+use crate::model::{Job, Workflow, files, read, root, text};
 
 /// The events that GitHub reports a check for on the head of a pull request.
 const GATED: [&str; 2] = ["pull_request", "merge_group"];
@@ -50,6 +50,28 @@ fn triggers(workflow: &Workflow) -> Vec<String> {
 fn checks(workflow: &Workflow, event: &str) -> Vec<String> {
     let jobs = workflow.jobs.iter();
     jobs.map(|(id, job)| check_name(id, job, event)).collect()
+}
+
+/// A write-back changes one values file.
+fn ignores_write_backs(workflow: &Workflow) -> Vec<String> {
+    let filter = workflow.filter("push");
+    let ignored = filter.is_some_and(|filter| filter.paths_ignore == ["charts/*/values-*.yaml"]);
+    let problem = "each write-back is analysed".to_owned();
+    Vec::from_iter((!ignored).then_some(problem))
+}
+
+#[test]
+fn codeql_leaves_out_write_backs() {
+    let line = r#"    paths-ignore: ["charts/*/values-*.yaml"]"#;
+    finds("codeql.yaml", ignores_write_backs, &[(line, "")]);
+}
+
+/// Inside a forked repository, `head.repo.fork` is true for every pull request.
+#[test]
+fn forks_are_told_by_their_full_names() {
+    for file in files() {
+        assert!(!text(&file).contains(".fork"), "{file}");
+    }
 }
 
 /// `ubuntu-latest` moves to another release of Ubuntu, and with it Buildah and PostgreSQL.
