@@ -16,6 +16,7 @@ pub(crate) mod release;
 pub(crate) mod release_hold;
 mod remote;
 pub(crate) mod required;
+pub(crate) mod rescan;
 pub(crate) mod rollback;
 pub(crate) mod sign;
 pub(crate) mod tags;
