@@ -9,7 +9,10 @@ ARG TARGET=x86_64-unknown-linux-musl
 RUN command -v musl-gcc || { apt-get update && apt-get install --yes --no-install-recommends musl-tools; }
 # cargo-auditable embeds the list of crates in the binary, where scanners find it.
 ARG AUDITABLE=0.7.7
-RUN command -v cargo-auditable || cargo install --locked --root /usr/local --version "$AUDITABLE" cargo-auditable
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/tmp/auditable \
+    command -v cargo-auditable \
+    || cargo install --locked --root /usr/local --target-dir /tmp/auditable --version "$AUDITABLE" cargo-auditable
 RUN [ -d "$(rustc --print target-libdir --target "$TARGET")" ] || rustup target add "$TARGET"
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./

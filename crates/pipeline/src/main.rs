@@ -19,8 +19,8 @@ use build::{image, scan};
 use checks::{coverage, lint, quality, schemas, security, test};
 use clap::{Parser, Subcommand};
 use deliver::{
-    deploy, hold, plan, promote, publish, release, release_hold, required, rollback, sign, tags,
-    verify,
+    deploy, hold, plan, promote, publish, release, release_hold, required, rescan, rollback, sign,
+    tags, verify,
 };
 use report::{comment, notify};
 use std::process::ExitCode;
@@ -58,6 +58,7 @@ enum Command {
     Security(security::Security),
     Image(image::Image),
     Scan(scan::Scan),
+    Rescan(rescan::Rescan),
     Tags(tags::Tags),
     Publish(publish::Publish),
     Release(release::Release),
@@ -93,6 +94,7 @@ impl Command {
             Self::Security(command) => command.run(),
             Self::Image(command) => command.run(),
             Self::Scan(command) => command.run(),
+            Self::Rescan(command) => command.run(),
             Self::Tags(command) => command.run(),
             Self::Publish(command) => command.run(),
             Self::Release(command) => command.run(),

@@ -23,6 +23,9 @@ const OPTIONAL: &str = "PIPELINE_OPTIONAL_TOOLS";
 pub(crate) struct Tools {
     /// The subcommands to install programs for [default: lint and test]
     steps: Vec<Step>,
+    /// Install the versions that this project pins, even if PATH has these programs
+    #[arg(long, conflicts_with = "check")]
+    pinned: bool,
     /// Only print what is installed and what is missing
     #[arg(long)]
     check: bool,
@@ -38,7 +41,7 @@ impl Tools {
             &self.steps
         };
         if !self.check {
-            install(steps)?;
+            install_with(steps, self.pinned)?;
         }
         let (mut count, mut missing) = (0, 0);
         for tool in tools::needed(steps) {
@@ -101,9 +104,17 @@ pub(crate) fn use_installed() {
 
 /// Installs what these steps need, so that every later command finds it.
 pub(crate) fn install(steps: &[Step]) -> Result<()> {
+    install_with(steps, false)
+}
+
+fn install_with(steps: &[Step], pinned: bool) -> Result<()> {
     let mut wanted = tools::needed(steps);
     wanted.retain(|tool| !is_optional(tool.name));
-    for folder in tools::install(&cache::root()?, &wanted, Progress::new())? {
+    let install = match pinned {
+        true => tools::install_pinned,
+        false => tools::install,
+    };
+    for folder in install(&cache::root()?, &wanted, Progress::new())? {
         workflow::add_path(&folder.display().to_string())?;
     }
     use_installed();

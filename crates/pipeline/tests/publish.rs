@@ -67,6 +67,7 @@ echo "skopeo $*" >> "$LOG"
 case "$*" in *docker-archive:/dev/stdin*) cat > "$FAKE/archive"; exec layout "$@"; esac
 cat "$REGISTRY_AUTH_FILE" > "$FAKE/auth"
 stat --format=%a "$REGISTRY_AUTH_FILE" > "$FAKE/mode"
+case "$*" in *Labels*) cat "$FAKE/tagged"; exit;; esac
 if [ "$1" = inspect ]; then echo "${FAKE_STORED-sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}"; fi
 "#;
 
@@ -365,10 +366,60 @@ fn develop_is_published_under_its_tags() {
         format!("develop-{short}"),
     ] {
         let target = format!("docker://registry.example.org/waybill/waybill:{tag}\n");
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.ends_with(target.trim_end()))
+            .collect();
+        let calls = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+        assert_eq!(calls("skopeo copy"), 1, "{tag}: {log}");
+        assert_eq!(calls("{{.Digest}}"), 1, "{tag}: {log}");
+    }
+}
+
+/// Publishes the image of a commit while the tag `develop` names that of another. Returns whether the tag moved.
+fn moves_develop(project: &Project, tagged: &str, created: &str) -> bool {
+    let log = project.folder.path().join("log");
+    fs::write(&log, "").unwrap();
+    fs::write(
+        project.folder.path().join("tagged"),
+        format!("{tagged} {created}\n"),
+    )
+    .unwrap();
+    let said = succeeded(&project.run("publish", &[]));
+    let log = project.read("log");
+    let short = &project.commit[..7];
+    // The tags that belong to one commit are always published.
+    assert!(log.contains(&format!("waybill:sha-{short}\n")), "{log}");
+    assert!(log.contains(&format!("waybill:develop-{short}\n")), "{log}");
+    let copied = log
+        .lines()
+        .any(|line| line.contains("copy") && line.ends_with(":develop"));
+    assert_ne!(copied, said.contains("develop stays: it names"), "{said}");
+    copied
+}
+
+#[test]
+fn a_late_run_does_not_move_the_branchs_tag_back() {
+    let project = Project::built();
+    let clone = project.folder.path().join("clone");
+    let before = git(&clone, &["rev-parse", "HEAD^"]);
+    let newer = ["commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "Newer"];
+    let newer = git(&clone, &newer);
+    let unknown = "1234567890123456789012345678901234567890";
+    for (tagged, created, moves) in [
+        (before.as_str(), "", true),
+        (project.commit.as_str(), "", true),
+        (newer.as_str(), "", false),
+        // Commits that this clone lacks: pushed since, and lost by a rewrite long ago.
+        (unknown, "2999-01-01T00:00:00Z", false),
+        (unknown, "2001-01-01T00:00:00Z", true),
+        (unknown, "", true),
+        ("", "", true),
+    ] {
         assert_eq!(
-            log.matches(&target).count(),
-            2,
-            "copy and inspect of {tag}: {log}"
+            moves_develop(&project, tagged, created),
+            moves,
+            "{tagged} {created}"
         );
     }
 }

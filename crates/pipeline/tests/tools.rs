@@ -95,6 +95,27 @@ fn programs_on_path_are_used_and_nothing_is_built() {
     assert!(!shell.home().exists(), "nothing was written");
 }
 
+/// GitHub's runner images bring Helm, in a version of their own.
+#[test]
+fn a_pinned_program_is_installed_although_path_has_it() {
+    let shell = Shell::new();
+    let output = |words: &[&str]| {
+        let mut tools = Command::new(env!("CARGO_BIN_EXE_pipeline"));
+        tools.args(words).current_dir(shell.dir.path()).env_clear();
+        tools.env("PATH", std::env::join_paths(shell.bins()).unwrap());
+        tools.env("HOME", shell.home()).output().unwrap()
+    };
+    assert!(output(&["tools", "lab"]).status.success());
+    let said = output(&["tools", "--pinned", "lab"]);
+    assert!(!said.status.success(), "{said:?}");
+    // There is no Go on this PATH.
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(
+        said.contains("helm") && said.contains("`go` is not on PATH"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_tool_with_a_missing_part_has_to_be_built() {
     for tool in needed(&[Step::Lab]) {

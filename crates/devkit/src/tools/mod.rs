@@ -241,10 +241,32 @@ pub fn install(
     progress: Progress,
 ) -> Result<Vec<PathBuf>, Error> {
     let missing = tools.iter().copied().filter(|tool| !tool.is_on_path());
-    let missing: Vec<&Tool> = missing.collect();
+    install_all(cache, &missing.collect::<Vec<_>>(), progress)
+}
+
+/// As [`install`], but a program on PATH is only used where no version is pinned: CI's machines bring programs whose
+/// versions change without a commit.
+///
+/// # Errors
+/// When one cannot be installed. Those before it stay installed.
+pub fn install_pinned(
+    cache: &Path,
+    tools: &[&'static Tool],
+    progress: Progress,
+) -> Result<Vec<PathBuf>, Error> {
+    let wanted = tools.iter().copied();
+    let wanted = wanted.filter(|tool| tool.version().is_some() || !tool.is_on_path());
+    install_all(cache, &wanted.collect::<Vec<_>>(), progress)
+}
+
+fn install_all(
+    cache: &Path,
+    missing: &[&'static Tool],
+    progress: Progress,
+) -> Result<Vec<PathBuf>, Error> {
     let mut packages = Vec::new();
     let mut builds = Vec::new();
-    for tool in &missing {
+    for tool in missing {
         match &tool.source {
             Source::Debian { package, .. } => packages.push(*package),
             Source::Rustup(component) => rustup::install(component, progress)?,
@@ -256,7 +278,7 @@ pub fn install(
     go::install(cache, &builds, progress)?;
 
     let mut folders = Vec::new();
-    for tool in &missing {
+    for tool in missing {
         folders.extend(match &tool.source {
             Source::Debian { .. } | Source::Rustup(_) => None,
             Source::Python => Some(python::install(cache, progress)?),

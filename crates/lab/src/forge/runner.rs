@@ -15,6 +15,9 @@ use crate::sandbox::layout::{INSIDE, INSIDE_CACHE, Layout};
 use crate::sandbox::network::FORGE;
 use crate::sandbox::service::Service;
 
+/// The runner image that the workflows name. Jobs run on the host.
+const LABELS: &str = "ubuntu-24.04:host";
+
 /// Starts the runner. Jobs run as processes inside, two at a time.
 ///
 /// # Errors
@@ -44,14 +47,7 @@ pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
             ],
         )
         .arg(format!("https://{FORGE}"))
-        .args([
-            "--name",
-            "lab",
-            "--labels",
-            "ubuntu-latest:host,ubuntu-24.04:host",
-            "--token",
-            &token,
-        ])
+        .args(["--name", "lab", "--labels", LABELS, "--token", &token])
         .env("PATH", host.search_path())
         .current_dir(&folder)
         .run_quietly()
@@ -148,4 +144,26 @@ fn prepare_image_builds(layout: &Layout, host: &Host) -> Result<()> {
         fs::write(mark, "")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_runner_offers_what_the_workflows_ask_for() {
+        // Cargo runs a test in the folder of its package.
+        let folder = fs::read_dir("../../.github/workflows").unwrap();
+        let texts = folder.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        let texts: Vec<String> = texts.collect();
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let asked: BTreeSet<&str> = lines
+            .filter_map(|line| line.trim().strip_prefix("runs-on: "))
+            .collect();
+        let offered = LABELS
+            .split(',')
+            .filter_map(|label| label.split(':').next());
+        assert_eq!(asked, offered.collect());
+    }
 }

@@ -19,7 +19,7 @@ const ATTACK: &str = "name: ci
 on: pull_request
 jobs:
   required:
-    runs-on: ubuntu-latest
+    runs-on: ubuntu-24.04
     permissions: write-all
     steps:
       - env:

@@ -29,11 +29,8 @@ impl Scan {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
-        let vulnerabilities = match workflow::var(DATABASE).as_deref() {
-            None => true,
-            Some("none") => false,
-            Some(other) => bail!("{DATABASE} is `{other}`; the only allowed value is `none`"),
-        };
+        // A wrong value is reported before the first scan.
+        with_vulnerabilities()?;
         let folder = &self.folder;
         let image = Description::read(folder)?;
         if let Some(Outcome::Skipped(reason)) = tools::skipped("trivy") {
@@ -46,23 +43,37 @@ impl Scan {
         let components = write_sbom(&root, &input, &folder.sbom(), &image)?;
         println!("{}: {components} components", folder.sbom().display());
 
-        let mut args = vec!["image", &input, "--image-config-scanners=misconfig,secret"];
-        args.extend(match vulnerabilities {
-            true => ["--scanners=vuln,secret,misconfig", "--ignore-unfixed"],
-            false => ["--scanners=secret,misconfig", "--offline-scan"],
-        });
-        let sarif = trivy::sarif(&root, "image")?;
-        trivy::scan(&root, Step::Scan, &args, &sarif)
-            .with_context(|| format!("image {}", image.digest))?;
-        match vulnerabilities {
-            true => println!("no severe findings in image {}", image.digest),
-            false => println!(
-                "no severe findings in image {}; vulnerabilities were not searched for, because {DATABASE} is `none`",
-                image.digest
-            ),
-        }
-        Ok(())
+        scan(&root, &layout, "image").with_context(|| format!("image {}", image.digest))
     }
+}
+
+/// Whether vulnerabilities are searched for.
+fn with_vulnerabilities() -> Result<bool> {
+    match workflow::var(DATABASE).as_deref() {
+        None => Ok(true),
+        Some("none") => Ok(false),
+        Some(other) => bail!("{DATABASE} is `{other}`; the only allowed value is `none`"),
+    }
+}
+
+/// Scans the image in an OCI layout, and writes the findings to `target/security/<name>.sarif`.
+///
+/// # Errors
+/// When a finding has high or critical severity.
+pub(crate) fn scan(root: &Path, layout: &Path, name: &str) -> Result<()> {
+    let vulnerabilities = with_vulnerabilities()?;
+    let input = format!("--input={}", layout.display());
+    let mut args = vec!["image", &input, "--image-config-scanners=misconfig,secret"];
+    args.extend(match vulnerabilities {
+        true => ["--scanners=vuln,secret,misconfig", "--ignore-unfixed"],
+        false => ["--scanners=secret,misconfig", "--offline-scan"],
+    });
+    trivy::scan(root, Step::Scan, &args, &trivy::sarif(root, name)?)?;
+    println!("no severe findings");
+    if !vulnerabilities {
+        println!("vulnerabilities were not searched for, because {DATABASE} is `none`");
+    }
+    Ok(())
 }
 
 /// Writes the SBOM, and returns the number of its components.

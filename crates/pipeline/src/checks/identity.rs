@@ -33,11 +33,19 @@ pub(crate) fn disagreements(root: &Path) -> Result<Vec<String>> {
     problems.extend(values_files(root, &delivery)?);
     problems.extend(argocd(&read(root, ARGOCD)?, &delivery)?);
     problems.extend(concurrency(&read(root, CI)?, &delivery)?);
+    if root.join(RELEASE).exists() {
+        let environment = "jobs.release.environment.name";
+        let last = &delivery.last().name;
+        expect_yaml(root, &mut problems, RELEASE, environment, last)?;
+    }
     Ok(problems)
 }
 
 /// The values of the chart with Argo CD's Applications.
 const ARGOCD: &str = "argocd/values.yaml";
+
+/// The workflow that proposes a version for the last environment.
+const RELEASE: &str = ".github/workflows/release.yaml";
 
 /// The workflow that delivers.
 const CI: &str = ".github/workflows/ci.yaml";

@@ -1,6 +1,7 @@
 //! `cargo pipeline publish` pushes an image to the registry. Each image is built and pushed once; the later branches
 //! only add tags to its digest.
 
+use super::moving_tag;
 use super::registry::Registry;
 use super::tags::tags;
 use super::values_file::pinned_digest;
@@ -21,6 +22,8 @@ use std::path::Path;
 /// A run for the branch of the first environment in delivery.toml pushes the image that `cargo pipeline image` built.
 /// A run for the branch of another environment adds tags to the published image that the values of that environment
 /// pin. A run for a version tag adds tags to the image that the values of the environment before the last one pin.
+///
+/// A tag such as `develop`, which each push moves, stays where it is if it names the image of a newer commit already.
 ///
 /// delivery.toml also defines the name of the image and its tags; the variable REGISTRY replaces the registry. Logs in
 /// as REGISTRY_USERNAME with REGISTRY_TOKEN. Sets the outputs `image`, `digest` and `tag`.
@@ -65,7 +68,16 @@ impl Publish {
                 (format!("docker://{}", registry.image(&digest)), digest)
             }
         };
+        let built = event.branch().and_then(|branch| delivery.by_branch(branch));
+        let built = built.filter(|env| env.promotion == Promotion::Build);
+        let git = Git::new(&root);
         for tag in &tags {
+            if built.is_some_and(|env| moving_tag::moves(env, tag))
+                && let Some(newer) = moving_tag::newer(&registry, &git, tag, &event.sha)?
+            {
+                println!("{tag} stays: it names the image of {newer}, which is newer");
+                continue;
+            }
             copy(&registry, &from, tag, &digest)?;
         }
         let image = registry.repository().as_str();

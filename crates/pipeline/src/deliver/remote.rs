@@ -25,7 +25,7 @@ pub(super) fn with_bot(git: Git, url: &str) -> Result<Git> {
     match workflow::var("DELIVERY_BOT_TOKEN") {
         Some(token) => Ok(git.with_token(url, &token)),
         None if workflow::in_workflow() => bail!(
-            "DELIVERY_BOT_TOKEN is not set: set this secret, or the variable DELIVERY_BOT_APP_ID and the secret DELIVERY_BOT_PRIVATE_KEY (docs/github.md)"
+            "DELIVERY_BOT_TOKEN is not set: set this secret, or the variable DELIVERY_BOT_CLIENT_ID and the secret DELIVERY_BOT_PRIVATE_KEY (docs/github.md)"
         ),
         None => Ok(git),
     }

@@ -2,10 +2,12 @@
 //!
 //! A commit that changes only environment values deploys an existing image. A build for it would write back to the
 //! values, and that commit would build again. Images are built only up to the branch of the first environment: all other
-//! environments run the same bytes. A change needs only the jobs that it can affect, and a tree is tested once.
+//! environments run the same bytes. A change needs only the jobs that it can affect, a tree is tested once, and a commit of
+//! an open pull request is checked by the run of the pull request.
 
 mod affected;
 mod change;
+mod pull;
 mod tested;
 
 use crate::project::{metadata, root};
@@ -38,7 +40,16 @@ impl Plan {
         let change = Change::of(&event, &payload, &git, &delivery, &packages);
         let mut jobs = jobs(&event, &payload, change.affected.as_ref(), &delivery);
         let mut reason = change.reason;
-        if event.name == "push" {
+        match pull::checked_elsewhere(&event, &delivery) {
+            Ok(None) => {}
+            Ok(Some(run)) => {
+                jobs.clear();
+                reason = run;
+            }
+            // Then it is checked here.
+            Err(error) => reason = format!("{reason}; no pull request was found: {error:#}"),
+        }
+        if event.name == "push" && !jobs.is_empty() {
             match Tested::find(&event, &payload, &git, &delivery) {
                 Ok(None) => {}
                 Ok(Some(tested)) => {
@@ -49,12 +60,16 @@ impl Plan {
                 Err(error) => reason = format!("{reason}; no earlier run was found: {error:#}"),
             }
         }
-        println!("{}: {reason}", jobs.join(" "));
+        match jobs.as_slice() {
+            [] => println!("no jobs: {reason}"),
+            jobs => println!("{}: {reason}", jobs.join(" ")),
+        }
         let environment = match jobs.contains(&DELIVER) {
             true => &delivery.first().name,
             false => "",
         };
-        let packages = change.affected.map_or_else(Vec::new, |affected| {
+        let affected = change.affected.filter(|_| !jobs.is_empty());
+        let packages = affected.map_or_else(Vec::new, |affected| {
             affected.tests.into_iter().collect::<Vec<_>>()
         });
         workflow::output("jobs", &serde_json::to_string(&jobs)?)?;

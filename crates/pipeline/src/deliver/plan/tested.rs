@@ -121,7 +121,7 @@ fn agreement(
 }
 
 /// Whether a run is one of this workflow for a pull request. The workflow is in the tree too, so it is the same.
-fn is_check(run: &Run) -> bool {
+pub(super) fn is_check(run: &Run) -> bool {
     run.file() == WORKFLOW && run.trigger() == "pull_request"
 }
 

@@ -1,0 +1,120 @@
+//! Which events start a workflow, and which checks a commit gets.
+
+use crate::finds;
+use crate::model::{Job, Workflow, files, read, root, text};
+
+/// The events that GitHub reports a check for on the head of a pull request.
+const GATED: [&str; 2] = ["pull_request", "merge_group"];
+
+/// The name of a job's check for an event. The expression of the one name that has one is understood.
+fn check_name(id: &str, job: &Job, event: &str) -> String {
+    let Some(name) = &job.name else {
+        return id.to_owned();
+    };
+    let matrix = job.strategy.as_ref().map(|strategy| &strategy.matrix);
+    let check = matrix.and_then(|matrix| matrix.get("check"));
+    match name.as_str() {
+        "${{ github.event_name == 'push' && 'required (push)' || matrix.check }}" => match event {
+            "push" => "required (push)".to_owned(),
+            // Gitea evaluates an expression in the name of a job only if the job has a matrix.
+            _ => check.map_or_else(|| name.clone(), |values| values[0].clone()),
+        },
+        name => name.to_owned(),
+    }
+}
+
+/// C1: every push and every pull request starts the workflow, and the check that protection requires has one meaning.
+fn triggers(workflow: &Workflow) -> Vec<String> {
+    let mut problems = Vec::new();
+    let pushes = workflow.filter("push").map(|filter| &filter.branches);
+    // A merge queue pushes its branches too, and `merge_group` checks these.
+    if pushes.is_none_or(|branches| branches != &["**", "!gh-readonly-queue/**"]) {
+        problems.push("not every push to a branch is checked, or a merge queue's twice".to_owned());
+    }
+    for event in GATED {
+        if !workflow.on.contains_key(event) {
+            problems.push(format!("no check of {event}"));
+        }
+        let names: Vec<String> = checks(workflow, event);
+        if names.iter().filter(|name| *name == "required").count() != 1 {
+            problems.push(format!("{event} has no check `required`, or two"));
+        }
+    }
+    // A pushed commit may be the head of a pull request. The run of the push may have planned nothing.
+    if checks(workflow, "push").contains(&"required".to_owned()) {
+        problems.push("a push reports the check that a pull request must pass".to_owned());
+    }
+    problems
+}
+
+fn checks(workflow: &Workflow, event: &str) -> Vec<String> {
+    let jobs = workflow.jobs.iter();
+    jobs.map(|(id, job)| check_name(id, job, event)).collect()
+}
+
+/// A write-back changes one values file.
+fn ignores_write_backs(workflow: &Workflow) -> Vec<String> {
+    let filter = workflow.filter("push");
+    let ignored = filter.is_some_and(|filter| filter.paths_ignore == ["charts/*/values-*.yaml"]);
+    let problem = "each write-back is analysed".to_owned();
+    Vec::from_iter((!ignored).then_some(problem))
+}
+
+#[test]
+fn codeql_leaves_out_write_backs() {
+    let line = r#"    paths-ignore: ["charts/*/values-*.yaml"]"#;
+    finds("codeql.yaml", ignores_write_backs, &[(line, "")]);
+}
+
+/// Inside a forked repository, `head.repo.fork` is true for every pull request.
+#[test]
+fn forks_are_told_by_their_full_names() {
+    for file in files() {
+        assert!(!text(&file).contains(".fork"), "{file}");
+    }
+}
+
+/// `ubuntu-latest` moves to another release of Ubuntu, and with it Buildah and PostgreSQL.
+fn runner_images(workflow: &Workflow) -> Vec<String> {
+    let jobs = workflow.jobs.iter();
+    jobs.filter(|(_, job)| job.runs_on != "ubuntu-24.04")
+        .map(|(id, job)| format!("{id} runs on {}", job.runs_on))
+        .collect()
+}
+
+#[test]
+fn each_job_names_the_release_of_its_runner_image() {
+    for file in files() {
+        let faults = [("runs-on: ubuntu-24.04", "runs-on: ubuntu-latest")];
+        finds(&file, runner_images, &faults);
+    }
+}
+
+/// Programs that a runner image brings in its own version must not hide the pinned ones.
+#[test]
+fn on_github_the_pinned_tools_are_installed() {
+    let action = root().join(".github/actions/setup/action.yml");
+    let action = read(&action);
+    let pinned = "${{ github.server_url == 'https://github.com' && '--pinned' || '' }}";
+    assert!(action.contains(&format!("PINNED: {pinned}")));
+    assert!(action.contains(r#"echo "$PINNED $STEPS" | xargs cargo pipeline tools"#));
+}
+
+#[test]
+fn each_commit_is_checked_and_has_one_check_called_required() {
+    finds(
+        "ci.yaml",
+        triggers,
+        &[
+            (r#"["**", "!gh"#, r#"["develop", "!gh"#),
+            (r#", "!gh-readonly-queue/**""#, ""),
+            ("  pull_request:\n", ""),
+            ("  merge_group:\n", ""),
+            (
+                "    name: ${{ github.event_name == 'push' && 'required (push)' || matrix.check }}\n",
+                "",
+            ),
+            ("        check: [required]\n", "        other: [required]\n"),
+        ],
+    );
+}
