@@ -2,12 +2,15 @@
 //! requirements set, and only print other durations.
 
 mod broken_image;
+mod budget;
 mod clean_teardown;
 mod config;
 mod deploy;
 mod drift;
 mod egress;
+mod feature;
 mod feature_branch;
+mod feature_to_production;
 pub mod needs;
 mod no_retrigger;
 mod production;

@@ -9,7 +9,7 @@ use devkit::process::{Run, command};
 use devkit::reference::Digest;
 
 use super::world::World;
-use super::{deploy, steps};
+use super::{deploy, production, steps};
 use crate::sandbox::network::FORGE;
 
 /// A state of the lab that a scenario starts from. The lab always serves a commit in dev.
@@ -30,6 +30,8 @@ pub enum Need {
     Sbom,
     /// The changelog in the environment before prod has a version that is not tagged.
     UnreleasedVersion,
+    /// The environment prod serves an image.
+    Production,
 }
 
 impl Need {
@@ -56,6 +58,11 @@ impl Need {
                     .promoted()
                     .try_for_each(|to| steps::promote(world, to).map(drop))
             }
+            Self::Production => {
+                Self::Sbom.ensure(world)?;
+                Self::UnreleasedVersion.ensure(world)?;
+                production::run(world)
+            }
         }
     }
 
@@ -69,6 +76,7 @@ impl Need {
             Self::Promotable => "an image in dev that staging does not run",
             Self::Sbom => "an image before prod that has an SBOM",
             Self::UnreleasedVersion => "a version before prod that is not released",
+            Self::Production => "an image in prod",
         }
     }
 
@@ -103,6 +111,10 @@ impl Need {
                     None => Ok(false),
                     Some(version) => Ok(!forge.tags()?.contains(&version)),
                 }
+            }
+            Self::Production => {
+                let prod = world.environment(world.delivery.last());
+                Ok(prod.current(forge).is_ok())
             }
         }
     }

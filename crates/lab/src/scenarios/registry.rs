@@ -5,9 +5,9 @@ use anyhow::{Context, Result};
 use super::needs::Need;
 use super::world::World;
 use super::{
-    broken_image, clean_teardown, config, deploy, drift, egress, feature_branch, no_retrigger,
-    production, promotion, protection, pull_request, release, resource_tree, rollback,
-    untested_merge, untrusted_fork, workflow_parity,
+    broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
+    feature_to_production, no_retrigger, production, promotion, protection, pull_request, release,
+    resource_tree, rollback, untested_merge, untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -146,6 +146,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a version of staging reaches prod by two approvals and a sync, and not by one",
         needs: &[Need::Scanners, Need::Sbom, Need::UnreleasedVersion],
         run: Place::Inside(production::run),
+    },
+    Scenario {
+        name: "feature-to-production",
+        id: "E6",
+        title: "a new endpoint reaches prod within 25 minutes, and no request fails",
+        needs: &[Need::Scanners, Need::Staging, Need::Production],
+        run: Place::Inside(feature_to_production::run),
     },
     Scenario {
         name: "pull-request",
