@@ -11,6 +11,7 @@ mod egress;
 mod feature;
 mod feature_branch;
 mod feature_to_production;
+mod git_rollback;
 pub mod needs;
 mod no_retrigger;
 mod production;

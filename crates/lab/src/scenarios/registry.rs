@@ -6,8 +6,9 @@ use super::needs::Need;
 use super::world::World;
 use super::{
     broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
-    feature_to_production, no_retrigger, production, promotion, protection, pull_request, release,
-    resource_tree, rollback, untested_merge, untrusted_fork, workflow_parity,
+    feature_to_production, git_rollback, no_retrigger, production, promotion, protection,
+    pull_request, release, resource_tree, rollback, untested_merge, untrusted_fork,
+    workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -97,6 +98,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a bad version is rolled back from Argo CD's history",
         needs: &[Need::Staging, Need::Promotable],
         run: Place::Inside(rollback::run),
+    },
+    Scenario {
+        name: "git-rollback",
+        id: "B6",
+        title: "a rollback in Git is held until it is released, and then the next version follows",
+        needs: &[Need::StagingHistory],
+        run: Place::Inside(git_rollback::run),
     },
     Scenario {
         name: "drift",
