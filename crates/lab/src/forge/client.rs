@@ -127,7 +127,7 @@ impl Forge {
     /// # Errors
     /// When the forge creates no token.
     pub fn bot_pipeline(&self, folder: &Path) -> Result<Command> {
-        let bot = self.log_in(BOT, &self.credentials.bot)?;
+        let bot = self.as_bot()?;
         let token = create_token(&bot, BOT, "pipeline", "write:repository")?;
         let mut pipeline = self.pipeline(folder)?;
         pipeline.env("DELIVERY_BOT_TOKEN", token);

@@ -111,6 +111,14 @@ impl Forge {
         Ok(self.reviewer(name)?.approve_pull(number, "Approved.")?)
     }
 
+    /// The same repository, as the delivery bot.
+    ///
+    /// # Errors
+    /// When the certificates cannot be read.
+    pub fn as_bot(&self) -> Result<forge::Forge> {
+        self.log_in(BOT, &self.credentials.bot)
+    }
+
     fn reviewer(&self, name: &str) -> Result<forge::Forge> {
         let password = random()?;
         let user = User {

@@ -18,6 +18,7 @@ mod production;
 mod promotion;
 mod protection;
 mod pull_request;
+mod quorum;
 pub mod registry;
 mod release;
 mod resource_tree;

@@ -7,7 +7,7 @@ use super::world::World;
 use super::{
     broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
     feature_to_production, git_rollback, no_retrigger, production, promotion, protection,
-    pull_request, release, resource_tree, rollback, untested_merge, untrusted_fork,
+    pull_request, quorum, release, resource_tree, rollback, untested_merge, untrusted_fork,
     workflow_parity,
 };
 use crate::sandbox::layout::Layout;
@@ -56,6 +56,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a weakened or deleted branch protection is reported",
         needs: &[],
         run: Place::Inside(protection::run),
+    },
+    Scenario {
+        name: "quorum",
+        id: "B7",
+        title: "no one gets around the approvals of staging and prod",
+        needs: &[],
+        run: Place::Inside(quorum::run),
     },
     Scenario {
         name: "resource-tree",

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use devkit::delivery;
-use devkit::forge::{Conclusion, Pull};
+use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
 use devkit::reference::{Digest, Image};
 
 use super::world::World;
@@ -159,6 +159,12 @@ pub fn deploy_pull_request(
     Ok(expected)
 }
 
+/// The people who approve pull requests to an environment, as many as it requires.
+pub fn reviewers(to: &delivery::Environment) -> &'static [&'static str] {
+    let needed = REVIEWERS.len().min(to.approvals as usize);
+    &REVIEWERS[..needed]
+}
+
 /// Lets as many people approve a pull request as its environment requires, merges it and returns the merge commit. Checks
 /// that not even an administrator can merge it before.
 ///
@@ -166,7 +172,7 @@ pub fn deploy_pull_request(
 /// When it can be merged too early, or not at all.
 pub fn merge_approved(world: &World, to: &delivery::Environment, number: u64) -> Result<String> {
     let forge = &world.forge;
-    for person in REVIEWERS.iter().take(to.approvals as usize) {
+    for person in reviewers(to) {
         ensure!(
             forge.merge_pull(number).is_err(),
             "it could be merged before {person} had approved it"
@@ -174,6 +180,20 @@ pub fn merge_approved(world: &World, to: &delivery::Environment, number: u64) ->
         forge.review(person, number)?;
     }
     pull_request::merge(forge, number)
+}
+
+/// Sets the status that the branches' protection requires, as a person may, so that only approvals are missing.
+///
+/// # Errors
+/// When the forge refuses.
+pub fn set_required_status(world: &World, commit: &str) -> Result<()> {
+    let check = &world.delivery.protection.check;
+    let status = NewStatus {
+        context: &format!("{} / {} (pull_request)", check.workflow, check.job),
+        state: StatusState::Success,
+        description: "forged",
+    };
+    Ok(world.forge.set_status(commit, &status)?)
 }
 
 /// Checks that as many pods of an environment are ready as its values say.
