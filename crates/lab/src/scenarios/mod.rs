@@ -12,6 +12,8 @@ mod feature;
 mod feature_branch;
 mod feature_to_production;
 mod git_rollback;
+mod isolation;
+mod manifests;
 pub mod needs;
 mod no_retrigger;
 mod production;

@@ -6,9 +6,9 @@ use super::needs::Need;
 use super::world::World;
 use super::{
     broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
-    feature_to_production, git_rollback, no_retrigger, production, promotion, protection,
-    pull_request, quorum, release, resource_tree, rollback, untested_merge, untrusted_fork,
-    workflow_parity,
+    feature_to_production, git_rollback, isolation, manifests, no_retrigger, production, promotion,
+    protection, pull_request, quorum, release, resource_tree, rollback, untested_merge,
+    untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -63,6 +63,20 @@ static SCENARIOS: &[Scenario] = &[
         title: "no one gets around the approvals of staging and prod",
         needs: &[],
         run: Place::Inside(quorum::run),
+    },
+    Scenario {
+        name: "manifests",
+        id: "K6",
+        title: "the API server accepts every environment and every option of the charts",
+        needs: &[],
+        run: Place::Inside(manifests::run),
+    },
+    Scenario {
+        name: "isolation",
+        id: "B7",
+        title: "a commit on dev's branch changes neither prod nor its Application",
+        needs: &[],
+        run: Place::Inside(isolation::run),
     },
     Scenario {
         name: "resource-tree",
