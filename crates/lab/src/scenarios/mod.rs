@@ -14,6 +14,7 @@ mod feature_to_production;
 mod git_rollback;
 mod isolation;
 mod manifests;
+mod migration;
 pub mod needs;
 mod no_retrigger;
 mod production;

@@ -6,8 +6,8 @@ use super::needs::Need;
 use super::world::World;
 use super::{
     broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
-    feature_to_production, git_rollback, isolation, manifests, no_retrigger, production, promotion,
-    protection, pull_request, quorum, release, resource_tree, rollback, untested_merge,
+    feature_to_production, git_rollback, isolation, manifests, migration, no_retrigger, production,
+    promotion, protection, pull_request, quorum, release, resource_tree, rollback, untested_merge,
     untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
@@ -126,6 +126,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a rollback in Git is held until it is released, and then the next version follows",
         needs: &[Need::StagingHistory],
         run: Place::Inside(git_rollback::run),
+    },
+    Scenario {
+        name: "migration",
+        id: "R3",
+        title: "replicas migrate once, and a migration that fails leaves the version before it serving",
+        needs: &[Need::Staging],
+        run: Place::Inside(migration::run),
     },
     Scenario {
         name: "drift",
