@@ -7,6 +7,8 @@ use serde::Deserialize;
 /// An Application, as the cluster's API returns it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Application {
+    /// What is declared.
+    pub spec: ApplicationSpec,
     /// What Argo CD reports.
     #[serde(default)]
     pub status: ApplicationStatus,
@@ -19,6 +21,38 @@ impl Resource for Application {
     const VERSION: &'static str = "v1alpha1";
     const URL_PATH_SEGMENT: &'static str = "applications";
     type Scope = NamespaceResourceScope;
+}
+
+/// What an Application declares.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ApplicationSpec {
+    sync_policy: SyncPolicy,
+}
+
+impl ApplicationSpec {
+    /// Whether Argo CD syncs it automatically.
+    pub fn is_automatic(&self) -> bool {
+        let automated = self.sync_policy.automated.as_ref();
+        automated.is_some_and(|automated| automated.enabled)
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct SyncPolicy {
+    automated: Option<Automated>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Automated {
+    /// Argo CD takes a missing value as `true`.
+    #[serde(default = "enabled")]
+    enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
 }
 
 /// The status of an Application. All of it is missing until Argo CD has looked at the Application.
@@ -234,11 +268,24 @@ mod tests {
         assert_eq!(application.status.sync.status, SyncStatus::Unknown);
         assert_eq!(application.status.health.status, HealthStatus::Unknown);
         assert!(application.status.operation_state.is_none());
+        assert!(!application.spec.is_automatic());
+    }
+
+    #[test]
+    fn an_automatic_sync_can_be_switched_off() {
+        let automatic = |automated| {
+            let text = json!({"spec": {"syncPolicy": {"automated": automated}}});
+            let application: Application = serde_json::from_value(text).unwrap();
+            application.spec.is_automatic()
+        };
+        assert!(automatic(json!({})) && automatic(json!({"enabled": true})));
+        assert!(!automatic(json!({"enabled": false})) && !automatic(json!(null)));
     }
 
     #[test]
     fn a_status_is_read_as_argo_cd_writes_it() {
         let application: Application = serde_json::from_value(json!({
+            "spec": {},
             "status": {
                 "sync": {"status": "OutOfSync", "revision": "1f0c"},
                 "health": {"status": "Degraded", "lastTransitionTime": "2026-11-26T12:00:00Z"},

@@ -19,7 +19,7 @@ pub(super) fn list(names: &[String]) -> Result<ExitCode> {
         name, id, title, ..
     } in registry::named(names)?
     {
-        println!("{name:<16} {id:<4} {title}");
+        println!("{name:<22} {id:<4} {title}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use devkit::values::Values;
 use serde_json::json;
 
 use super::kubectl::apply;
-use crate::sandbox::credentials::Credentials;
+use crate::sandbox::credentials::{Credentials, random};
 use crate::sandbox::host::{Host, ids};
 use crate::sandbox::layout::{INSIDE, Layout};
 use crate::sandbox::network::NODE;
@@ -139,26 +139,72 @@ pub fn create_secrets(layout: &Layout) -> Result<()> {
             name,
             password,
         } = database;
-        let objects = json!({
-            "apiVersion": "v1",
-            "kind": "List",
-            "items": [
-                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
-                {
-                    "apiVersion": "v1",
-                    "kind": "Secret",
-                    "metadata": {"name": secret, "namespace": namespace},
-                    "stringData": {key: format!("postgres://{name}:{password}@{NODE}/{name}")},
-                },
-            ],
-        });
-        apply(&namespace, &objects.to_string())?;
+        apply(
+            &namespace,
+            &secret_of(&namespace, &secret, &key, &name, &password),
+        )?;
     }
     Ok(())
 }
 
+/// A namespace, and the Secret in it with the address of a database.
+fn secret_of(namespace: &str, secret: &str, key: &str, name: &str, password: &str) -> String {
+    json!({
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": secret, "namespace": namespace},
+                "stringData": {key: format!("postgres://{name}:{password}@{NODE}/{name}")},
+            },
+        ],
+    })
+    .to_string()
+}
+
+/// Creates a namespace with the Secret that an environment's values name, and an empty database for it that has the
+/// namespace's name. A database of an earlier call is deleted.
+///
+/// # Errors
+/// When the values name no Secret, or a server refuses.
+pub fn create_empty(namespace: &str, values: &Values) -> Result<()> {
+    let secret = values.find("database.existingSecret.name");
+    let secret = secret.context("the values name no Secret with the address of a database")?;
+    let key = values.find("database.existingSecret.key").unwrap_or("url");
+    let password = random()?;
+    delete(namespace)?;
+    sql(
+        "postgres",
+        &format!(
+            "create role \"{namespace}\" login password '{password}';\ncreate database \"{namespace}\" owner \"{namespace}\";\n"
+        ),
+    )?;
+    apply(
+        namespace,
+        &secret_of(namespace, secret, key, namespace, &password),
+    )
+}
+
+/// Deletes a database and its user, if they exist.
+///
+/// # Errors
+/// When the server refuses.
+pub fn delete(name: &str) -> Result<()> {
+    sql(
+        "postgres",
+        &format!("drop database if exists \"{name}\" with (force);"),
+    )?;
+    sql("postgres", &format!("drop role if exists \"{name}\";")).map(drop)
+}
+
 /// Runs a statement as the server's administrator and returns its rows.
-fn sql(database: &str, statement: &str) -> Result<String> {
+///
+/// # Errors
+/// When the server refuses.
+pub fn sql(database: &str, statement: &str) -> Result<String> {
     as_postgres(
         "psql",
         &[

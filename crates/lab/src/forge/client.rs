@@ -124,6 +124,18 @@ impl Forge {
             .env("DELIVERY_BOT_USER", BOT);
         Ok(pipeline)
     }
+
+    /// As [`Forge::pipeline`], with a token of [`BOT`], as the jobs that deliver have it.
+    ///
+    /// # Errors
+    /// When the forge creates no token.
+    pub fn bot_pipeline(&self, folder: &Path) -> Result<Command> {
+        let bot = self.as_bot()?;
+        let token = create_token(&bot, BOT, "pipeline", "write:repository")?;
+        let mut pipeline = self.pipeline(folder)?;
+        pipeline.env("DELIVERY_BOT_TOKEN", token);
+        Ok(pipeline)
+    }
 }
 
 /// The URL that Git clones a repository of the forge from.

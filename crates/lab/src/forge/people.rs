@@ -121,6 +121,14 @@ impl Forge {
         create_token(&reporter, REPORTER, "commit-status", "write:repository")
     }
 
+    /// The same repository, as the delivery bot.
+    ///
+    /// # Errors
+    /// When the certificates cannot be read.
+    pub fn as_bot(&self) -> Result<forge::Forge> {
+        self.log_in(BOT, &self.credentials.bot)
+    }
+
     fn reviewer(&self, name: &str) -> Result<forge::Forge> {
         let reviewer = self.user(name)?;
         join_maintainers(self, name)?;

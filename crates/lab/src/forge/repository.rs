@@ -27,7 +27,7 @@ pub(super) fn set_up(forge: &Forge, layout: &Layout, host: &Host) -> Result<()> 
     })?;
     forge.add_writer(BOT)?;
 
-    let bot = forge.log_in(BOT, &forge.credentials.bot)?;
+    let bot = forge.as_bot()?;
     let bot = create_token(&bot, BOT, "delivery", "write:repository")?;
     let registry = create_token(forge, PERSON, "registry", "write:package")?;
     let keys = SigningKeys::ensure(layout, host, &forge.credentials)?;

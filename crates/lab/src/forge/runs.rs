@@ -8,6 +8,7 @@ use devkit::forge::{Conclusion, Job, Progress, Run, RunFilter};
 use devkit::git::short;
 use devkit::progress;
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::Forge;
 use super::log;
@@ -67,6 +68,7 @@ impl Trigger {
 
 /// A workflow run that has completed.
 pub struct WorkflowRun {
+    id: u64,
     jobs: Vec<Job>,
 }
 
@@ -83,7 +85,9 @@ impl WorkflowRun {
                 return Verdict::Failed(explain(forge, job));
             }
             match (run.status, run.conclusion) {
-                (Progress::Completed, Some(Conclusion::Success)) => Verdict::Met(Self { jobs }),
+                (Progress::Completed, Some(Conclusion::Success)) => {
+                    Verdict::Met(Self { id: run.id, jobs })
+                }
                 // Cancelled by a newer run for the same commit: a pull request whose branch was just pushed is often
                 // opened and updated at the same time.
                 (Progress::Completed, Some(Conclusion::Cancelled)) => {
@@ -146,10 +150,19 @@ impl WorkflowRun {
             &what,
             limit,
             |run, jobs| match run.status {
-                Progress::Completed => Verdict::Met(Self { jobs }),
+                Progress::Completed => Verdict::Met(Self { id: run.id, jobs }),
                 status => Verdict::Pending(format!("the run is {status:?}")),
             },
         )
+    }
+
+    /// Runs all its jobs again, as a person does on the forge's page.
+    ///
+    /// # Errors
+    /// When the forge refuses.
+    pub fn rerun(&self, forge: &Forge) -> Result<()> {
+        let path = format!("/actions/runs/{}/rerun", self.id);
+        Ok(forge.execute("POST", &path, &json!({}))?)
     }
 
     /// When the first job started.
@@ -329,7 +342,6 @@ fn time(text: Option<&str>) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn run(path: &str, event: &str) -> Run {
         serde_json::from_value(json!({"id": 1, "path": path, "event": event})).unwrap()

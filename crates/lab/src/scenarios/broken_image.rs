@@ -1,11 +1,9 @@
-//! T6. staging gets an image that does not exist. Argo CD reports Degraded and the reason, the previous pods continue to
-//! serve, and a rollback makes staging Healthy.
+//! T6. staging gets an image that does not exist, because its repository is wrong. Argo CD reports Degraded and the
+//! reason, the previous pods continue to serve, and a rollback makes staging Healthy.
 
-use std::fs;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use devkit::reference::Image;
+use anyhow::{Result, ensure};
 
 use super::steps;
 use super::world::World;
@@ -17,21 +15,21 @@ use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
 use crate::forge::pull_request;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
 
+/// Where the block of the image begins in a values file.
+const IMAGE: &str = "\nimage:\n";
+
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging is Healthy,
     let staging = world.staging()?;
     let application = staging.application_name();
     let (entry, good) = staging.current(&world.forge)?;
-    let image = world.forge.image(staging.entry, &good.revision)?;
     staging.wait_deployed(&good, SERVING_LIMIT)?;
 
     // When an image that does not exist is merged and synced,
-    let missing = Image {
-        tag: "missing-0000000".parse()?,
-        digest: format!("sha256:{}", "f".repeat(64)).parse()?,
-    };
     let argocd = ArgoCd::new(&world.kubernetes)?;
-    let broken = merge(world, &staging, "Break", &missing)?;
+    let missing = format!("{}-missing", world.delivery.image_repository());
+    let (with, without) = (format!("{IMAGE}  repository: {missing}\n"), IMAGE);
+    let broken = merge(world, &staging, "Break", (without, &with))?;
     staging.wait_compared(&broken, &SyncStatus::OutOfSync, SERVING_LIMIT)?;
     argocd.sync(&application)?;
 
@@ -44,9 +42,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     );
     let errors = pull_errors(&argocd, &application)?;
     ensure!(
-        errors
-            .iter()
-            .any(|error| error.contains(missing.digest.as_str())),
+        errors.iter().any(|error| error.contains(&missing)),
         "Argo CD does not report which image cannot be pulled, only {errors:?}"
     );
     // and the service is not interrupted, because the previous pods stay until new ones are ready.
@@ -61,19 +57,22 @@ pub(super) fn run(world: &World) -> Result<()> {
     eprintln!("  asked to Healthy: {:.1} s", asked.elapsed().as_secs_f64());
 
     // and as soon as Git names the same image, Synced.
-    let revision = merge(world, &staging, "Repair", &image)?;
+    let revision = merge(world, &staging, "Repair", (&with, without))?;
     staging.wait_compared(&revision, &SyncStatus::Synced, SERVING_LIMIT)?;
     argocd.sync(&application)?;
     staging.wait_deployed(&Deployed { revision, ..good }, SERVING_LIMIT)
 }
 
-/// Writes an image to an environment's values by a pull request, and returns the merge commit.
-fn merge(world: &World, environment: &Environment, verb: &str, image: &Image) -> Result<String> {
+/// Changes the image in an environment's values by a pull request, and returns the merge commit.
+fn merge(
+    world: &World,
+    environment: &Environment,
+    verb: &str,
+    (from, to): (&str, &str),
+) -> Result<String> {
     let (forge, entry) = (&world.forge, environment.entry);
     let clone = world.clone("broken-image", &entry.branch)?;
-    let values = forge.values(entry, &entry.branch)?.with_image(image)?;
-    fs::write(clone.join(&entry.values), values.text())
-        .with_context(|| format!("cannot write {}", entry.values))?;
+    world.edit(&clone, &entry.values, from, to)?;
     let title = format!("{verb} the image of {entry}");
     world.commit(&clone, &title)?;
     let pull = pull_request::open(forge, &clone, &entry.branch, "broken-image", &title)?;

@@ -2,18 +2,26 @@
 //! requirements set, and only print other durations.
 
 mod broken_image;
+mod budget;
 mod clean_teardown;
 mod config;
 mod deploy;
 mod drift;
 mod egress;
+mod feature;
 mod feature_branch;
+mod feature_to_production;
+mod git_rollback;
+mod isolation;
+mod manifests;
+mod migration;
 pub mod needs;
 mod no_retrigger;
 mod production;
 mod promotion;
 mod protection;
 mod pull_request;
+mod quorum;
 pub mod registry;
 mod release;
 mod resource_tree;

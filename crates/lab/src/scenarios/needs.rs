@@ -1,5 +1,6 @@
 //! What scenarios need before they start, and how that state is reached.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::Result;
@@ -9,7 +10,7 @@ use devkit::process::{Run, command};
 use devkit::reference::Digest;
 
 use super::world::World;
-use super::{deploy, steps};
+use super::{deploy, production, steps};
 use crate::sandbox::network::FORGE;
 
 /// A state of the lab that a scenario starts from. The lab always serves a commit in dev.
@@ -24,12 +25,16 @@ pub enum Need {
     WriteBack,
     /// The environment staging serves an image.
     Staging,
+    /// The environment staging has run two images at least.
+    StagingHistory,
     /// The environment dev runs an image that staging does not run.
     Promotable,
     /// The environment before prod serves an image that has an SBOM: it was built when the scanners were installed.
     Sbom,
     /// The changelog in the environment before prod has a version that is not tagged.
     UnreleasedVersion,
+    /// The environment prod serves an image.
+    Production,
 }
 
 impl Need {
@@ -50,11 +55,21 @@ impl Need {
                 Self::Promotable.ensure(world)?;
                 steps::promote(world, world.staging()?.entry).map(drop)
             }
+            Self::StagingHistory => {
+                Self::Staging.ensure(world)?;
+                Self::Promotable.ensure(world)?;
+                steps::promote(world, world.staging()?.entry).map(drop)
+            }
             Self::Sbom | Self::UnreleasedVersion => {
                 deploy::run(world)?;
                 world
                     .promoted()
                     .try_for_each(|to| steps::promote(world, to).map(drop))
+            }
+            Self::Production => {
+                Self::Sbom.ensure(world)?;
+                Self::UnreleasedVersion.ensure(world)?;
+                production::run(world)
             }
         }
     }
@@ -66,9 +81,11 @@ impl Need {
             Self::Scanners => "the scanners",
             Self::WriteBack => "a write-back as the last commit on dev's branch",
             Self::Staging => "an image in staging",
+            Self::StagingHistory => "two images in staging, one after the other",
             Self::Promotable => "an image in dev that staging does not run",
             Self::Sbom => "an image before prod that has an SBOM",
             Self::UnreleasedVersion => "a version before prod that is not released",
+            Self::Production => "an image in prod",
         }
     }
 
@@ -85,6 +102,15 @@ impl Need {
                 Ok(commit.is_some_and(|commit| is_write_back(&commit, first)))
             }
             Self::Staging => Ok(world.staging()?.current(forge).is_ok()),
+            Self::StagingHistory => {
+                let staging = world.staging()?;
+                let history = staging.application()?.status.history.into_iter();
+                let digests: BTreeSet<String> = history
+                    .filter_map(|entry| forge.image(staging.entry, &entry.revision).ok())
+                    .map(|image| image.digest.to_string())
+                    .collect();
+                Ok(digests.len() > 1)
+            }
             Self::Promotable => {
                 let digest = |env: &Environment| -> Result<Option<Digest>> {
                     Ok(forge.values(env, &env.branch)?.digest()?)
@@ -103,6 +129,10 @@ impl Need {
                     None => Ok(false),
                     Some(version) => Ok(!forge.tags()?.contains(&version)),
                 }
+            }
+            Self::Production => {
+                let prod = world.environment(world.delivery.last());
+                Ok(prod.current(forge).is_ok())
             }
         }
     }

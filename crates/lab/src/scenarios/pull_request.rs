@@ -175,8 +175,11 @@ fn comment_is_updated(world: &World, number: u64, commit: &str, first: &Comment)
     Ok(())
 }
 
-/// Waits for the comment on a pull request's commit. There must never be two.
-fn comment(world: &World, number: u64, commit: &str) -> Result<Comment> {
+/// Waits for the coverage comment on a pull request's commit. There must never be two.
+///
+/// # Errors
+/// When there is none in time, or a second one.
+pub(super) fn comment(world: &World, number: u64, commit: &str) -> Result<Comment> {
     let what = format!("the comment on {}", short(commit));
     eventually(&what, CI_LIMIT, || {
         let mut ours = world.forge.comments(number)?;

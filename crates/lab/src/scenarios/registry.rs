@@ -5,9 +5,10 @@ use anyhow::{Context, Result};
 use super::needs::Need;
 use super::world::World;
 use super::{
-    broken_image, clean_teardown, config, deploy, drift, egress, feature_branch, no_retrigger,
-    production, promotion, protection, pull_request, release, resource_tree, rollback,
-    untested_merge, untrusted_fork, workflow_parity,
+    broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
+    feature_to_production, git_rollback, isolation, manifests, migration, no_retrigger, production,
+    promotion, protection, pull_request, quorum, release, resource_tree, rollback, untested_merge,
+    untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -57,6 +58,27 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(protection::run),
     },
     Scenario {
+        name: "quorum",
+        id: "B7",
+        title: "no one gets around the approvals of staging and prod",
+        needs: &[],
+        run: Place::Inside(quorum::run),
+    },
+    Scenario {
+        name: "manifests",
+        id: "K6",
+        title: "the API server accepts every environment and every option of the charts",
+        needs: &[],
+        run: Place::Inside(manifests::run),
+    },
+    Scenario {
+        name: "isolation",
+        id: "B7",
+        title: "a commit on dev's branch changes neither prod nor its Application",
+        needs: &[],
+        run: Place::Inside(isolation::run),
+    },
+    Scenario {
         name: "resource-tree",
         id: "G6",
         title: "Argo CD shows what runs as a tree, down to the pods and their logs",
@@ -97,6 +119,20 @@ static SCENARIOS: &[Scenario] = &[
         title: "a bad version is rolled back from Argo CD's history",
         needs: &[Need::Staging, Need::Promotable],
         run: Place::Inside(rollback::run),
+    },
+    Scenario {
+        name: "git-rollback",
+        id: "B6",
+        title: "a rollback in Git is held until it is released, and then the next version follows",
+        needs: &[Need::StagingHistory],
+        run: Place::Inside(git_rollback::run),
+    },
+    Scenario {
+        name: "migration",
+        id: "R3",
+        title: "replicas migrate once, and a migration that fails leaves the version before it serving",
+        needs: &[Need::Staging],
+        run: Place::Inside(migration::run),
     },
     Scenario {
         name: "drift",
@@ -146,6 +182,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "a version of staging reaches prod by two approvals and a sync, and not by one",
         needs: &[Need::Scanners, Need::Sbom, Need::UnreleasedVersion],
         run: Place::Inside(production::run),
+    },
+    Scenario {
+        name: "feature-to-production",
+        id: "E6",
+        title: "a new endpoint reaches prod within 25 minutes, and no request fails",
+        needs: &[Need::Scanners, Need::Staging, Need::Production],
+        run: Place::Inside(feature_to_production::run),
     },
     Scenario {
         name: "pull-request",

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use devkit::delivery;
-use devkit::forge::{Conclusion, Pull};
-use devkit::git::short;
+use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
 use devkit::reference::{Digest, Image};
 
 use super::world::World;
@@ -18,7 +17,8 @@ use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun, dispatch};
 use crate::forge::{BOT, pull_request};
 
-const WORKFLOW: &str = "promote.yaml";
+/// The workflow that proposes a promotion.
+pub const PROMOTE: &str = "promote.yaml";
 
 /// The people whom the scenarios let approve pull requests.
 const REVIEWERS: [&str; 4] = ["reviewer", "approver", "reviewer-3", "reviewer-4"];
@@ -53,18 +53,42 @@ pub fn promote(world: &World, to: &delivery::Environment) -> Result<Deployed> {
     deploy_pull_request(world, &target, pull.number, image.digest, commit)
 }
 
-/// Starts the promotion workflow and returns the pull request that it opens.
-fn propose(world: &World, to: &delivery::Environment) -> Result<Pull> {
-    let forge = &world.forge;
-    let branch = world.trunk();
+/// Starts the promotion workflow and returns its pull request. One that is open from an earlier run is replaced.
+///
+/// # Errors
+/// When the workflow fails or proposes nothing.
+pub fn propose(world: &World, to: &delivery::Environment) -> Result<Pull> {
+    start(world, PROMOTE, to, &[("refresh", "true")])?;
+    proposal(world, "promote", to)
+}
+
+/// Starts a workflow for an environment on its branch, as a person does, and waits until it has succeeded.
+///
+/// # Errors
+/// When the forge does not start it, or a job fails.
+pub fn start(
+    world: &World,
+    workflow: &'static str,
+    env: &delivery::Environment,
+    inputs: &[(&str, &str)],
+) -> Result<()> {
+    let (forge, branch) = (&world.forge, env.branch.as_str());
     let tip = forge.tip(branch)?;
     let tip = tip.with_context(|| format!("the branch {branch} does not exist"))?;
-    let inputs = BTreeMap::from([("environment", to.name.as_str())]);
-    forge.dispatch(WORKFLOW, branch, &inputs)?;
-    WorkflowRun::wait(forge, &dispatch(WORKFLOW, branch), &tip, CI_LIMIT)?;
-    forge
-        .find_open_pull(&format!("promote/{to}"), &to.branch)?
-        .with_context(|| format!("the workflow opened no pull request for {}", short(&tip)))
+    let mut all = BTreeMap::from_iter(inputs.iter().copied());
+    all.insert("environment", &env.name);
+    forge.dispatch(workflow, branch, &all)?;
+    WorkflowRun::wait(forge, &dispatch(workflow, branch), &tip, CI_LIMIT).map(drop)
+}
+
+/// The open pull request of a command to an environment.
+///
+/// # Errors
+/// When there is none.
+pub fn proposal(world: &World, command: &str, to: &delivery::Environment) -> Result<Pull> {
+    let branch = format!("{command}/{to}");
+    let pull = world.forge.find_open_pull(&branch, &to.branch)?;
+    pull.with_context(|| format!("there is no open pull request of {branch}"))
 }
 
 /// A pull request of the bot whose checks have passed.
@@ -135,6 +159,12 @@ pub fn deploy_pull_request(
     Ok(expected)
 }
 
+/// The people who approve pull requests to an environment, as many as it requires.
+pub fn reviewers(to: &delivery::Environment) -> &'static [&'static str] {
+    let needed = REVIEWERS.len().min(to.approvals as usize);
+    &REVIEWERS[..needed]
+}
+
 /// Lets as many people approve a pull request as its environment requires, merges it and returns the merge commit. Checks
 /// that not even an administrator can merge it before.
 ///
@@ -142,7 +172,7 @@ pub fn deploy_pull_request(
 /// When it can be merged too early, or not at all.
 pub fn merge_approved(world: &World, to: &delivery::Environment, number: u64) -> Result<String> {
     let forge = &world.forge;
-    for person in REVIEWERS.iter().take(to.approvals as usize) {
+    for person in reviewers(to) {
         ensure!(
             forge.merge_pull(number).is_err(),
             "it could be merged before {person} had approved it"
@@ -150,6 +180,20 @@ pub fn merge_approved(world: &World, to: &delivery::Environment, number: u64) ->
         forge.review(person, number)?;
     }
     pull_request::merge(forge, number)
+}
+
+/// Sets the status that the branches' protection requires, as a person may, so that only approvals are missing.
+///
+/// # Errors
+/// When the forge refuses.
+pub fn set_required_status(world: &World, commit: &str) -> Result<()> {
+    let check = &world.delivery.protection.check;
+    let status = NewStatus {
+        context: &format!("{} / {} (pull_request)", check.workflow, check.job),
+        state: StatusState::Success,
+        description: "forged",
+    };
+    Ok(world.forge.set_status(commit, &status)?)
 }
 
 /// Checks that as many pods of an environment are ready as its values say.

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
+use devkit::forge::{Conclusion, Pull};
 use devkit::git::short;
 
+use super::steps;
 use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::pull_request;
@@ -47,16 +48,8 @@ pub(super) fn run(world: &World) -> Result<()> {
     let broken = Proposal::open(world, "forged", PAGE, "[Nowhere](nowhere.md)")?;
     let head = &broken.pull.head.sha;
     wait_failed_job(&world.forge, &PULL_REQUEST, head, "required", CI_LIMIT)?;
-    let check = &world.delivery.protection.check;
     // when a person sets the status that the branch's protection requires, so that the forge merges it,
-    world.forge.set_status(
-        head,
-        &NewStatus {
-            context: &format!("{} / {} (pull_request)", check.workflow, check.job),
-            state: StatusState::Success,
-            description: "forged",
-        },
-    )?;
+    steps::set_required_status(world, head)?;
     let forged = pull_request::merge(&world.forge, broken.pull.number)?;
     // then the merge is tested in full too, and fails.
     let trigger = push(world.trunk());

@@ -49,6 +49,9 @@ struct BranchSettings<'a> {
     status_check_contexts: [String; 1],
     required_approvals: u32,
     enable_approvals_whitelist: bool,
+    /// Gitea's name for a list.
+    approvals_whitelist_username: [&'a str; 0],
+    approvals_whitelist_teams: &'a [String],
     block_on_rejected_reviews: bool,
     dismiss_stale_approvals: bool,
     block_on_outdated_branch: bool,
@@ -111,7 +114,13 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Comparison> {
         let bot = bot.as_deref().filter(|_| branch.bot_may_push);
         let mut protections = protections.iter();
         let have = protections.find(|protection| protection.rule_name == branch.name);
-        differences.extend(compare_branch(branch, &rules.check, bot, have)?);
+        differences.extend(compare_branch(
+            branch,
+            &rules.check,
+            &rules.tags.creators,
+            bot,
+            have,
+        )?);
         if have.is_some() {
             differences.extend(shadowed(forge, &branch.name)?);
         }
@@ -138,6 +147,7 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Comparison> {
 fn compare_branch(
     branch: &BranchRule,
     check: &Check,
+    maintainers: &[String],
     bot: Option<&str>,
     have: Option<&BranchProtection>,
 ) -> Result<Option<Difference>> {
@@ -155,8 +165,10 @@ fn compare_branch(
         enable_status_check: true,
         status_check_contexts: [format!("{} / {} (pull_request)", check.workflow, check.job)],
         required_approvals: branch.approvals,
-        // A list could count approvals of users who may only read. Nobody can approve their own pull request anyway.
-        enable_approvals_whitelist: false,
+        // Otherwise the approval of everyone who may write counts, so that of the bot too.
+        enable_approvals_whitelist: true,
+        approvals_whitelist_username: [],
+        approvals_whitelist_teams: maintainers,
         block_on_rejected_reviews: true,
         dismiss_stale_approvals: true,
         block_on_outdated_branch: branch.up_to_date,

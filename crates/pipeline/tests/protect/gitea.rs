@@ -26,6 +26,8 @@ fn gitea_gets_the_rules() {
                 json!(["ci / required (pull_request)"]),
             ),
             ("required_approvals", json!(approvals)),
+            ("enable_approvals_whitelist", json!(true)),
+            ("approvals_whitelist_teams", json!(["maintainers"])),
             ("dismiss_stale_approvals", json!(true)),
             ("block_on_outdated_branch", json!(up_to_date)),
             ("block_admin_merge_override", json!(true)),
@@ -57,6 +59,14 @@ fn each_weaker_rule_is_reported_and_restored() {
                     })
                 },
                 "branch develop: push_whitelist_usernames has \"mallory\", which is not in the rules",
+            ),
+            (
+                |forge| {
+                    forge.with("main", |rule| {
+                        rule["approvals_whitelist_username"] = json!(["delivery-bot"])
+                    })
+                },
+                "branch main: approvals_whitelist_username has \"delivery-bot\"",
             ),
             (
                 |forge| forge.with("staging", |rule| rule["enable_push"] = json!(true)),

@@ -1,0 +1,128 @@
+//! E1–E6, R3. A developer writes an endpoint on a feature branch. It passes the checks and a review, and reaches dev,
+//! staging and prod, each within its limit. No request to staging or prod fails meanwhile.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use devkit::forge::{Conclusion, NewPull};
+
+use super::budget::Budget;
+use super::feature::Feature;
+use super::traffic::Traffic;
+use super::world::World;
+use super::{production, pull_request, steps};
+use crate::argocd::application::HealthStatus;
+use crate::delivery::environment::Environment;
+use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
+use crate::forge;
+use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
+use crate::timeline::Recorder;
+
+/// The limits that the requirements set.
+const BRANCH: Duration = Duration::from_secs(60);
+const CHECKS: Duration = Duration::from_secs(5 * 60);
+const DEV: Duration = Duration::from_secs(8 * 60);
+const STAGING: Duration = Duration::from_secs(3 * 60);
+const PROD: Duration = Duration::from_secs(5 * 60);
+const ALL: Duration = Duration::from_secs(25 * 60);
+
+/// The jobs that check a change of the service.
+const JOBS: [&str; 5] = ["lint", "security", "unit", "integration", "image"];
+
+pub(super) fn run(world: &World) -> Result<()> {
+    // Given every environment serves a version, and all but dev get requests,
+    let environments = world.delivery.environments().iter();
+    let environments: Vec<Environment> = environments.map(|env| world.environment(env)).collect();
+    let feature = Feature::new(world)?;
+    let mut traffic = Vec::new();
+    for environment in &environments {
+        feature.ensure_missing_in(environment)?;
+        if environment.name() != world.dev().name() {
+            traffic.push(Traffic::start(format!("{}/version", environment.url()?)));
+        }
+    }
+
+    // when a developer writes an endpoint and its test,
+    let mut budget = Budget::start();
+    let branch = push(world, &feature)?;
+    budget.end("E1 branch with a feature", BRANCH);
+    // then all checks of its pull request pass, and it gets the coverage comment;
+    let number = is_checked(world, &feature, &branch)?;
+    budget.end("E2 checks of its pull request", CHECKS);
+    // when it is reviewed and merged, then dev serves it;
+    reaches_dev(world, &feature, number)?;
+    budget.end("E3 merged and served in dev", DEV);
+    // when it is promoted, approved and synced, then staging serves it;
+    for entry in world.promoted() {
+        steps::promote(world, entry)?;
+        feature.ensure_answers_in(&world.environment(entry))?;
+        budget.end(&format!("E4 promoted to {entry}"), STAGING);
+    }
+    // when it is tagged, approved and synced, then prod serves it and is healthy.
+    let last = world.environment(world.delivery.last());
+    production::release(world, &feature.version)?;
+    last.wait_health(&HealthStatus::Healthy, SERVING_LIMIT)?;
+    for environment in &environments {
+        feature.ensure_answers_in(environment)?;
+    }
+    budget.end(
+        &format!("E5 {} served in {}", feature.version, last.name()),
+        PROD,
+    );
+
+    let mut answered = 0;
+    for traffic in traffic {
+        answered += traffic.all_answered()?;
+    }
+    eprintln!("  {answered} requests, all answered");
+    budget.finish(ALL)
+}
+
+/// Writes the feature on a branch of its own, and returns the branch.
+fn push(world: &World, feature: &Feature) -> Result<String> {
+    let clone = world.clone("feature", world.trunk())?;
+    let branch = feature.branch();
+    let git = world.forge.git(&clone);
+    feature.write(world, &clone)?;
+    git.read(&["add", "--all"])?;
+    let commit = world.commit(&clone, &title(feature))?;
+    git.push("origin", &commit, &format!("refs/heads/{branch}"))?;
+    Ok(branch)
+}
+
+fn title(feature: &Feature) -> String {
+    format!("http: Answer {}", feature.path())
+}
+
+/// Opens the pull request and waits until all its checks have passed. Returns its number.
+fn is_checked(world: &World, feature: &Feature, branch: &str) -> Result<u64> {
+    let forge = &world.forge;
+    let pull = forge.create_pull(&NewPull {
+        head: branch,
+        base: world.trunk(),
+        title: &title(feature),
+        body: "",
+    })?;
+    let head = &pull.head.sha;
+    let run = WorkflowRun::wait(forge, &PULL_REQUEST, head, CI_LIMIT)?;
+    for job in JOBS {
+        run.ensure_conclusion(job, Conclusion::Success)?;
+    }
+    pull_request::comment(world, pull.number, head)?;
+    Ok(pull.number)
+}
+
+/// Approves and merges the pull request, and follows it to dev.
+fn reaches_dev(world: &World, feature: &Feature, number: u64) -> Result<()> {
+    let (forge, dev) = (&world.forge, world.dev());
+    forge.review("reviewer", number)?;
+    let merged = forge::pull_request::merge(forge, number)?;
+    let mut recorder = Recorder::start();
+    ship::follow(forge, &dev, &merged, &mut recorder, world.progress)?;
+    eprint!("{}", recorder.finish().table());
+    let published = forge.image_tags()?;
+    for tag in dev.entry.image_tags(&merged) {
+        ensure!(published.contains(&tag), "the registry has no tag {tag}");
+    }
+    feature.ensure_answers_in(&dev)
+}

@@ -1,0 +1,193 @@
+//! The database of a release: replicas that start at once migrate an empty database once, a release runs on the schema of
+//! a later one, and a migration that fails leaves the version before it serving.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use devkit::http::get_text;
+use devkit::process::{Run, command};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::traffic::Traffic;
+use super::world::World;
+use crate::cluster::database;
+use crate::cluster::kubectl::{apply, kubectl, wait_rolled_out};
+use crate::expect::{Verdict, eventually};
+
+/// A namespace, and a database, of the scenario's own.
+const NAMESPACE: &str = "scenario-migration";
+
+/// The init container that migrates.
+const MIGRATE: &str = "migrate";
+
+const REPLICAS: usize = 3;
+const LIMIT: Duration = Duration::from_secs(180);
+
+pub(super) fn run(world: &World) -> Result<()> {
+    remove()?;
+    let result = migrates_once(world)
+        .and_then(|()| runs_on_a_newer_schema(world))
+        .and_then(|()| survives_a_failed_migration(world));
+    match result {
+        Ok(()) => remove(),
+        // The namespace shows why.
+        failed => failed,
+    }
+}
+
+fn remove() -> Result<()> {
+    kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found"]).run_quietly()?;
+    database::delete(NAMESPACE)
+}
+
+fn migrates_once(world: &World) -> Result<()> {
+    // Given an empty database, when the replicas of staging's release start at once,
+    let staging = world.staging()?;
+    let clone = world.clone("migration", &staging.entry.branch)?;
+    let values = world.forge.values(staging.entry, &staging.entry.branch)?;
+    database::create_empty(NAMESPACE, &values)?;
+    let replicas = format!("replicas={REPLICAS}");
+    let manifests = command("helm", ["template", &world.delivery.name])
+        .arg(clone.join(&world.delivery.chart))
+        .arg("--values")
+        .arg(clone.join(&staging.entry.values))
+        .args(["--namespace", NAMESPACE, "--set", &replicas])
+        .read()?;
+    apply(NAMESPACE, &manifests)?;
+    wait_rolled_out(NAMESPACE, &[&deployment(world)], LIMIT)?;
+    // then one of them migrates, and the others find the schema complete.
+    let mut applied = Vec::new();
+    for pod in pods(world)? {
+        let name = pod.metadata.name.unwrap_or_default();
+        let log = kubectl([
+            "logs",
+            "--namespace",
+            NAMESPACE,
+            &name,
+            "--container",
+            MIGRATE,
+        ]);
+        applied.extend(migrations(&{ log }.read()?));
+    }
+    let migrated = applied.iter().filter(|names| !names.is_empty()).count();
+    ensure!(
+        applied.len() == REPLICAS && migrated == 1,
+        "the {REPLICAS} replicas applied the migrations {applied:?}"
+    );
+    Ok(())
+}
+
+fn runs_on_a_newer_schema(world: &World) -> Result<()> {
+    // Given a later release has changed the schema, when replicas of this release start, then they serve.
+    let newer = "ALTER TABLE deployments ADD COLUMN region TEXT;
+        INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000');";
+    database::sql(NAMESPACE, newer)?;
+    let name = deployment(world);
+    kubectl(["rollout", "restart", "--namespace", NAMESPACE, &name]).run_quietly()?;
+    wait_rolled_out(NAMESPACE, &[&name], LIMIT)?;
+    let answer = get_text(&format!("{}/api/v1/deployments", url(world)?));
+    ensure!(
+        answer.is_some(),
+        "the release does not read the newer schema"
+    );
+    Ok(())
+}
+
+fn survives_a_failed_migration(world: &World) -> Result<()> {
+    // Given a release that serves, and gets requests,
+    let traffic = Traffic::start(format!("{}/api/v1/deployments", url(world)?));
+    let name = deployment(world);
+    // when the migration of the next one fails, because it cannot reach the database,
+    let variable = database_variable(world)?;
+    let broken =
+        json!({"name": variable, "value": "postgres://nobody@127.0.0.1:1/none", "valueFrom": null});
+    let container = json!({"name": MIGRATE, "env": [broken]});
+    let patch = json!({"spec": {"template": {"spec": {"initContainers": [container]}}}});
+    let patch = patch.to_string();
+    kubectl(["patch", "--namespace", NAMESPACE, &name, "--patch", &patch]).run_quietly()?;
+    eventually("the migration fails", LIMIT, || {
+        let failed = pods(world)?.iter().any(has_failed_to_migrate);
+        Ok(match failed {
+            true => Verdict::Met(()),
+            false => Verdict::Pending("no pod has failed to migrate".into()),
+        })
+    })?;
+    // then no request fails,
+    let answered = traffic.all_answered()?;
+    eprintln!("  {answered} requests, all answered");
+    // and as soon as the migration is repaired, the release rolls out.
+    kubectl(["rollout", "undo", "--namespace", NAMESPACE, &name]).run_quietly()?;
+    wait_rolled_out(NAMESPACE, &[&name], LIMIT)
+}
+
+fn deployment(world: &World) -> String {
+    format!("deployment/{}", world.delivery.name)
+}
+
+fn pods(world: &World) -> Result<Vec<Pod>> {
+    world.kubernetes.list(NAMESPACE)
+}
+
+fn url(world: &World) -> Result<String> {
+    let service = world
+        .kubernetes
+        .get::<Service>(NAMESPACE, &world.delivery.name)?;
+    let address = service.and_then(|service| service.spec?.cluster_ip);
+    let address = address.context("the Service has no cluster IP")?;
+    Ok(format!("http://{address}"))
+}
+
+/// The variable with the address of the database, whose prefix is the service's name.
+fn database_variable(world: &World) -> Result<String> {
+    let deployment = world
+        .kubernetes
+        .get::<Deployment>(NAMESPACE, &world.delivery.name)?;
+    let pod = deployment.and_then(|deployment| deployment.spec.template.spec);
+    let containers = pod.and_then(|pod| pod.init_containers).unwrap_or_default();
+    let mut names = containers
+        .into_iter()
+        .flat_map(|container| container.env.unwrap_or_default())
+        .map(|variable| variable.name);
+    names
+        .find(|name| name.ends_with("_DATABASE_URL"))
+        .context("the migration has no variable with the address of the database")
+}
+
+/// Whether the init container of a pod has ended with an error, once at least.
+fn has_failed_to_migrate(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|status| status.init_container_statuses.as_ref());
+    let mut containers = containers.into_iter().flatten();
+    containers.any(|container| container.name == MIGRATE && container.restart_count > 0)
+}
+
+/// A line of the log of a migration.
+#[derive(Deserialize)]
+struct Line {
+    /// The names of the migrations that it applied; empty if there were none to apply.
+    applied: Option<String>,
+}
+
+/// What the migrations of a log applied.
+fn migrations(log: &str) -> Vec<String> {
+    let lines = log.lines();
+    lines
+        .filter_map(|line| serde_json::from_str::<Line>(line).ok()?.applied)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_says_what_was_applied() {
+        let log =
+            "{\"message\":\"starting\"}\n{\"message\":\"done\",\"applied\":\"20260101000000\"}\n";
+        assert_eq!(migrations(log), ["20260101000000"]);
+        assert_eq!(migrations("{\"applied\":\"\"}\n"), [""]);
+    }
+}
