@@ -8,5 +8,6 @@ mod options;
 mod pods;
 mod readme;
 mod scaling;
+mod smoke_test;
 mod validation;
 mod values;
