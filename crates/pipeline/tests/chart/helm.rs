@@ -141,9 +141,25 @@ pub fn variants() -> Vec<(String, Vec<Value>)> {
     variants
 }
 
+/// The ConfigMap with the service's settings.
+pub fn config(objects: &[Value]) -> &Value {
+    let maps = of_kind(objects, "ConfigMap").into_iter();
+    let settings: Vec<_> = maps.filter(|map| map["immutable"] == true).collect();
+    match settings[..] {
+        [settings] => settings,
+        ref found => panic!("expected one immutable ConfigMap, found {}", found.len()),
+    }
+}
+
+/// The Deployment, or the Rollout in its place.
+pub fn workload(objects: &[Value]) -> &Value {
+    let canary = of_kind(objects, "Rollout").into_iter().next();
+    canary.unwrap_or_else(|| one(objects, "Deployment"))
+}
+
 /// The specification of the pods.
 pub fn pod(objects: &[Value]) -> &Value {
-    &one(objects, "Deployment")["spec"]["template"]["spec"]
+    &workload(objects)["spec"]["template"]["spec"]
 }
 
 /// The containers of a pod, those that run first before the others.

@@ -1,13 +1,18 @@
 //! The two charts, rendered with Helm.
 
 mod argocd;
+mod canary;
 mod helm;
+mod monitoring;
 mod network;
+mod notifications;
 mod nulls;
 mod options;
 mod pods;
+mod promql;
 mod readme;
 mod reports;
 mod scaling;
+mod smoke_test;
 mod validation;
 mod values;
