@@ -6,7 +6,11 @@
 //! - `[item]` is a list. An object lists all fields that are known; those with a `!` are required.
 //! - `{"one of": […]}` is any of several.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that can't go on fails"
+)]
 
 use serde_json::{Map, Value, json};
 

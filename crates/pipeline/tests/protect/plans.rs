@@ -1,7 +1,5 @@
 //! What GitHub offers: to an organisation, a personal account, a private repository, and on a free plan.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
-
 use crate::common::{DELIVERY, failed};
 use crate::forge::{BILLING, Forge, Kind, Plan, UPGRADE};
 use serde_json::{Value, json};
