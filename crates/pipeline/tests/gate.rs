@@ -4,14 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 #[path = "common/project.rs"]
 mod project;
 
 use common::{failed, git, succeeded};
 use project::{DEV, NONE, PROD, Project, STAGING, digest, values};
 use std::process::{Command, Output};
-use testkit::server as http;
 
 const HOLD: &str = "hold:\n  reason: fair\n  by: ann\n  since: 2026-11-26\n";
 

@@ -5,10 +5,8 @@
 
 #[allow(dead_code, reason = "only a part is needed")]
 mod common;
-mod github;
 
 use common::{DELIVERY, succeeded};
-use github::{GitHub, not_found};
 use http::Request;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,13 +15,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
+use testkit::github::{GitHub, not_found};
 use testkit::server as http;
-
-const GUIDE: &str = include_str!("../../../docs/github.md");
 
 /// The shell blocks between two headings, as one script.
 fn script(from: &str, to: &str) -> String {
-    let steps = GUIDE.split_once(from).unwrap().1.split_once(to).unwrap().0;
+    let guide = fs::read_to_string("../../docs/github.md").unwrap();
+    let steps = guide.split_once(from).unwrap().1.split_once(to).unwrap().0;
     let mut script = String::new();
     let mut inside = false;
     for line in steps.lines() {

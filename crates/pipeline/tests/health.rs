@@ -4,14 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 #[path = "common/project.rs"]
 mod project;
 
 use common::{failed, git, succeeded};
 use project::{DEV, Project, digest, values};
 use std::process::Output;
-use testkit::server as http;
 
 const CONTEXT: &str = "argocd/waybill-dev";
 

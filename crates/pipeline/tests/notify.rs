@@ -3,10 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 
 use common::{commit, failed, git, pipeline, succeeded};
-use github::{GitHub, not_found};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{Request, serve};
 use serde_json::{Value, json};
@@ -14,6 +12,7 @@ use sha2::Sha256;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::github::{GitHub, not_found};
 use testkit::server as http;
 
 const KEY: &str = "s3cret-key";

@@ -2,13 +2,11 @@
 //! scenario `promotion` uses a real one.
 
 mod common;
-mod github;
 #[path = "common/project.rs"]
 mod project;
 
 use common::{DELIVERY, failed, succeeded};
 use project::{DEV, NONE, PROD, Project, QA, STAGING, digest, pull, values};
-use testkit::server as http;
 
 /// The text of a delivery.toml with an environment `qa` between staging and prod.
 fn with_qa() -> String {

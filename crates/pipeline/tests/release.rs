@@ -4,10 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 
 use common::{DELIVERY, commit, failed, git, pipeline, succeeded, with_fakes};
-use github::{GitHub, not_found};
 use http::{Request, serve};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -15,6 +13,7 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::github::{GitHub, not_found};
 use testkit::server as http;
 
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";

@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 #[path = "common/project.rs"]
 mod project;
 
@@ -12,7 +11,6 @@ use common::{commit, failed, git, push_notes, succeeded};
 use project::{DEV, NONE, Project, STAGING, digest, values};
 use std::process::{Command, Output};
 use std::thread;
-use testkit::server as http;
 
 /// The block that a hold is, as the commands write it, with `DATE` for the date.
 fn hold(reason: &str) -> String {

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 #[path = "common/project.rs"]
 mod project;
 
@@ -12,7 +11,6 @@ use project::{BOT_EMAIL, DEV, Project, STAGING, digest, values};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
-use testkit::server as http;
 
 /// A project whose remote is below the address of the forge, as on GitHub.
 fn on_github() -> Project {

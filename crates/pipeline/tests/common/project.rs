@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use crate::common::{DELIVERY, commit, git, pipeline, succeeded, with_fakes};
-use crate::github::GitHub;
-use crate::http::Request;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::github::GitHub;
+use testkit::server::Request;
 
 pub const DEV: &str = "charts/waybill/values-dev.yaml";
 pub const STAGING: &str = "charts/waybill/values-staging.yaml";

@@ -4,8 +4,6 @@ mod comment;
 #[path = "../common/mod.rs"]
 mod common;
 mod forge;
-#[path = "../github/mod.rs"]
-mod github;
 mod measure;
 mod project;
 

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 use crate::common::{DELIVERY, pipeline, succeeded};
-use crate::github::{self, GitHub};
 use crate::http;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -11,6 +10,7 @@ use std::fs;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::github::{self, GitHub};
 
 const TOKEN: &str = "s3cret-t0ken";
 pub const BOT_APP: u64 = 12345;

@@ -6,8 +6,6 @@
 mod common;
 mod forge;
 mod gitea;
-#[path = "../github/mod.rs"]
-mod github;
 mod on_github;
 mod plans;
 

@@ -6,10 +6,10 @@
 //! - `[item]` is a list. An object lists all fields that are known; those with a `!` are required.
 //! - `{"one of": […]}` is any of several.
 
-#![expect(
+#![allow(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test that can't go on fails"
+    reason = "a test that cannot go on fails"
 )]
 
 use serde_json::{Map, Value, json};
@@ -17,7 +17,9 @@ use serde_json::{Map, Value, json};
 /// A type of `operations.json`, with the names that it may refer to.
 #[derive(Clone, Copy)]
 pub struct Schema<'a> {
+    /// What names refer to.
     pub schemas: &'a Value,
+    /// The type, in the notation of the file.
     pub kind: &'a Value,
 }
 

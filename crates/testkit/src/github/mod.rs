@@ -3,12 +3,11 @@
 //! A test says what the server answers. The server compares requests and answers with `operations.json`, which has what
 //! GitHub publishes about its API. An unknown path, query or field, a missing field and a wrong type fail the test.
 
-#![allow(dead_code, reason = "not every test needs all of it")]
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod schema;
 
-use crate::http::{Request, serve};
+use crate::server::{Request, serve};
 use schema::Schema;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, Mutex};
@@ -22,6 +21,7 @@ pub fn not_found() -> (u16, Value) {
 
 /// The server. A test that drops it fails if a request or an answer did not agree with GitHub's description.
 pub struct GitHub {
+    /// The address, without a path.
     pub address: String,
     faults: Arc<Mutex<Vec<String>>>,
 }
