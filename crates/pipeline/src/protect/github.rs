@@ -5,6 +5,7 @@
 //! without it GitHub answers 422
 //! (<https://docs.github.com/en/actions/reference/workflows-and-actions/deployments-and-environments>).
 
+mod actor;
 mod environments;
 mod maintainers;
 mod repository;

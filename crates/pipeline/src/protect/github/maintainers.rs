@@ -1,8 +1,8 @@
 //! Who creates version tags, reviews deployments and owns code: teams in an organisation, and on a personal account,
 //! which has none, roles and the owner of the account.
 
+use super::actor::Actor;
 use super::repository::{Account, AccountKind};
-use super::rulesets::Actor;
 use crate::protect::rules::Rules;
 use anyhow::{Result, ensure};
 use devkit::forge::Forge;

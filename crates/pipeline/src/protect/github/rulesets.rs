@@ -5,6 +5,7 @@
 //!
 //! Source: <https://docs.github.com/en/rest/repos/rules>.
 
+use super::actor::Actor;
 use super::maintainers::Maintainers;
 use crate::protect::difference::{Difference, Request, Settings, settings};
 use crate::protect::rules::{BranchRule, Rules, TagRule};
@@ -36,35 +37,6 @@ struct Ruleset {
     bypass_actors: Option<Vec<Actor>>,
     conditions: Conditions,
     rules: Vec<Rule>,
-}
-
-/// Who may bypass a ruleset.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Actor {
-    actor_type: String,
-    /// `None` for kinds of which there is only one, such as deploy keys.
-    actor_id: Option<u64>,
-    bypass_mode: String,
-}
-
-impl Actor {
-    pub(super) fn always(kind: &str, id: u64) -> Self {
-        Self {
-            actor_type: kind.to_owned(),
-            actor_id: Some(id),
-            bypass_mode: "always".to_owned(),
-        }
-    }
-
-    fn describe(&self) -> String {
-        let id = self.actor_id.map(|id| format!(" {id}"));
-        format!(
-            "{}{} ({})",
-            self.actor_type,
-            id.unwrap_or_default(),
-            self.bypass_mode
-        )
-    }
 }
 
 #[derive(Serialize, Deserialize)]
