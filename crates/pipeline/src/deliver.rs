@@ -2,6 +2,7 @@
 
 mod branch;
 mod change;
+pub(crate) mod chart;
 mod cosign;
 pub(crate) mod deploy;
 mod gate;
@@ -21,6 +22,7 @@ pub(crate) mod required;
 pub(crate) mod rescan;
 pub(crate) mod rollback;
 pub(crate) mod sign;
+mod signer;
 mod signing;
 pub(crate) mod tags;
 mod values_file;

@@ -19,8 +19,8 @@ use build::{image, scan};
 use checks::{coverage, lint, quality, schemas, security, test};
 use clap::{Parser, Subcommand};
 use deliver::{
-    deploy, hold, plan, promote, publish, release, release_hold, required, rescan, rollback, sign,
-    tags, verify,
+    chart, deploy, hold, plan, promote, publish, release, release_hold, required, rescan, rollback,
+    sign, tags, verify,
 };
 use report::{comment, notify};
 use std::process::ExitCode;
@@ -63,6 +63,7 @@ enum Command {
     Publish(publish::Publish),
     Release(release::Release),
     Sign(sign::Sign),
+    Chart(chart::Chart),
     Verify(verify::Verify),
     Deploy(deploy::Deploy),
     Promote(promote::Promote),
@@ -99,6 +100,7 @@ impl Command {
             Self::Publish(command) => command.run(),
             Self::Release(command) => command.run(),
             Self::Sign(command) => command.run(),
+            Self::Chart(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Rollback(command) => command.run(),
             Self::Hold(command) => command.run(),

@@ -183,6 +183,7 @@ pub static TOOLS: &[Tool] = &[
             Step::Test,
             Step::Coverage,
             Step::Security,
+            Step::Publish,
             Step::Nix,
             Step::Lab,
         ],

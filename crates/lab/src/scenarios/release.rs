@@ -1,9 +1,12 @@
-//! C12. A prerelease's tag on staging tags the image there, and creates a release that explains how to verify it.
+//! C12. A prerelease's tag on staging tags the image there, publishes the chart, and creates a release that explains how to
+//! verify the image.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use devkit::delivery::Delivery;
 use devkit::forge::Release;
+use devkit::process::{Run, command};
 use devkit::reference::Digest;
 
 use super::steps;
@@ -11,6 +14,7 @@ use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{WorkflowRun, release, wait_failed_job};
 use crate::sandbox::credentials::random;
+use crate::sandbox::network::FORGE;
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has an image,
@@ -54,7 +58,35 @@ pub(super) fn run(world: &World) -> Result<()> {
     // And the release says what the image is and how to verify it.
     let found = forge.find_release(&version)?;
     let found = found.with_context(|| format!("{version} has no release"))?;
-    is_explained(&found, &image.digest)
+    is_explained(&found, &image.digest)?;
+
+    // And Helm renders the chart of that version from the registry, where its digest is signed.
+    is_published(world, version.trim_start_matches('v'))
+}
+
+/// Checks the chart in the registry with Helm and cosign, as a user of the chart does.
+fn is_published(world: &World, version: &str) -> Result<()> {
+    let Delivery { owner, name, .. } = &world.delivery;
+    let chart = format!("{FORGE}/{owner}/charts/{name}").to_lowercase();
+    let reference = format!("oci://{chart}");
+    let folder = tempfile::tempdir()?;
+    let mut pull = command("helm", ["pull", &reference, "--version", version]);
+    let pulled = pull.current_dir(folder.path()).capture()?;
+    let said = [pulled.stdout, pulled.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let digest = said.lines().find_map(|line| line.strip_prefix("Digest: "));
+    let digest = digest.with_context(|| format!("Helm cannot pull {chart}:{version}: {said}"))?;
+    let key = world.layout.state("signing/cosign.pub");
+    command("cosign", ["verify", "--insecure-ignore-tlog=true"])
+        .arg(format!("--key={}", key.display()))
+        .arg(format!("{chart}@{digest}"))
+        .run_quietly()?;
+    let rendered = command("helm", ["template", name, &reference, "--version", version]).read()?;
+    ensure!(
+        rendered.contains(&format!(":v{version}")),
+        "the chart does not run the image of its version:\n{rendered}"
+    );
+    Ok(())
 }
 
 fn is_explained(found: &Release, digest: &Digest) -> Result<()> {

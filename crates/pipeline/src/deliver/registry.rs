@@ -67,9 +67,11 @@ impl Registry {
     pub(super) fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = command(program, args);
         if let Some(folder) = &self.login {
-            // skopeo and buildah read the first variable, cosign and trivy the second.
+            let file = folder.path().join("config.json");
+            // skopeo and buildah read the first variable, Helm the second, cosign and trivy the third.
             command
-                .env("REGISTRY_AUTH_FILE", folder.path().join("config.json"))
+                .env("REGISTRY_AUTH_FILE", &file)
+                .env("HELM_REGISTRY_CONFIG", &file)
                 .env("DOCKER_CONFIG", folder.path());
         }
         command

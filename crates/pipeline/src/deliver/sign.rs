@@ -3,18 +3,15 @@
 use super::cosign::{Kind, json_file};
 use super::provenance::Provenance;
 use super::registry::Registry;
+use super::signer::Signer;
 use crate::project::root;
 use crate::tools;
-use crate::workflow::{self, Event};
-use anyhow::{Context, Result, bail, ensure};
+use crate::workflow::Event;
+use anyhow::{Context, Result, ensure};
 use devkit::delivery::Delivery;
 use devkit::process::Run;
 use devkit::reference::Digest;
-use serde::Serialize;
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
-
-const PRIVATE_KEY: &str = "COSIGN_PRIVATE_KEY";
 
 /// Sign a published image, and attest its provenance and its SBOM.
 ///
@@ -85,62 +82,5 @@ impl Sign {
         );
         println!("no SBOM is attested: trivy is not installed");
         Ok(None)
-    }
-}
-
-/// The signer of an image.
-enum Signer {
-    /// The workflow itself.
-    Workflow,
-    /// A key, without certificates and without a log. The files tell cosign that it has no services and no authorities.
-    Key {
-        services: NamedTempFile,
-        authorities: NamedTempFile,
-    },
-}
-
-/// A configuration file of Sigstore without entries.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EmptyConfiguration {
-    media_type: String,
-}
-
-impl EmptyConfiguration {
-    fn write(kind: &str) -> Result<NamedTempFile> {
-        json_file(&Self {
-            media_type: format!("application/vnd.dev.sigstore.{kind}"),
-        })
-    }
-}
-
-impl Signer {
-    fn from_env() -> Result<Self> {
-        if workflow::var(PRIVATE_KEY).is_some() {
-            return Ok(Self::Key {
-                services: EmptyConfiguration::write("signingconfig.v0.2+json")?,
-                authorities: EmptyConfiguration::write("trustedroot+json;version=0.1")?,
-            });
-        }
-        if workflow::var("ACTIONS_ID_TOKEN_REQUEST_URL").is_none() {
-            bail!(
-                "nothing to sign with: give the job the permission `id-token: write`, or the repository the secret {PRIVATE_KEY}"
-            );
-        }
-        Ok(Self::Workflow)
-    }
-
-    fn arguments(&self) -> Vec<String> {
-        match self {
-            Self::Workflow => Vec::new(),
-            Self::Key {
-                services,
-                authorities,
-            } => vec![
-                format!("--key=env://{PRIVATE_KEY}"),
-                format!("--signing-config={}", services.path().display()),
-                format!("--trusted-root={}", authorities.path().display()),
-            ],
-        }
     }
 }
