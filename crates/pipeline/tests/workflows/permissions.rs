@@ -40,7 +40,7 @@ const ACTIONS: [(&str, &[(&str, Access)]); 7] = [
 /// The permissions that a command needs: of the REST API
 /// (<https://docs.github.com/en/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens>), of the
 /// registry, and of the workflow's identity. The bot has a token of its own.
-const COMMANDS: [(&str, &[(&str, Access)]); 10] = [
+const COMMANDS: [(&str, &[(&str, Access)]); 11] = [
     (
         "plan",
         &[("actions", Access::Read), ("pull-requests", Access::Read)],
@@ -52,11 +52,20 @@ const COMMANDS: [(&str, &[(&str, Access)]); 10] = [
         &[("packages", Access::Write), ("id-token", Access::Write)],
     ),
     ("deploy", &[("packages", Access::Read)]),
-    ("promote", &[("packages", Access::Read)]),
+    // The signature, and the reports of health.
+    (
+        "promote",
+        &[("packages", Access::Read), ("statuses", Access::Read)],
+    ),
     ("rollback", &[("packages", Access::Read)]),
     ("rescan", &[("packages", Access::Read)]),
     ("release", &[("contents", Access::Write)]),
     ("comment", &[("statuses", Access::Write)]),
+    // The signatures, and the reports of health.
+    (
+        "verify",
+        &[("packages", Access::Read), ("statuses", Access::Read)],
+    ),
 ];
 
 fn needed(workflow: &Workflow, step: &Step) -> Permissions {
@@ -95,16 +104,6 @@ fn permissions(workflow: &Workflow) -> Vec<String> {
         for (scope, access) in job.steps.iter().flat_map(|step| needed(workflow, step)) {
             let known = needed_by_job.entry(scope).or_insert(access);
             *known = (*known).max(access);
-        }
-        // `verify`, in a job that has the registry's password, reads signatures.
-        let reads = job
-            .steps
-            .iter()
-            .any(|step| step.commands().contains(&"verify"));
-        if reads {
-            needed_by_job
-                .entry("packages".to_owned())
-                .or_insert(Access::Read);
         }
         if job.permissions != needed_by_job {
             problems.push(format!(
