@@ -1,6 +1,7 @@
 //! The values file of an environment: the image that it pins, and whether it is on hold.
 
 use crate::reference::{self, Digest, Image, Tag};
+use crate::text::line;
 use crate::yaml::{self, Node};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,9 +46,10 @@ pub struct Hold {
     pub since: Option<String>,
 }
 
+/// One line. The texts come from a file that people edit, and must give no command to a workflow.
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "not given".to_owned());
+        let text = |text: &Option<String>| text.as_deref().map_or("not given".to_owned(), line);
         let (reason, by, since) = (text(&self.reason), text(&self.by), text(&self.since));
         write!(f, "{reason} (by {by}, since {since})")
     }

@@ -16,6 +16,7 @@ use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::git::{CommitInfo, Git, is_commit, short};
 use devkit::reference::{Digest, Image, Tag};
 use devkit::values::{Hold, Values};
+use devkit::{markdown, plain};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::TempDir;
@@ -102,31 +103,32 @@ impl Deploy {
         let (result, message) = match &written {
             Deployment::Committed(id) => (
                 "written",
-                format!("{env} gets {tag} by commit {}", short(id)),
+                plain!("{} gets {} by commit {}", env, tag, short(id)),
             ),
             Deployment::Unchanged => (
                 "unchanged",
-                format!("{env} already has {tag} with this digest"),
+                plain!("{} already has {} with this digest", env, tag),
             ),
             Deployment::Superseded(newer) => (
                 "superseded",
-                format!(
-                    "{env} already has the newer commit {}: nothing to do",
+                plain!(
+                    "{} already has the newer commit {}: nothing to do",
+                    env,
                     short(newer)
                 ),
             ),
             Deployment::Held(hold) => (
                 "held",
-                format!("{env} is on hold and stays as it is: {hold}"),
+                plain!("{} is on hold and stays as it is: {}", env, hold),
             ),
             Deployment::Previewed => return Ok(ExitCode::SUCCESS),
         };
-        println!("{message}");
+        println!("{}", message.as_str());
         if matches!(result, "superseded" | "held") {
-            workflow::annotate_notice(&message);
+            workflow::annotate_notice(message.as_str());
         }
         workflow::output("result", result)?;
-        workflow::summary(&format!("**Deploy:** {message}"))?;
+        workflow::summary(&markdown!("**Deploy:** {}", message))?;
         Ok(match result {
             "held" => ExitCode::from(HELD),
             _ => ExitCode::SUCCESS,
@@ -256,7 +258,7 @@ impl Deploy {
         if self.dry_run {
             println!("would commit to {branch}, on top of {}:\n", short(tip));
             let change = difference(before.text(), after.text());
-            println!("{message}\n--- {path}\n{change}");
+            println!("{}\n--- {path}\n{change}", message.as_str());
             return Ok(Attempt::Done(Deployment::Previewed));
         }
         let commit = after.commit(git, tip, &message)?;
