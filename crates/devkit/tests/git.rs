@@ -137,6 +137,26 @@ fn a_merge_has_both_sides_or_names_what_conflicts() {
 }
 
 #[test]
+fn a_repository_with_sha256_object_names_is_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = Git::new(folder.path()).with_identity(bot());
+    let init = ["init", "--quiet", "--object-format=sha256"];
+    git.read(&init).unwrap();
+    let commit = ["commit", "--quiet", "--allow-empty", "-m", "x"];
+    git.read(&commit).unwrap();
+    let url = folder.path().to_str().unwrap();
+    let branch = git.read(&["symbolic-ref", "HEAD"]).unwrap();
+    let clone = Clone::new();
+    for error in [
+        git.head().unwrap_err(),
+        git.describe("HEAD").unwrap_err(),
+        clone.git().fetch(url, &branch).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Sha256), "{error}");
+    }
+}
+
+#[test]
 fn a_fetch_completes_a_shallow_clone() {
     let clone = Clone::new();
     clone.write("other", "y\n");

@@ -64,9 +64,10 @@ impl Event {
             reference: require("GITHUB_REF")?,
             sha: require("GITHUB_SHA")?,
         };
+        ensure!(!devkit::git::is_sha256(&event.sha), devkit::git::NO_SHA256);
         ensure!(
             devkit::git::is_commit(&event.sha),
-            "GITHUB_SHA is `{}`, not a full commit ID (40 hexadecimal digits)",
+            "GITHUB_SHA is `{}`, not a full commit ID (40 hexadecimal digits, not all zero)",
             event.sha
         );
         Ok(event)

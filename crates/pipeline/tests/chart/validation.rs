@@ -203,3 +203,24 @@ fn a_numeric_setting_becomes_text() {
     assert_eq!(data["WAYBILL_DATABASE_POOL_SIZE"], "9");
     assert_eq!(data["WAYBILL_REQUEST_TIMEOUT_MS"], "3600000");
 }
+
+#[test]
+fn an_image_repository_has_no_scheme_tag_or_digest() {
+    for repository in [
+        "https://ghcr.io/acme/shop",
+        "ghcr.io/acme/shop:v1",
+        "ghcr.io/acme/shop@sha256:0",
+        "ghcr.io//shop",
+        "ghcr.io/Acme/shop",
+        "ghcr.io/acme/",
+    ] {
+        let said = refusal(&["--set", &format!("image.repository={repository}")]);
+        assert!(
+            said.contains("image.repository") || said.contains("/image/repository"),
+            "{said}"
+        );
+    }
+    for repository in ["localhost:5000/acme/shop", "shop", "ghcr.io/acme/a-b__c.d"] {
+        render(&["--set", &format!("image.repository={repository}")]);
+    }
+}
