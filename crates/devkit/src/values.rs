@@ -87,7 +87,7 @@ impl Values {
         Ok(Some(Image { tag, digest }))
     }
 
-    /// The digest that the values pin; `None` before the first release.
+    /// The digest that the values pin; `None` before the first release, or where it is empty, which is the chart's default.
     ///
     /// # Errors
     /// When `image.digest` is missing, or is not a digest.
@@ -95,6 +95,7 @@ impl Values {
         let key = "image.digest";
         match self.scalar(key)? {
             UNRELEASED => Ok(None),
+            _ if self.tree.at(key).is_some_and(Node::is_empty) => Ok(None),
             digest => digest
                 .parse()
                 .map(Some)
@@ -214,6 +215,15 @@ mod tests {
         let image = image.unwrap();
         assert_eq!(image.tag.as_str(), "develop-0123456");
         assert_eq!(image.digest.as_str(), digest());
+    }
+
+    #[test]
+    fn an_empty_digest_is_none_as_helm_reads_it() {
+        for empty in ["\"\"", "''", "", "~", "null"] {
+            let values = values("\"\"", empty);
+            assert_eq!(values.image().unwrap(), None, "{empty}");
+        }
+        assert!(values("v1", "\"null\"").image().is_err());
     }
 
     #[test]
