@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::Sha256;
+use std::io::ErrorKind;
 use std::time::Duration;
 use ureq::http::Uri;
 
@@ -330,6 +331,10 @@ fn post(url: &Uri, body: &impl Serialize, secret: Option<&str>) -> Result<()> {
 fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its host is unknown".to_owned(),
+        // TLS errors arrive as this kind.
+        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            "no TLS connection: its certificate is not trusted here, or has expired".to_owned()
+        }
         ureq::Error::Io(error) => error.kind().to_string(),
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
