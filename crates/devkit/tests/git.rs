@@ -272,6 +272,62 @@ fn the_configuration_of_a_repository_does_not_change_what_is_done() {
     assert_eq!(git.read(&args).unwrap(), "1");
 }
 
+/// Settings of mirrors, large repositories and editors, and a driver for merges.
+#[test]
+fn further_settings_of_a_repository_do_not_change_what_is_done() {
+    let clone = Clone::new();
+    clone.write(
+        ".gitattributes",
+        "values.yaml merge=mine diff=mine text eol=crlf\n",
+    );
+    clone.commit("Attributes");
+    for (key, value) in [
+        ("remote.origin.mirror", "true"),
+        ("remote.origin.tagOpt", "--tags"),
+        ("remote.origin.prune", "true"),
+        ("core.autocrlf", "true"),
+        ("core.splitIndex", "true"),
+        ("core.logAllRefUpdates", "always"),
+        ("core.notesRef", "refs/notes/x"),
+        ("notes.displayRef", "*"),
+        ("diff.mine.command", "false"),
+        ("diff.external", "false"),
+        ("merge.mine.driver", "false"),
+        ("merge.directoryRenames", "true"),
+        ("log.follow", "true"),
+        ("log.date", "relative"),
+        ("log.showRoot", "false"),
+        ("format.pretty", "oneline"),
+        ("feature.manyFiles", "true"),
+    ] {
+        clone.set(key, value);
+    }
+    let git = clone.git();
+    let base = git.head().unwrap();
+    git.read(&["tag", "private", &base]).unwrap();
+    git.read(&["branch", "mine", &base]).unwrap();
+    let text = "tag: v2\r\nnext: x\n";
+    let ours = git
+        .commit_file(&base, &values(text), &plain!("ours"))
+        .unwrap();
+    assert_eq!(git.file(&ours, "values.yaml").unwrap().text, text);
+    let mut other = values("x\n");
+    other.path = "another".to_owned();
+    let theirs = git.commit_file(&base, &other, &plain!("theirs")).unwrap();
+    let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
+    git.push("origin", &merged, "refs/heads/develop").unwrap();
+    for reference in ["refs/heads/mine", "refs/tags/private"] {
+        assert_eq!(git.remote_tip("origin", reference).unwrap(), None);
+    }
+    let remote = Git::new(&clone.remote());
+    remote.read(&["tag", "theirs", &merged]).unwrap();
+    assert_eq!(git.fetch("origin", "refs/heads/develop").unwrap(), merged);
+    assert_eq!(git.commit("refs/tags/theirs"), None);
+    assert!(git.commit("refs/heads/mine").is_some());
+    let info = git.describe(&merged).unwrap();
+    assert_eq!((info.subject.as_str(), info.date.len()), ("Merge", 25));
+}
+
 /// Runs another test of this file in a process with variables that a person or a hook may have set.
 fn again(test: &str, variables: &[(&str, &str)]) {
     let program = std::env::current_exe().unwrap();

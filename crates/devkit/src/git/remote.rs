@@ -89,7 +89,11 @@ impl Git {
     ) -> Result<(), Error> {
         let place = format!("{commit}:{reference}");
         let args = [&["push", "--quiet"], options, &["--", remote, &place]].concat();
-        self.command(&args)
+        // A clone by `git clone --mirror` would push all refs, or refuse to push one.
+        let mirror = format!("remote.{remote}.mirror");
+        self.clone()
+            .with_setting(&mirror, "false")
+            .command(&args)
             .run_quietly()
             .map_err(|source| Error::Push {
                 name: name_of(reference),
