@@ -1,5 +1,7 @@
 //! Names that a workflow gives: `cargo pipeline` refuses wrong ones, and says what is right.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod common;
 
 use common::{DELIVERY, commit, failed, git, pipeline};
