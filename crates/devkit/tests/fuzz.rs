@@ -181,7 +181,7 @@ fn a_hold_is_added_and_removed_without_a_trace() {
 
 #[test]
 fn a_delivery_file_is_read_or_refused() {
-    let ours = include_str!("../src/delivery/example.toml");
+    let ours = testkit::DELIVERY;
     let lines = ours.lines().count();
     let value = prop_oneof![
         ".{0,12}",
