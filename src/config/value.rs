@@ -1,9 +1,19 @@
 use std::ffi::OsString;
 
-/// Characters without a glyph that editors and clipboards add to text: the zero-width ones and the byte order mark.
-const INVISIBLE: [char; 6] = [
-    '\u{200b}', '\u{200c}', '\u{200d}', '\u{2028}', '\u{2060}', '\u{feff}',
-];
+/// Whether a character has no glyph: control characters, and those that editors and clipboards add to text, such as the
+/// zero-width ones, the byte order mark and those that change the direction of text.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+        )
+}
 
 /// Removes white space around a value, because a value from a file often ends with a line break. No setting has a use for
 /// white space at its ends or for invisible characters inside, so the latter are an error.
@@ -12,10 +22,7 @@ pub(super) fn clean(value: OsString) -> Result<String, String> {
         .into_string()
         .map_err(|_| "the value is not valid UTF-8".to_owned())?;
     let value = value.trim();
-    match value
-        .chars()
-        .find(|c| c.is_control() || INVISIBLE.contains(c))
-    {
+    match value.chars().find(|c| is_invisible(*c)) {
         Some(c) => Err(format!(
             "the value contains the invisible character U+{:04X}; remove it",
             u32::from(c)
@@ -46,6 +53,8 @@ mod tests {
             ("\u{feff}sqlite://x.db", "U+FEFF"),
             ("sqlite://x\u{200b}.db", "U+200B"),
             ("sqlite://x\u{7f}.db", "U+007F"),
+            ("sqlite://x\u{202e}.db", "U+202E"),
+            ("sqlite://x\u{ad}.db", "U+00AD"),
         ] {
             let error = clean(value.into()).unwrap_err();
             assert!(error.contains(character), "{error}");

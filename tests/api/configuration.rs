@@ -37,6 +37,12 @@ fn run(mode: &str, url: &str) -> (bool, String) {
 #[case("postgres://u@127.0.0.1:1/db?password=x&hunter2")]
 #[case("postgres://u@127.0.0.1:1/db?password=x&hunter2=1")]
 #[case("postgres://u@127.0.0.1:1/db?sslpassword=hunter2")]
+#[case("POSTGRES://u:hunter2@127.0.0.1:1/db")]
+#[case("postgres:/u:hunter2@127.0.0.1:1/db")]
+#[case("jdbc:postgresql://u:hunter2@127.0.0.1:1/db")]
+#[case("mysql://u:hunter2@127.0.0.1:1/db")]
+#[case("\u{feff}postgres://u:hunter2@127.0.0.1:1/db")]
+#[case("postgres://u:hunter2@127.0.0.1:1/db\npostgres://u:hunter2@h/db")]
 fn never_prints_a_password(#[values("check-config", "migrate")] mode: &str, #[case] url: &str) {
     let (_, printed) = run(mode, url);
     assert!(printed.contains("WAYBILL_DATABASE_URL"), "{printed}");
@@ -126,4 +132,43 @@ fn refuses_an_sqlite_url_that_would_name_another_file(
     let folder = std::path::Path::new(database.url.strip_prefix("sqlite://").unwrap());
     let mut files = std::fs::read_dir(folder.parent().unwrap()).unwrap();
     assert!(files.next().is_none());
+}
+
+#[rstest]
+#[case("\r\n")]
+#[case(" \n\n")]
+#[case("\t")]
+fn white_space_around_a_value_is_not_a_part_of_it(#[case] space: &str) {
+    let database = Sqlite.empty();
+    let (migrated, printed) = run("migrate", &format!("{space}{}{space}", database.url));
+    assert!(migrated, "{printed}");
+    let path = std::path::Path::new(database.url.strip_prefix("sqlite://").unwrap());
+    let files = std::fs::read_dir(path.parent().unwrap()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(
+        names
+            .into_iter()
+            .all(|name| name.starts_with("waybill.db") && !name.contains(char::is_whitespace))
+    );
+    assert!(path.exists());
+}
+
+#[rstest]
+#[case("\u{feff}")]
+#[case("\u{200b}")]
+#[case("\u{202e}")]
+fn an_invisible_character_is_not_a_part_of_a_file_name(#[case] invisible: &str) {
+    let database = Sqlite.empty();
+    let (accepted, printed) = run("migrate", &format!("{}{invisible}", database.url));
+    assert!(
+        !accepted && printed.contains("WAYBILL_DATABASE_URL: "),
+        "{printed}"
+    );
+    let path = std::path::Path::new(database.url.strip_prefix("sqlite://").unwrap());
+    assert!(
+        std::fs::read_dir(path.parent().unwrap())
+            .unwrap()
+            .next()
+            .is_none()
+    );
 }

@@ -13,6 +13,7 @@ mod configuration;
 mod connections;
 mod database;
 mod deployments;
+mod fuzz;
 mod log;
 mod metrics;
 mod modes;

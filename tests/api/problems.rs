@@ -181,3 +181,23 @@ fn an_invalid_row_in_the_database(#[values(Sqlite, Postgres)] kind: Kind) {
         answer.headers["x-request-id"].to_str().unwrap(),
     ]);
 }
+
+#[rstest]
+#[case("GET", "/api/v1/deployments/%FF")]
+#[case("GET", "/api/v1/deployments/%00")]
+#[case("GET", "/api/v1/deployments?cursor=%FF")]
+#[case("GET", "/api/v1/deployments?limit=99999999999999999999")]
+#[case("GET", "//api/v1/deployments")]
+#[case("GET", "/api/v1/deployments/..%2F..%2Fhealth")]
+#[case("TRACE", "/api/v1/deployments")]
+#[case("BREW", "/health")]
+fn every_odd_path_and_method_has_a_problem(#[case] method: &str, #[case] path: &str) {
+    let service = Sqlite.serve();
+    let answer = service.send(method, path, &[], "");
+    assert!(
+        (400..500).contains(&answer.status),
+        "{path}: {}",
+        answer.status
+    );
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+}

@@ -45,7 +45,7 @@ resources:
   {{- with index $.Values.resources $kind }}
   {{ $kind }}:
     {{- range $resource, $quantity := . }}
-    {{ $resource }}: {{ toString $quantity | quote }}
+    {{ $resource }}: {{ include "waybill.quantityText" $quantity | quote }}
     {{- end }}
   {{- end }}
   {{- end }}

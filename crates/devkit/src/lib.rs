@@ -10,6 +10,7 @@ pub mod http;
 pub mod process;
 pub mod progress;
 pub mod reference;
+pub mod text;
 pub mod tools;
 pub mod units;
 pub mod values;

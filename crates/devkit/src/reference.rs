@@ -22,6 +22,9 @@ pub enum Error {
     /// The placeholder before the first release.
     #[error("the all-zero digest names no image")]
     ZeroDigest,
+    /// The text is not the host of a registry.
+    #[error("`{0}` is not a host: write it without scheme and path, such as `ghcr.io`")]
+    Registry(String),
     /// The text is not the name of an image repository.
     #[error("`{name}` is not an image repository: {reason}")]
     Repository {

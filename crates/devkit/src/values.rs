@@ -1,6 +1,7 @@
 //! The values file of an environment: the image that it pins, and whether it is on hold.
 
 use crate::reference::{self, Digest, Image, Tag};
+use crate::text::line;
 use crate::yaml::{self, Node};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,9 +46,10 @@ pub struct Hold {
     pub since: Option<String>,
 }
 
+/// One line. The texts come from a file that people edit, and must give no command to a workflow.
 impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "not given".to_owned());
+        let text = |text: &Option<String>| text.as_deref().map_or("not given".to_owned(), line);
         let (reason, by, since) = (text(&self.reason), text(&self.by), text(&self.since));
         write!(f, "{reason} (by {by}, since {since})")
     }
@@ -85,7 +87,7 @@ impl Values {
         Ok(Some(Image { tag, digest }))
     }
 
-    /// The digest that the values pin; `None` before the first release.
+    /// The digest that the values pin; `None` before the first release, or where it is empty, which is the chart's default.
     ///
     /// # Errors
     /// When `image.digest` is missing, or is not a digest.
@@ -93,6 +95,7 @@ impl Values {
         let key = "image.digest";
         match self.scalar(key)? {
             UNRELEASED => Ok(None),
+            _ if self.tree.at(key).is_some_and(Node::is_empty) => Ok(None),
             digest => digest
                 .parse()
                 .map(Some)
@@ -212,6 +215,15 @@ mod tests {
         let image = image.unwrap();
         assert_eq!(image.tag.as_str(), "develop-0123456");
         assert_eq!(image.digest.as_str(), digest());
+    }
+
+    #[test]
+    fn an_empty_digest_is_none_as_helm_reads_it() {
+        for empty in ["\"\"", "''", "", "~", "null"] {
+            let values = values("\"\"", empty);
+            assert_eq!(values.image().unwrap(), None, "{empty}");
+        }
+        assert!(values("v1", "\"null\"").image().is_err());
     }
 
     #[test]

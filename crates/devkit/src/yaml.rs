@@ -11,6 +11,12 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 use std::collections::HashMap;
 use std::ops::Range;
 
+/// How deeply lists and maps may be nested. A deeper text would overflow the stack.
+const DEEPEST: usize = 100;
+
+/// How many values a text may have, with those of aliases. A few aliases of aliases would fill the memory.
+const MOST: usize = 100_000;
+
 /// Why a text cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +43,12 @@ pub enum Error {
     /// A key is itself a list or a map.
     #[error("line {0}: the key is not a plain word")]
     Key(usize),
+    /// Lists and maps are nested too deeply.
+    #[error("line {0}: the values are nested more than {DEEPEST} levels deep")]
+    Depth(usize),
+    /// The text has too many values, with those of aliases.
+    #[error("the file has more than {MOST} values: use fewer aliases")]
+    Size,
     /// An alias is inside the value that it refers to.
     #[error("line {0}: the alias refers to a value that it is a part of")]
     Alias(usize),
@@ -136,6 +148,14 @@ impl Node {
         match self {
             Self::List(items) => items,
             _ => &[],
+        }
+    }
+
+    /// Whether this is null or an empty text.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Scalar(scalar) => scalar.value.is_empty() || scalar.is_null(),
+            _ => false,
         }
     }
 
@@ -239,7 +259,10 @@ struct Tree<'t> {
     events: Parser<'t, saphyr_parser::StrInput<'t>>,
     /// Byte offset of each character, and the length: the parser counts characters.
     offsets: Vec<usize>,
-    anchors: HashMap<usize, Node>,
+    /// The anchored values, with the number of values in each.
+    anchors: HashMap<usize, (Node, usize)>,
+    depth: usize,
+    values: usize,
 }
 
 impl<'t> Tree<'t> {
@@ -249,6 +272,8 @@ impl<'t> Tree<'t> {
             events: Parser::new_from_str(text),
             offsets: text.char_indices().map(|(at, _)| at).chain(ends).collect(),
             anchors: HashMap::new(),
+            depth: 0,
+            values: 0,
         }
     }
 
@@ -278,6 +303,12 @@ impl<'t> Tree<'t> {
     }
 
     fn node(&mut self, (event, span): (Event<'t>, Span)) -> Result<Node, Error> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(Error::Depth(span.start.line()));
+        }
+        let before = self.values;
+        self.add(1)?;
         let (node, anchor) = match event {
             Event::Scalar(value, style, anchor, _) => {
                 let byte = |index: usize| self.offsets.get(index).copied().unwrap_or_default();
@@ -304,15 +335,28 @@ impl<'t> Tree<'t> {
             }
             Event::MappingStart(anchor, _) => (self.map()?, anchor),
             Event::Alias(anchor) => {
-                let known = self.anchors.get(&anchor).cloned();
+                let known = self.anchors.get(&anchor);
+                let size = known.map_or(0, |(_, size)| *size);
+                self.add(size)?;
+                let known = self.anchors.get(&anchor).map(|(node, _)| node.clone());
                 (known.ok_or(Error::Alias(span.start.line()))?, 0)
             }
             _ => return Err(Error::Truncated),
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            let size = self.values - before;
+            self.anchors.insert(anchor, (node.clone(), size));
         }
+        self.depth -= 1;
         Ok(node)
+    }
+
+    fn add(&mut self, values: usize) -> Result<(), Error> {
+        self.values += values;
+        match self.values > MOST {
+            true => Err(Error::Size),
+            false => Ok(()),
+        }
     }
 
     fn map(&mut self) -> Result<Node, Error> {
@@ -394,6 +438,25 @@ mod tests {
         ] {
             assert_eq!(tag(before, "v2"), after);
         }
+    }
+
+    #[test]
+    fn deep_and_growing_texts_are_refused() {
+        for text in [
+            "[".repeat(100_000),
+            "- ".repeat(10_000) + "x",
+            "{a: ".repeat(50_000),
+        ] {
+            assert!(Node::parse(&text).is_err());
+        }
+        let deep = Node::parse(&format!("{}x{}", "[".repeat(200), "]".repeat(200)));
+        assert!(matches!(deep, Err(Error::Depth(1))), "{deep:?}");
+        let mut text = "a0: &a0 [x, x]\n".to_owned();
+        for level in 1..40 {
+            let below = level - 1;
+            text += &format!("a{level}: &a{level} [*a{below}, *a{below}]\n");
+        }
+        assert!(matches!(Node::parse(&text), Err(Error::Size)));
     }
 
     #[test]

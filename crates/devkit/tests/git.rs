@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use devkit::git::{Error, File, Git, Identity, root};
+use devkit::plain;
 use devkit::process::{Run, command};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -84,9 +85,9 @@ fn a_file_is_committed_without_the_work_tree() {
     let git = clone.git();
     let tip = git.head().unwrap();
     clone.write("values.yaml", "being edited\n");
-    let message = "chore(deploy): dev v2\n\n# not a comment\nDigest: x\n";
+    let message = plain!("chore(deploy): dev v2\n\n# not a comment\nDigest: x\n");
     let commit = git
-        .commit_file(&tip, &values("tag: v2\n"), message)
+        .commit_file(&tip, &values("tag: v2\n"), &message)
         .unwrap();
     assert_eq!(
         git.file(&commit, "values.yaml").unwrap(),
@@ -99,7 +100,7 @@ fn a_file_is_committed_without_the_work_tree() {
     assert_eq!(info.author, "bot <bot@example.org>");
     assert_eq!(info.subject, "chore(deploy): dev v2");
     let body = git.read(&["show", "-s", "--format=%B", &commit]).unwrap();
-    assert_eq!(body, message.trim_end());
+    assert_eq!(body, message.as_str().trim_end());
     let text = fs::read_to_string(clone.path().join("values.yaml")).unwrap();
     assert_eq!(text, "being edited\n");
 }
@@ -116,19 +117,43 @@ fn a_merge_has_both_sides_or_names_what_conflicts() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let ours = git.commit_file(&base, &values("tag: v2\n"), "a").unwrap();
+    let ours = git
+        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
+        .unwrap();
     let mut other = values("y\n");
     other.path = "ö ther".to_owned();
-    let theirs = git.commit_file(&base, &other, "b").unwrap();
-    let merged = git.merge(&ours, &theirs, "Merge").unwrap();
+    let theirs = git.commit_file(&base, &other, &plain!("b")).unwrap();
+    let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
     assert_eq!(git.file(&merged, "values.yaml").unwrap().text, "tag: v2\n");
     assert_eq!(git.file(&merged, "ö ther").unwrap().text, "y\n");
-    let theirs = git.commit_file(&base, &values("tag: v3\n"), "c").unwrap();
-    let error = git.merge(&ours, &theirs, "Merge").unwrap_err();
+    let theirs = git
+        .commit_file(&base, &values("tag: v3\n"), &plain!("c"))
+        .unwrap();
+    let error = git.merge(&ours, &theirs, &plain!("Merge")).unwrap_err();
     assert!(
         matches!(&error, Error::Conflict(files) if files == &["values.yaml"]),
         "{error}"
     );
+}
+
+#[test]
+fn a_repository_with_sha256_object_names_is_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = Git::new(folder.path()).with_identity(bot());
+    let init = ["init", "--quiet", "--object-format=sha256"];
+    git.read(&init).unwrap();
+    let commit = ["commit", "--quiet", "--allow-empty", "-m", "x"];
+    git.read(&commit).unwrap();
+    let url = folder.path().to_str().unwrap();
+    let branch = git.read(&["symbolic-ref", "HEAD"]).unwrap();
+    let clone = Clone::new();
+    for error in [
+        git.head().unwrap_err(),
+        git.describe("HEAD").unwrap_err(),
+        clone.git().fetch(url, &branch).unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Sha256), "{error}");
+    }
 }
 
 #[test]
@@ -167,9 +192,13 @@ fn a_branch_is_replaced_only_while_it_is_as_expected() {
     let base = git.head().unwrap();
     let branch = "refs/heads/promote/staging";
     assert_eq!(git.remote_tip("origin", branch).unwrap(), None);
-    let first = git.commit_file(&base, &values("tag: v2\n"), "a").unwrap();
+    let first = git
+        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
+        .unwrap();
     git.replace("origin", &first, branch, None).unwrap();
-    let second = git.commit_file(&base, &values("tag: v3\n"), "b").unwrap();
+    let second = git
+        .commit_file(&base, &values("tag: v3\n"), &plain!("b"))
+        .unwrap();
     assert!(matches!(
         git.replace("origin", &second, branch, Some(&base)),
         Err(Error::Push { .. })
@@ -224,9 +253,9 @@ fn the_configuration_of_a_repository_does_not_change_what_is_done() {
     let base = git.head().unwrap();
     git.read(&["tag", "--annotate", "-m", "mine", "private", &base])
         .unwrap();
-    let message = "chore(deploy): dév v2\n\nDigest: x\nArgocd-reference-commit-sha: 1";
+    let message = plain!("chore(deploy): dév v2\n\nDigest: x\nArgocd-reference-commit-sha: 1");
     let commit = git
-        .commit_file(&base, &values("tag: v2\n"), message)
+        .commit_file(&base, &values("tag: v2\n"), &message)
         .unwrap();
     git.push("origin", &commit, "refs/heads/develop").unwrap();
     assert_eq!(git.remote_tip("origin", "refs/tags/private").unwrap(), None);
@@ -241,6 +270,62 @@ fn the_configuration_of_a_repository_does_not_change_what_is_done() {
         &commit,
     ];
     assert_eq!(git.read(&args).unwrap(), "1");
+}
+
+/// Settings of mirrors, large repositories and editors, and a driver for merges.
+#[test]
+fn further_settings_of_a_repository_do_not_change_what_is_done() {
+    let clone = Clone::new();
+    clone.write(
+        ".gitattributes",
+        "values.yaml merge=mine diff=mine text eol=crlf\n",
+    );
+    clone.commit("Attributes");
+    for (key, value) in [
+        ("remote.origin.mirror", "true"),
+        ("remote.origin.tagOpt", "--tags"),
+        ("remote.origin.prune", "true"),
+        ("core.autocrlf", "true"),
+        ("core.splitIndex", "true"),
+        ("core.logAllRefUpdates", "always"),
+        ("core.notesRef", "refs/notes/x"),
+        ("notes.displayRef", "*"),
+        ("diff.mine.command", "false"),
+        ("diff.external", "false"),
+        ("merge.mine.driver", "false"),
+        ("merge.directoryRenames", "true"),
+        ("log.follow", "true"),
+        ("log.date", "relative"),
+        ("log.showRoot", "false"),
+        ("format.pretty", "oneline"),
+        ("feature.manyFiles", "true"),
+    ] {
+        clone.set(key, value);
+    }
+    let git = clone.git();
+    let base = git.head().unwrap();
+    git.read(&["tag", "private", &base]).unwrap();
+    git.read(&["branch", "mine", &base]).unwrap();
+    let text = "tag: v2\r\nnext: x\n";
+    let ours = git
+        .commit_file(&base, &values(text), &plain!("ours"))
+        .unwrap();
+    assert_eq!(git.file(&ours, "values.yaml").unwrap().text, text);
+    let mut other = values("x\n");
+    other.path = "another".to_owned();
+    let theirs = git.commit_file(&base, &other, &plain!("theirs")).unwrap();
+    let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
+    git.push("origin", &merged, "refs/heads/develop").unwrap();
+    for reference in ["refs/heads/mine", "refs/tags/private"] {
+        assert_eq!(git.remote_tip("origin", reference).unwrap(), None);
+    }
+    let remote = Git::new(&clone.remote());
+    remote.read(&["tag", "theirs", &merged]).unwrap();
+    assert_eq!(git.fetch("origin", "refs/heads/develop").unwrap(), merged);
+    assert_eq!(git.commit("refs/tags/theirs"), None);
+    assert!(git.commit("refs/heads/mine").is_some());
+    let info = git.describe(&merged).unwrap();
+    assert_eq!((info.subject.as_str(), info.date.len()), ("Merge", 25));
 }
 
 /// Runs another test of this file in a process with variables that a person or a hook may have set.
@@ -290,7 +375,9 @@ fn in_an_environment_of_its_own() {
     let git = clone.git();
     let base = git.head().unwrap();
     assert_eq!(base.len(), 40);
-    let commit = git.commit_file(&base, &values("tag: v2\n"), "a").unwrap();
+    let commit = git
+        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
+        .unwrap();
     assert_eq!(
         git.describe(&commit).unwrap().author,
         "bot <bot@example.org>"
@@ -312,7 +399,7 @@ fn in_an_environment_of_its_own() {
     let nameless = Git::new(&clone.path());
     assert!(
         nameless
-            .commit_file(&base, &values("tag: v3\n"), "b")
+            .commit_file(&base, &values("tag: v3\n"), &plain!("b"))
             .is_err()
     );
 }

@@ -1,28 +1,40 @@
 //! Markdown tables that are also easy to read as plain text.
 
+use devkit::markdown;
+use devkit::text::Markdown;
+
 /// A table with the chosen columns of `rows`, whose first row has the headings. The first column is left-aligned, the
 /// others are right-aligned.
-pub(crate) fn table<const N: usize>(rows: &[[String; N]], columns: &[usize]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let mut text = String::new();
+pub(crate) fn table<const N: usize>(rows: &[[Markdown; N]], columns: &[usize]) -> Markdown {
+    let length = |cell: &Markdown| cell.as_str().chars().count();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| length(&row[column]))
+            .max()
+            .unwrap_or(0)
+    };
+    let spaces = |count| (0..count).map(|_| markdown!(" ")).collect::<Markdown>();
+    let dashes = |count| (0..count).map(|_| markdown!("-")).collect::<Markdown>();
+    let mut text = Markdown::default();
     for (number, row) in rows.iter().enumerate() {
         for &column in columns {
-            let width = width(column);
-            text += &match column {
-                0 => format!("| {:width$} ", row[column]),
-                _ => format!("| {:>width$} ", row[column]),
-            };
+            let cell = &row[column];
+            let pad = spaces(width(column) - length(cell));
+            text.push(&match column {
+                0 => markdown!("| {}{} ", cell, pad),
+                _ => markdown!("| {}{} ", pad, cell),
+            });
         }
-        text += "|\n";
+        text.push(&markdown!("|\n"));
         if number == 0 {
             for &column in columns {
-                let dashes = "-".repeat(width(column));
-                text += &match column {
-                    0 => format!("|:{dashes}-"),
-                    _ => format!("|-{dashes}:"),
-                };
+                let dashes = dashes(width(column));
+                text.push(&match column {
+                    0 => markdown!("|:{}-", dashes),
+                    _ => markdown!("|-{}:", dashes),
+                });
             }
-            text += "|\n";
+            text.push(&markdown!("|\n"));
         }
     }
     text

@@ -3,6 +3,7 @@
 //! (<https://docs.github.com/en/actions/reference/workflows-and-actions/variables>).
 
 use anyhow::{Context, Result, ensure};
+use devkit::text::Markdown;
 use serde::Deserialize;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -63,9 +64,10 @@ impl Event {
             reference: require("GITHUB_REF")?,
             sha: require("GITHUB_SHA")?,
         };
+        ensure!(!devkit::git::is_sha256(&event.sha), devkit::git::NO_SHA256);
         ensure!(
             devkit::git::is_commit(&event.sha),
-            "GITHUB_SHA is `{}`, not a full commit ID (40 hexadecimal digits)",
+            "GITHUB_SHA is `{}`, not a full commit ID (40 hexadecimal digits, not all zero)",
             event.sha
         );
         Ok(event)
@@ -171,8 +173,8 @@ pub(crate) fn output(key: &str, value: &str) -> Result<()> {
 }
 
 /// Adds Markdown to the summary page of the job.
-pub(crate) fn summary(markdown: &str) -> Result<()> {
-    append("GITHUB_STEP_SUMMARY", markdown)
+pub(crate) fn summary(markdown: &Markdown) -> Result<()> {
+    append("GITHUB_STEP_SUMMARY", markdown.as_str())
 }
 
 /// Adds a folder to PATH for the following steps of the job.

@@ -6,7 +6,7 @@ mod common;
 
 use common::{DELIVERY, commit, failed, git, pipeline, push_notes, succeeded, with_fakes};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -283,6 +283,67 @@ fn a_missing_key_is_an_error_and_is_not_added() {
         "{output:?}"
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), "image:\n  tag: a\n");
+}
+
+/// Runs `deploy --no-commit` on a file with some text.
+fn edit(file: &Path, limit: &str) -> Output {
+    let forge = Forge::new();
+    let clone = forge.clone("run");
+    let digest = digest(7);
+    let path = file.to_str().unwrap();
+    let image = ["--env", "dev", "--tag", "v2", "--digest", &digest];
+    let edit = ["--file", path, "--no-commit"];
+    let command = command(&clone, &[&image[..], &edit].concat());
+    // A file must not grow beyond the limit, as on a full disk.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("trap '' XFSZ; {limit} exec \"$0\" \"$@\"")]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(&clone).env_clear();
+    for (name, value) in command.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    limited.output().unwrap()
+}
+
+#[test]
+fn a_file_that_is_edited_by_hand_keeps_its_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.yaml");
+    let held = format!("{VALUES}hold:\n  reason: fair\n");
+    fs::write(&file, &held).unwrap();
+    let output = edit(&file, "");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("dev is on hold and stays as it is: fair"),
+        "{said}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), held);
+}
+
+#[test]
+fn a_full_disk_leaves_the_file_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.yaml");
+    fs::write(&file, VALUES).unwrap();
+    let said = failed(&edit(&file, "ulimit -f 0;"));
+    assert!(said.contains("cannot write"), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), VALUES);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn an_edited_file_keeps_its_permissions_and_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("real"), folder.path().join("link"));
+    fs::write(&file, VALUES).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+    std::os::unix::fs::symlink("real", &link).unwrap();
+    succeeded(&edit(&link, ""));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert!(fs::read_to_string(&file).unwrap().contains(&digest(7)));
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
 }
 
 /// Each run deploys a commit of its own, all at once: whoever comes late must see that, and no update

@@ -365,7 +365,7 @@ fn what_others_wrote_is_escaped_for_slack() {
     let theirs = text.replace(ours, "");
     assert!(!theirs.contains(['<', '>']), "{text}");
     for piece in [
-        "on &lt;@U1&gt;&amp; ::error::x, at",
+        "on &lt;@\u{200b}U1&gt;&amp; ::error::x, at",
         "“&lt;!channel&gt; &amp; &lt;https://example.org|click&gt;”",
         "by &lt;b&gt;:",
     ] {

@@ -151,6 +151,49 @@ fn a_hold_is_kept_and_no_failure() {
     assert_eq!(project.branches(), before);
 }
 
+#[test]
+fn subjects_of_others_have_no_effect_in_a_pull_request_and_its_commits() {
+    let mut project = Project::new();
+    let subject = "Fixes #12, thanks @ann <img src=x> **b** [skip ci] see https://example.org/a_b";
+    project.built = project.change_with("src/main.rs", "two", subject);
+    project.change_with("src/lib.rs", "x", &"closes #13 @bob ".repeat(4500));
+    project.change(DEV, &values("develop-2", &digest(2), ""));
+    succeeded(&project.promote(&["--to", "staging"]));
+    let asked = project.changed()[0].json();
+    let body = asked["body"].as_str().unwrap();
+    let message = project.read(&["log", "-1", "--format=%B", "promote/staging"]);
+    for text in ["@ann", "@bob", "Fixes #12", "closes #13", "[skip ci]"] {
+        assert!(!body.contains(text), "{text}: {body}");
+        assert!(!message.contains(text), "{text}: {message}");
+    }
+    for markup in [" <img", " **b", "`b`"] {
+        assert!(!body.contains(markup), "{markup}: {body}");
+    }
+    assert!(body.contains(" <https://example.org/a_b>\n"), "{body}");
+    assert!(body.len() < 2000, "{}", body.len());
+    assert!(message.len() < 2000, "{}", message.len());
+}
+
+#[test]
+fn a_subject_that_is_not_utf_8_is_listed() {
+    let project = Project::new();
+    project.change("src/lib.rs", "x");
+    let clone = project.clone();
+    // `git commit` would convert it.
+    let commit = common::git(&clone, &["cat-file", "commit", "HEAD"]);
+    let (head, _) = commit.split_once("\n\n").unwrap();
+    let path = project.folder.path().join("commit");
+    std::fs::write(&path, [head.as_bytes(), b"\n\ncaf\xe9 bar\n"].concat()).unwrap();
+    let store = ["hash-object", "-t", "commit", "-w", path.to_str().unwrap()];
+    let id = common::git(&clone, &store);
+    let target = format!("{id}:refs/heads/develop");
+    common::git(&clone, &["push", "--quiet", "--force", "origin", &target]);
+    succeeded(&project.promote(&["--to", "staging"]));
+    let asked = project.changed()[0].json();
+    let body = asked["body"].as_str().unwrap();
+    assert!(body.contains("caf\u{fffd} bar"), "{body}");
+}
+
 /// It fails for a reason, and changes nothing.
 fn refused(project: &Project, arguments: &[&str], reason: &str) {
     let branches = project.branches();

@@ -103,6 +103,24 @@ impl Project {
     }
 }
 
+#[test]
+fn notes_mention_nobody_and_do_not_hide_how_to_verify() {
+    let project = Project::new("");
+    let changes =
+        "## [1.2.0]\n\n- Thanks, @ann: fixes #12 <!-- [a](https://example.org/@b)\n\n```sh\n@c\n";
+    let long = format!("{changes}{}", "- more\n".repeat(20_000));
+    std::fs::write(project.clone().join("CHANGELOG.md"), long).unwrap();
+    let said = succeeded(&project.release("v1.2.0", &["--dry-run"]));
+    for text in ["@ann", "fixes #12", "<!--"] {
+        assert!(!said.contains(text), "{text}: {said}");
+    }
+    assert!(said.contains("[a](https://example.org/@b)"), "{said}");
+    let (notes, image) = said.split_once("\n```\n\n## Image\n").unwrap();
+    assert!(notes.ends_with("… (shortened)"), "{notes}");
+    assert!(image.contains("cosign verify"), "{image}");
+    assert!(said.chars().count() < 65_000);
+}
+
 /// Keeps one release, with the names of its files. On GitHub it is immutable once it is published.
 fn forge(seen: Arc<Mutex<Vec<Request>>>) -> impl FnMut(&Request) -> (u16, Value) {
     let mut release: Option<Value> = None;

@@ -360,6 +360,43 @@ fn a_hold_is_added_and_nothing_else() {
 }
 
 #[test]
+fn a_reason_has_no_effect_in_a_pull_request_and_its_commit() {
+    let project = Project::new();
+    let reason = "fixes #12, ask @ann: <b> ##[add-mask]x";
+    let by = "bob @all";
+    let hold = ["hold", "--env", "staging", "--reason", reason, "--by", by];
+    succeeded(&run(&project, &hold));
+    // The values have the text as it was given.
+    assert!(on_branch(&project, "hold/staging").contains(reason));
+    let asked = project.changed()[0].json();
+    let body = asked["body"].as_str().unwrap();
+    let message = project.read(&["log", "-1", "--format=%B", "hold/staging"]);
+    for text in ["fixes #12", "@ann", "@all", "##[add"] {
+        assert!(!body.contains(text), "{text}: {body}");
+        assert!(!message.contains(text), "{text}: {message}");
+    }
+    assert!(body.contains("\\<b\\>"), "{body}");
+}
+
+#[test]
+fn a_hold_gives_no_command_to_a_workflow() {
+    let project = Project::new();
+    let hold = "hold:\n  reason: \"x\\n::add-mask::y\\r::stop-commands::z\"\n";
+    project.change(DEV, &values("develop-1", &digest(1), hold));
+    let output = run(&project, &["hold", "--env", "dev", "--reason", "fair"]);
+    let said = failed(&output);
+    assert!(
+        said.contains("x ::add-mask::y ::stop-commands::z"),
+        "{said}"
+    );
+    let said = String::from_utf8_lossy(&deploy(&project, 2).stdout).into_owned();
+    assert!(
+        said.contains("x ::add-mask::y ::stop-commands::z"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_dry_run_shows_the_change_and_makes_none() {
     let project = dev_with_three_images();
     let branches = project.branches();

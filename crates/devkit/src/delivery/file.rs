@@ -61,10 +61,8 @@ impl File {
             ));
         }
         if !is_registry(&self.registry) {
-            problems.push(format!(
-                "registry `{}` is not a host: write it without scheme and path, such as `ghcr.io`",
-                self.registry
-            ));
+            let error = reference::Error::Registry(self.registry.clone());
+            problems.push(format!("registry {error}"));
         }
         // Registries allow no capitals; forges do.
         let image = self.image_repository.unwrap_or_else(|| {
@@ -83,6 +81,7 @@ impl File {
             .map(|env| env.resolve(&self.name, &chart))
             .collect();
         check_each(&environments, &mut problems);
+        check_releases(&self.name, &environments, &mut problems);
         check_unique(&environments, &mut problems);
         check_order(&environments, &mut problems);
         protection::check(&self.protection, &environments, &mut problems);
@@ -162,6 +161,18 @@ fn check_each(environments: &[Environment], problems: &mut Vec<String>) {
     }
 }
 
+/// Argo CD gives Helm the name of an Application as that of its release.
+fn check_releases(name: &str, environments: &[Environment], problems: &mut Vec<String>) {
+    for env in environments {
+        let application = format!("{name}-{env}");
+        if application.len() > LONGEST_RELEASE {
+            problems.push(format!(
+                "environment `{env}`: the Application `{application}` is a release of Helm, whose name has at most {LONGEST_RELEASE} characters: shorten `name`"
+            ));
+        }
+    }
+}
+
 fn check_unique(environments: &[Environment], problems: &mut Vec<String>) {
     for (what, of) in [
         ("name", (|env| &env.name) as fn(&Environment) -> &String),
@@ -234,6 +245,9 @@ fn check_release(release: &Release, problems: &mut Vec<String>) {
 
 /// The largest number of required approvals that GitHub supports.
 const MOST_APPROVALS: u32 = 6;
+
+/// The longest name of a release (<https://helm.sh/docs/chart_template_guide/getting_started/>).
+const LONGEST_RELEASE: usize = 53;
 
 const LABEL: &str = "is not a DNS label: use at most 63 lower-case letters, digits and dashes, and begin and end with a letter or digit";
 const RELATIVE: &str = "must be a path within the repository, relative to its top";

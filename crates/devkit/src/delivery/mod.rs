@@ -166,6 +166,9 @@ impl Delivery {
     /// # Errors
     /// When `registry` is not a host with an optional port.
     pub fn image_repository_in(&self, registry: &str) -> Result<Repository, reference::Error> {
+        if !reference::is_registry(registry) {
+            return Err(reference::Error::Registry(registry.to_owned()));
+        }
         format!("{registry}/{}", self.image_repository.path()).parse()
     }
 

@@ -30,7 +30,16 @@ fn our_own_file_fills_in_what_it_leaves_out() {
     );
     let elsewhere = delivery.image_repository_in("localhost:5000").unwrap();
     assert_eq!(elsewhere.as_str(), "localhost:5000/parcel/parcel");
-    assert!(delivery.image_repository_in("https://ghcr.io").is_err());
+    for registry in [
+        "https://ghcr.io",
+        "ghcr.io/",
+        "ghcr.io/acme",
+        "ghcr.io:",
+        "",
+    ] {
+        let error = delivery.image_repository_in(registry).unwrap_err();
+        assert!(error.to_string().contains("is not a host"), "{error}");
+    }
     assert_eq!(delivery.chart, "charts/parcel");
     let staging = delivery.environment("staging").unwrap();
     assert_eq!(staging.namespace, "parcel-staging");
@@ -175,6 +184,13 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
         let error = problems(from, to);
         assert!(error.contains(reason), "{to}: {error}");
     }
+}
+
+#[test]
+fn an_application_has_a_name_that_helm_takes() {
+    let long = "name = \"a-name-that-has-itself-more-than-fifty-characters-in-it\"";
+    let error = problems("name = \"staging\"", long);
+    assert!(error.contains("has at most 53 characters"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Comments on pull requests and issues.
 
 use super::{Account, Error, Forge, null_default};
+use crate::text::Markdown;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -30,7 +31,7 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge refuses.
-    pub fn create_comment(&self, number: u64, body: &str) -> Result<Comment, Error> {
+    pub fn create_comment(&self, number: u64, body: &Markdown) -> Result<Comment, Error> {
         let path = format!("/issues/{number}/comments");
         self.send("POST", &path, &json!({ "body": body }))
     }
@@ -39,7 +40,7 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge refuses.
-    pub fn edit_comment(&self, id: u64, body: &str) -> Result<(), Error> {
+    pub fn edit_comment(&self, id: u64, body: &Markdown) -> Result<(), Error> {
         let path = format!("/issues/comments/{id}");
         self.execute("PATCH", &path, &json!({ "body": body }))
     }

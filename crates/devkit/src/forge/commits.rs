@@ -1,6 +1,7 @@
 //! Commits, their statuses, branches, tags, and files at a commit.
 
 use super::{Account, Error, Forge, Kind, encoded, encoded_path, null_default};
+use crate::text::Plain;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -116,7 +117,7 @@ pub struct NewStatus<'a> {
     /// The result.
     pub state: StatusState,
     /// A line for people.
-    pub description: &'a str,
+    pub description: &'a Plain,
 }
 
 /// A commit to make. The owner of the token is its author.

@@ -1,6 +1,7 @@
 //! Pull requests.
 
 use super::{Account, Error, Forge, Kind, encoded, null_default};
+use crate::text::{Markdown, Plain};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -85,18 +86,18 @@ pub struct NewPull<'a> {
     /// The branch that it is proposed to.
     pub base: &'a str,
     /// The title.
-    pub title: &'a str,
-    /// The description, in Markdown.
-    pub body: &'a str,
+    pub title: &'a Plain,
+    /// The description.
+    pub body: &'a Markdown,
 }
 
 /// Title and description of a pull request.
 #[derive(Clone, Debug, Serialize)]
 pub struct PullText<'a> {
     /// The title.
-    pub title: &'a str,
-    /// The description, in Markdown.
-    pub body: &'a str,
+    pub title: &'a Plain,
+    /// The description.
+    pub body: &'a Markdown,
 }
 
 /// A file that a pull request changes.
@@ -182,7 +183,7 @@ impl Forge {
     ///
     /// # Errors
     /// When the forge refuses: no one may approve their own.
-    pub fn approve_pull(&self, number: u64, comment: &str) -> Result<(), Error> {
+    pub fn approve_pull(&self, number: u64, comment: &Markdown) -> Result<(), Error> {
         let event = match self.kind() {
             Kind::GitHub => "APPROVE",
             Kind::Gitea => "APPROVED",

@@ -1,6 +1,7 @@
 //! Releases and their files.
 
 use super::{Error, Forge, Kind, encoded, null_default};
+use crate::text::Markdown;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -50,8 +51,8 @@ pub struct NewRelease<'a> {
     pub tag_name: &'a str,
     /// The title.
     pub name: &'a str,
-    /// The notes, in Markdown.
-    pub body: &'a str,
+    /// The notes.
+    pub body: &'a Markdown,
     /// Whether it is a prerelease.
     pub prerelease: bool,
 }

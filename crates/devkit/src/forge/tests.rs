@@ -1,4 +1,5 @@
 use super::*;
+use crate::markdown;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -123,7 +124,7 @@ fn each_forge_is_asked_to_merge_and_approve_in_its_words() {
     ] {
         let (forge, seen) = forge(api, |_, _, _| (200, json!({})));
         forge.merge_pull(7).unwrap();
-        forge.approve_pull(7, "Fine.").unwrap();
+        forge.approve_pull(7, &markdown!("Fine.")).unwrap();
         let seen = seen.lock().unwrap();
         let path = format!("{api}/repos/some/body/pulls/7/merge");
         assert_eq!(seen[0], (method.to_owned(), path, merge));
@@ -239,11 +240,12 @@ fn a_release_is_created_once_and_its_files_are_replaced() {
                 }
             }
         });
+        let notes = markdown!("notes");
         for tag_name in ["v1", "v2"] {
             let new = NewRelease {
                 tag_name,
                 name: tag_name,
-                body: "notes",
+                body: &notes,
                 prerelease: false,
             };
             forge.publish_release(&new, &[("sbom", b"{}")]).unwrap();

@@ -1,6 +1,6 @@
 //! Why Git did not do what it was asked for.
 
-use super::short;
+use super::{NO_SHA256, short};
 use crate::process;
 use std::io;
 use std::path::PathBuf;
@@ -34,6 +34,9 @@ pub enum Error {
     /// A name is not a commit in this clone.
     #[error("`{0}` is not a commit that this clone has: fetch the whole history")]
     NoCommit(String),
+    /// The object names of the repository, or of the remote, are SHA-256.
+    #[error("{NO_SHA256}")]
+    Sha256,
     /// A commit has no file at a path.
     #[error("there is no file {path} in commit {}", short(commit))]
     NoFile {

@@ -12,10 +12,24 @@ use crate::process::Run;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// Whether `text` is a full commit id: 40 lower-case hexadecimal digits.
+/// Whether `text` is a full commit id: 40 lower-case hexadecimal digits, not all zero. Forges write zeros for a branch
+/// that does not exist.
 pub fn is_commit(text: &str) -> bool {
-    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == 40 && is_hex(text) && text.bytes().any(|b| b != b'0')
 }
+
+/// Whether `text` is an id in a repository with SHA-256 object names.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && is_hex(text)
+}
+
+fn is_hex(text: &str) -> bool {
+    let digit = |b| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    text.bytes().all(digit)
+}
+
+/// What is said of a repository with SHA-256 object names, which forges, image tags and the service do not support.
+pub const NO_SHA256: &str = "repositories with SHA-256 object names are not supported: create the repository with `git init --object-format=sha1`";
 
 /// The first seven digits of a commit id, as people and tags write it.
 pub fn short(commit: &str) -> &str {
@@ -154,8 +168,11 @@ impl Git {
     /// # Errors
     /// When this clone does not have it.
     pub fn require_commit(&self, name: &str) -> Result<String, Error> {
-        self.commit(name)
-            .ok_or_else(|| Error::NoCommit(name.to_owned()))
+        match self.commit(name) {
+            Some(id) if is_sha256(&id) => Err(Error::Sha256),
+            Some(id) => Ok(id),
+            None => Err(Error::NoCommit(name.to_owned())),
+        }
     }
 
     /// The commit that is checked out.
@@ -222,6 +239,7 @@ mod tests {
             "0123456",
             &"g".repeat(40),
             &"A".repeat(40),
+            &"0".repeat(40),
             &"a".repeat(41),
         ] {
             assert!(!is_commit(no), "{no}");

@@ -2,6 +2,7 @@
 
 use super::{Error, File, Git};
 use crate::process::Run;
+use crate::text::Plain;
 
 impl Git {
     /// The file that a commit has at a path.
@@ -27,7 +28,7 @@ impl Git {
     ///
     /// # Errors
     /// When both have changed the same lines; with the files.
-    pub fn merge(&self, ours: &str, theirs: &str, message: &str) -> Result<String, Error> {
+    pub fn merge(&self, ours: &str, theirs: &str, message: &Plain) -> Result<String, Error> {
         let args = [
             "merge-tree",
             "--write-tree",
@@ -55,7 +56,7 @@ impl Git {
     ///
     /// # Errors
     /// When the file cannot be stored, or no identity is set.
-    pub fn commit_file(&self, tip: &str, file: &File, message: &str) -> Result<String, Error> {
+    pub fn commit_file(&self, tip: &str, file: &File, message: &Plain) -> Result<String, Error> {
         let folder = tempfile::tempdir().map_err(Error::Temporary)?;
         let with_index = |args: &[&str]| -> Result<String, Error> {
             let index = folder.path().join("index");
@@ -79,11 +80,11 @@ impl Git {
         Ok(store.read_with(content)?)
     }
 
-    fn commit_tree(&self, tree: &str, parents: &[&str], message: &str) -> Result<String, Error> {
+    fn commit_tree(&self, tree: &str, parents: &[&str], message: &Plain) -> Result<String, Error> {
         let mut args = vec!["commit-tree", "-F", "-"];
         args.extend(parents.iter().flat_map(|parent| ["-p", parent]));
         args.push(tree);
-        let message = format!("{}\n", message.trim_end());
+        let message = format!("{}\n", message.as_str().trim_end());
         Ok(self.command(&args).read_with(message.as_bytes())?)
     }
 }

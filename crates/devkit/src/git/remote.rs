@@ -1,6 +1,6 @@
 //! What remotes have, and pushing to them.
 
-use super::{Error, Git};
+use super::{Error, Git, is_sha256};
 use crate::process::Run;
 
 impl Git {
@@ -38,13 +38,17 @@ impl Git {
             args.push("--unshallow");
         }
         args.extend(["--", remote, reference]);
-        self.command(&args)
-            .run_quietly()
-            .map_err(|source| Error::Fetch {
-                name: name_of(reference),
-                remote: remote.to_owned(),
-                source,
-            })?;
+        if let Err(source) = self.command(&args).run_quietly() {
+            // The reason may be that the remote has other object names than this clone.
+            return Err(match self.remote_tip(remote, reference) {
+                Ok(Some(tip)) if is_sha256(&tip) => Error::Sha256,
+                _ => Error::Fetch {
+                    name: name_of(reference),
+                    remote: remote.to_owned(),
+                    source,
+                },
+            });
+        }
         self.require_commit("FETCH_HEAD")
     }
 
@@ -85,7 +89,11 @@ impl Git {
     ) -> Result<(), Error> {
         let place = format!("{commit}:{reference}");
         let args = [&["push", "--quiet"], options, &["--", remote, &place]].concat();
-        self.command(&args)
+        // A clone by `git clone --mirror` would push all refs, or refuse to push one.
+        let mirror = format!("remote.{remote}.mirror");
+        self.clone()
+            .with_setting(&mirror, "false")
+            .command(&args)
             .run_quietly()
             .map_err(|source| Error::Push {
                 name: name_of(reference),

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use devkit::forge;
+use devkit::markdown;
 use devkit::process::Run;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -108,7 +109,9 @@ impl Forge {
     /// # Errors
     /// When the forge refuses.
     pub fn review(&self, name: &str, number: u64) -> Result<()> {
-        Ok(self.reviewer(name)?.approve_pull(number, "Approved.")?)
+        Ok(self
+            .reviewer(name)?
+            .approve_pull(number, &markdown!("Approved."))?)
     }
 
     /// A token of [`REPORTER`].

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use devkit::forge::{Pull, PullText};
 use devkit::git::short;
+use devkit::{markdown, plain};
 
 use super::Forge;
 use crate::expect::{Verdict, eventually};
@@ -33,7 +34,11 @@ pub fn open(forge: &Forge, checkout: &Path, base: &str, topic: &str, title: &str
         return Ok(pull);
     }
     // Gitea keeps the title when a pull request is updated.
-    Ok(forge.edit_pull(pull.number, &PullText { title, body: "" })?)
+    let text = PullText {
+        title: &plain!("{}", title),
+        body: &markdown!(""),
+    };
+    Ok(forge.edit_pull(pull.number, &text)?)
 }
 
 /// Merges a pull request as soon as the forge allows it, and returns the merge commit.

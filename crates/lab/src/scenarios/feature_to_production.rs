@@ -100,8 +100,8 @@ fn is_checked(world: &World, feature: &Feature, branch: &str) -> Result<u64> {
     let pull = forge.create_pull(&NewPull {
         head: branch,
         base: world.trunk(),
-        title: &title(feature),
-        body: "",
+        title: &devkit::plain!("{}", &title(feature)),
+        body: &devkit::markdown!(""),
     })?;
     let head = &pull.head.sha;
     let run = WorkflowRun::wait(forge, &PULL_REQUEST, head, CI_LIMIT)?;

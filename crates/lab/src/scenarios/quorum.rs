@@ -37,11 +37,17 @@ fn needs_all_approvals(world: &World, clone: &Path) -> Result<u64> {
 
     // when its author approves it, then the forge refuses;
     ensure!(
-        forge.approve_pull(number, "Mine.").is_err(),
+        forge
+            .approve_pull(number, &devkit::markdown!("Mine."))
+            .is_err(),
         "the author could approve"
     );
     // when the bot approves it, and one person less than necessary, then it cannot be merged,
-    if forge.as_bot()?.approve_pull(number, "Good.").is_ok() {
+    if forge
+        .as_bot()?
+        .approve_pull(number, &devkit::markdown!("Good."))
+        .is_ok()
+    {
         ensure_lacks_approvals(world, number, "the bot")?;
     }
     let people = steps::reviewers(world.delivery.last());

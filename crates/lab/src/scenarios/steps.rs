@@ -191,7 +191,7 @@ pub fn set_required_status(world: &World, commit: &str) -> Result<()> {
     let status = NewStatus {
         context: &format!("{} / {} (pull_request)", check.workflow, check.job),
         state: StatusState::Success,
-        description: "forged",
+        description: &devkit::plain!("forged"),
     };
     Ok(world.forge.set_status(commit, &status)?)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use devkit::forge::NewPull;
 use devkit::git::short;
+use devkit::{markdown, plain};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
@@ -62,8 +63,8 @@ pub(super) fn run(world: &World) -> Result<()> {
     let pull = forge.create_pull(&NewPull {
         head: &format!("{PERSON}:{branch}"),
         base: world.trunk(),
-        title,
-        body: "",
+        title: &plain!("{}", title),
+        body: &markdown!(""),
     })?;
 
     // Then its run finds nothing, and changes nothing.

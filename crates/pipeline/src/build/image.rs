@@ -10,7 +10,9 @@ use crate::workflow;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use devkit::git::Git;
+use devkit::markdown;
 use devkit::process::{Run, command};
+use devkit::text::code;
 use std::path::Path;
 
 /// The largest allowed image (requirement C5), in compressed bytes as the registry stores them.
@@ -86,9 +88,11 @@ fn build(root: &Path, folder: &ImageFolder, builder: Builder) -> Result<()> {
         image.digest, revision.commit
     );
     workflow::output("digest", image.digest.as_str())?;
-    workflow::summary(&format!(
-        "**Image:** `{}`, {megabytes:.1} MB compressed",
-        image.digest
+    let size = format!("{megabytes:.1} MB");
+    workflow::summary(&markdown!(
+        "**Image:** {}, {} compressed",
+        code(image.digest.as_str()),
+        size
     ))
 }
 
@@ -166,7 +170,7 @@ fn reproduce(root: &Path, folder: &ImageFolder) -> Result<()> {
         "built twice with {}: both images are {second}",
         first.builder
     );
-    workflow::summary(&format!("**Reproduced:** `{second}`"))
+    workflow::summary(&markdown!("**Reproduced:** {}", code(second.as_str())))
 }
 
 /// Runs the tests of the service on the binary in the image. They are compiled with the commit and the time of the

@@ -16,6 +16,7 @@ use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Metadata;
 use devkit::git::Git;
+use devkit::markdown;
 use devkit::process::{Run, command, find};
 use devkit::units::{self, Libraries};
 use lcov::line_counts;
@@ -67,13 +68,13 @@ impl Coverage {
             measured,
             files,
         };
-        let tables = format!(
+        let tables = markdown!(
             "{}\n{}",
             report.table(&packages, floor, None),
             report.worst_files(&packages)
         );
-        print!("\n{tables}");
-        workflow::summary(&format!("## Coverage\n\n{tables}"))?;
+        print!("\n{}", tables.as_str());
+        workflow::summary(&markdown!("## Coverage\n\n{}", tables))?;
         report.write(&packages, &root.join(REPORT))?;
         report.check(&packages, floor)
     }

@@ -7,12 +7,14 @@ use super::clippy;
 use super::coverage::{self, CoverageReport, LineCount, Package};
 use super::thresholds::{self, Thresholds};
 use crate::check::{Check, Outcome};
-use crate::markdown;
+use crate::markdown::table as markdown_table;
 use crate::project::root;
 use crate::tools::{self, Step};
 use crate::workflow;
 use anyhow::{Result, ensure};
 use devkit::git::Git;
+use devkit::markdown;
+use devkit::text::{LONGEST, Markdown, code};
 use std::path::Path;
 
 /// Measure the code against the thresholds in quality.toml.
@@ -43,9 +45,10 @@ fn check(root: &Path) -> Result<Outcome> {
         .iter()
         .flat_map(|gate| gate.rows(root, &thresholds))
         .collect();
-    let report = format!("{}{}", table(&rows), places(&rows));
-    print!("\n{report}");
-    workflow::summary(&format!("## Quality\n\n{report}"))?;
+    let table = table(&rows);
+    print!("\n{}{}", table.as_str(), places(&rows));
+    let places = places_in_markdown(&rows);
+    workflow::summary(&markdown!("## Quality\n\n{}{}", table, places))?;
     let failed: Vec<&str> = failed(&rows).map(|row| row.gate.as_str()).collect();
     ensure!(
         failed.is_empty(),
@@ -87,8 +90,8 @@ impl Gate {
         (self.measure)(root, thresholds).unwrap_or_else(|error| {
             eprintln!("error: {}: {error:#}", self.name);
             vec![Row {
-                gate: self.name.to_owned(),
-                value: "not measured".to_owned(),
+                gate: markdown!("{}", self.name),
+                value: markdown!("not measured"),
                 threshold: "–".to_owned(),
                 status: Status::Failed,
                 places: vec![format!("{error:#}")],
@@ -99,8 +102,8 @@ impl Gate {
 
 /// One measurement.
 struct Row {
-    gate: String,
-    value: String,
+    gate: Markdown,
+    value: Markdown,
     threshold: String,
     status: Status,
     /// What to change, if the gate failed.
@@ -123,18 +126,18 @@ impl Row {
         places: Vec<String>,
     ) -> Self {
         Self {
-            gate: gate.to_owned(),
-            value: show(&value),
+            gate: markdown!("{}", gate),
+            value: markdown!("{}", show(&value)),
             threshold: format!("at most {}", show(&maximum)),
             status: Status::of(value <= maximum),
             places,
         }
     }
 
-    fn at_least(gate: String, lines: LineCount, minimum: f64, places: Vec<String>) -> Self {
+    fn at_least(gate: Markdown, lines: LineCount, minimum: f64, places: Vec<String>) -> Self {
         Self {
             gate,
-            value: coverage::percent(lines.permille()),
+            value: markdown!("{}", coverage::percent(lines.permille())),
             threshold: format!("at least {minimum:.1} %"),
             status: Status::of(lines.percent() >= minimum),
             places,
@@ -143,8 +146,8 @@ impl Row {
 
     fn skipped(gate: &str, reason: String) -> Vec<Self> {
         vec![Self {
-            gate: gate.to_owned(),
-            value: reason,
+            gate: markdown!("{}", gate),
+            value: Markdown::reviewed(&reason, LONGEST),
             threshold: "–".to_owned(),
             status: Status::Skipped,
             places: Vec::new(),
@@ -173,19 +176,18 @@ fn failed(rows: &[Row]) -> impl Iterator<Item = &Row> {
     rows.iter().filter(|row| row.status == Status::Failed)
 }
 
-fn table(rows: &[Row]) -> String {
-    let head = ["Gate", "Value", "Threshold", "Status"].map(String::from);
+fn table(rows: &[Row]) -> Markdown {
+    let head = ["Gate", "Value", "Threshold", "Status"].map(|name| markdown!("{}", name));
     let lines = rows.iter().map(|row| {
-        let word = row.status.word().to_owned();
         [
             row.gate.clone(),
             row.value.clone(),
-            row.threshold.clone(),
-            word,
+            markdown!("{}", row.threshold),
+            markdown!("{}", row.status.word()),
         ]
     });
     let lines: Vec<_> = std::iter::once(head).chain(lines).collect();
-    markdown::table(&lines, &[0, 1, 2, 3])
+    markdown_table(&lines, &[0, 1, 2, 3])
 }
 
 /// A list for each failed gate of what to change.
@@ -198,8 +200,25 @@ fn places(rows: &[Row]) -> String {
             .collect();
         format!(
             "\n{}: {}, {}\n\n{places}",
-            row.gate, row.value, row.threshold
+            row.gate.as_str(),
+            row.value.as_str(),
+            row.threshold
         )
+    };
+    failed(rows).map(list).collect()
+}
+
+/// The same list for the summary of the job.
+fn places_in_markdown(rows: &[Row]) -> Markdown {
+    let list = |row: &Row| {
+        let places = row.places.iter().map(|place| {
+            // The compiler writes code in backticks.
+            let place = Markdown::reviewed(place, LONGEST);
+            markdown!("- {}\n", place)
+        });
+        let (gate, value, threshold) = (&row.gate, &row.value, &row.threshold);
+        let places: Markdown = places.collect();
+        markdown!("\n{}: {}, {}\n\n{}", gate, value, threshold, places)
     };
     failed(rows).map(list).collect()
 }
@@ -268,7 +287,7 @@ fn covered_lines(root: &Path, thresholds: &Thresholds) -> Result<Vec<Row>> {
     let packages = Package::all(root)?;
     let gated = packages.iter().filter(|package| package.gated);
     let row = |package: &Package| {
-        let gate = format!("coverage of `{}`", package.name);
+        let gate = markdown!("coverage of {}", code(&package.name));
         let lines = report.package(package);
         Row::at_least(
             gate,

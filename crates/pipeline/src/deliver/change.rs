@@ -13,7 +13,9 @@ use anyhow::{Context, Result, ensure};
 use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::git::{Git, short};
 use devkit::reference::Image;
+use devkit::text::{Markdown, Plain};
 use devkit::values::Hold;
+use devkit::{markdown, plain};
 use jiff::Timestamp;
 
 /// The options of the commands.
@@ -47,7 +49,7 @@ pub(super) struct Present<'a> {
 /// What a command decides.
 pub(super) enum Decision {
     /// Nothing is to change, for this reason.
-    Unchanged(String),
+    Unchanged(Plain),
     /// The values are to change.
     Edit(Edit),
 }
@@ -57,16 +59,16 @@ pub(super) struct Edit {
     /// The new values.
     pub(super) values: ValuesFile,
     /// The message of the commit.
-    pub(super) message: String,
+    pub(super) message: Plain,
     /// The change in a few words, which begin with a capital: the title of a pull request.
-    pub(super) title: String,
-    /// More about it, in Markdown: the description of a pull request.
-    pub(super) body: String,
+    pub(super) title: Plain,
+    /// More about it: the description of a pull request.
+    pub(super) body: Markdown,
 }
 
 /// What became of a change.
 enum Outcome {
-    Unchanged(String),
+    Unchanged(Plain),
     Previewed,
     /// There is a commit, and nothing has it yet but this clone.
     Commit(String, Box<Edit>),
@@ -143,8 +145,9 @@ impl Change {
         if self.dry_run {
             let change = git.read(&["diff", tip, &commit, "--", &env.values])?;
             let name = &branch.name;
-            println!("{}, on top of {name} ({})", edit.title, short(tip));
-            println!("\n{}\n{change}", edit.message);
+            let (title, message) = (edit.title.as_str(), edit.message.as_str());
+            println!("{title}, on top of {name} ({})", short(tip));
+            println!("\n{message}\n{change}");
             return Ok(Outcome::Previewed);
         }
         Ok(Outcome::Commit(commit, Box::new(edit)))
@@ -182,9 +185,9 @@ impl Change {
                         "proposes something else; `--refresh` replaces it, and its approvals are lost"
                     }
                 };
-                format!("pull request {number} is open and {state}: {url}")
+                plain!("pull request {} is open and {}: {}", number, state, url)
             }
-            _ => format!("{title}: pull request {number}, {url}"),
+            _ => plain!("{}: pull request {}, {}", title, number, url),
         };
         workflow::output("number", &number.to_string())?;
         report(command, result, &message)
@@ -239,7 +242,7 @@ fn report_outcome(command: &str, env: &Environment, outcome: &Outcome) -> Result
         Outcome::Unchanged(why) => report(command, "unchanged", why),
         Outcome::Commit(id, edit) => {
             let (title, branch) = (&edit.title, &env.branch);
-            let message = format!("{title}: commit {} on {branch}", short(id));
+            let message = plain!("{}: commit {} on {}", title, short(id), branch);
             report(command, "written", &message)
         }
         Outcome::Previewed => Ok(()),
@@ -247,11 +250,11 @@ fn report_outcome(command: &str, env: &Environment, outcome: &Outcome) -> Result
 }
 
 /// Prints the result, and sets the output `result`.
-fn report(command: &str, result: &str, message: &str) -> Result<()> {
-    println!("{message}");
+fn report(command: &str, result: &str, message: &Plain) -> Result<()> {
+    println!("{}", message.as_str());
     if matches!(result, "unchanged" | "open") {
-        workflow::annotate_notice(message);
+        workflow::annotate_notice(message.as_str());
     }
     workflow::output("result", result)?;
-    workflow::summary(&format!("**{command}:** {message}"))
+    workflow::summary(&markdown!("**{}:** {}", command, message))
 }

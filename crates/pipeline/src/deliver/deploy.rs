@@ -15,10 +15,12 @@ use anyhow::{Context, Result, bail, ensure};
 use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::git::{CommitInfo, Git, is_commit, short};
 use devkit::reference::{Digest, Image, Tag};
-use devkit::values::{Hold, Values};
+use devkit::values::{self, Hold, Values};
+use devkit::{markdown, plain};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Deploy an image: write its tag and digest to the values of an environment.
 ///
@@ -95,38 +97,39 @@ impl Deploy {
         let delivery = Delivery::load(&root)?;
         let env = delivery.environment(&self.env)?;
         if self.no_commit {
-            return self.edit_file(&root, env).map(|()| ExitCode::SUCCESS);
+            return self.edit_file(&root, env);
         }
         let written = self.write_back(&root, &delivery, env)?;
         let tag = &self.tag;
         let (result, message) = match &written {
             Deployment::Committed(id) => (
                 "written",
-                format!("{env} gets {tag} by commit {}", short(id)),
+                plain!("{} gets {} by commit {}", env, tag, short(id)),
             ),
             Deployment::Unchanged => (
                 "unchanged",
-                format!("{env} already has {tag} with this digest"),
+                plain!("{} already has {} with this digest", env, tag),
             ),
             Deployment::Superseded(newer) => (
                 "superseded",
-                format!(
-                    "{env} already has the newer commit {}: nothing to do",
+                plain!(
+                    "{} already has the newer commit {}: nothing to do",
+                    env,
                     short(newer)
                 ),
             ),
             Deployment::Held(hold) => (
                 "held",
-                format!("{env} is on hold and stays as it is: {hold}"),
+                plain!("{} is on hold and stays as it is: {}", env, hold),
             ),
             Deployment::Previewed => return Ok(ExitCode::SUCCESS),
         };
-        println!("{message}");
+        println!("{}", message.as_str());
         if matches!(result, "superseded" | "held") {
-            workflow::annotate_notice(&message);
+            workflow::annotate_notice(message.as_str());
         }
         workflow::output("result", result)?;
-        workflow::summary(&format!("**Deploy:** {message}"))?;
+        workflow::summary(&markdown!("**Deploy:** {}", message))?;
         Ok(match result {
             "held" => ExitCode::from(HELD),
             _ => ExitCode::SUCCESS,
@@ -140,7 +143,7 @@ impl Deploy {
         }
     }
 
-    fn edit_file(&self, root: &Path, env: &Environment) -> Result<()> {
+    fn edit_file(&self, root: &Path, env: &Environment) -> Result<ExitCode> {
         let file = match &self.file {
             Some(file) => file.clone(),
             None => root.join(&env.values),
@@ -148,18 +151,24 @@ impl Deploy {
         let name = file.display();
         let before =
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-        let edit = || Values::parse(before.as_str())?.with_image(&self.image());
-        let after = edit().with_context(|| format!("cannot edit {name}"))?;
+        let edit = || {
+            let values = Values::parse(before.as_str())?;
+            Ok::<_, values::Error>((values.with_image(&self.image())?, values.hold()?))
+        };
+        let (after, hold) = edit().with_context(|| format!("cannot edit {name}"))?;
         let after = after.text();
         if before == after {
             println!("{name} already has {} with this digest", self.tag);
+        } else if let Some(hold) = hold {
+            println!("{env} is on hold and stays as it is: {hold}");
+            return Ok(ExitCode::from(HELD));
         } else if self.dry_run {
             print!("{}", difference(&before, after));
         } else {
-            std::fs::write(&file, after).with_context(|| format!("cannot write {name}"))?;
+            replace(&file, after).with_context(|| format!("cannot write {name}"))?;
             println!("{name} has {} now", self.tag);
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     fn write_back(
@@ -256,7 +265,7 @@ impl Deploy {
         if self.dry_run {
             println!("would commit to {branch}, on top of {}:\n", short(tip));
             let change = difference(before.text(), after.text());
-            println!("{message}\n--- {path}\n{change}");
+            println!("{}\n--- {path}\n{change}", message.as_str());
             return Ok(Attempt::Done(Deployment::Previewed));
         }
         let commit = after.commit(git, tip, &message)?;
@@ -308,6 +317,20 @@ fn require_writable(env: &Environment) -> Result<()> {
             "{env} changes only by pull request: run `cargo pipeline promote --version vX.Y.Z`"
         ),
     }
+}
+
+/// Replaces a file as a whole: it keeps its old content if the disk is full. Its permissions stay, and a link stays a
+/// link.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let file = file.canonicalize()?;
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let mut new = NamedTempFile::new_in(folder)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file()
+        .set_permissions(file.metadata()?.permissions())?;
+    new.as_file().sync_all()?;
+    new.persist(&file)?;
+    Ok(())
 }
 
 /// The changed lines. An edit never adds or removes lines.

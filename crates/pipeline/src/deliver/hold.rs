@@ -3,6 +3,7 @@
 use super::change::{Change, Decision, Edit, hold_by};
 use super::values_file::SUBJECT_PREFIX;
 use anyhow::{Result, bail};
+use devkit::{markdown, plain};
 
 /// Hold an environment: stop write-backs and promotions to it.
 ///
@@ -29,8 +30,10 @@ impl Hold {
             let env = present.env;
             if let Some(other) = present.values.hold()? {
                 if (&other.reason, &other.by) == (&hold.reason, &hold.by) {
-                    return Ok(Decision::Unchanged(format!(
-                        "{env} is on hold already: {other}"
+                    return Ok(Decision::Unchanged(plain!(
+                        "{} is on hold already: {}",
+                        env,
+                        other
                     )));
                 }
                 bail!(
@@ -39,10 +42,12 @@ impl Hold {
             }
             Ok(Decision::Edit(Edit {
                 values: present.values.with_hold(&hold)?,
-                message: format!("{SUBJECT_PREFIX}hold {env}\n\nReason: {hold}\n"),
-                title: format!("Hold {env}"),
-                body: format!(
-                    "Reason: {hold}.\n\nUntil the hold is released, {env} gets no other image."
+                message: plain!("{} hold {}\n\nReason: {}\n", SUBJECT_PREFIX, env, hold),
+                title: plain!("Hold {}", env),
+                body: markdown!(
+                    "Reason: {}.\n\nUntil the hold is released, {} gets no other image.",
+                    hold,
+                    env
                 ),
             }))
         })

@@ -18,7 +18,9 @@ use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::forge::Pull;
 use devkit::git::{Git, short};
 use devkit::reference::{Image, Tag};
+use devkit::text::{Markdown, Plain, code};
 use devkit::values::Hold;
+use devkit::{markdown, plain};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -160,7 +162,7 @@ impl Source {
             return Ok(tip.to_owned());
         }
         let branch = &route.to.branch;
-        let message = format!("Merge {} into {branch}", self.name);
+        let message = plain!("Merge {} into {}", self.name, branch);
         git.merge(tip, &self.commit, &message).with_context(|| {
             format!(
                 "{} cannot be promoted: merge {branch} into a branch of your own, resolve the conflict, and merge that branch to {} first",
@@ -200,15 +202,15 @@ impl Promote {
             Prepared::Held(hold) => {
                 report(
                     "held",
-                    &format!("{to} is on hold and stays as it is: {hold}"),
+                    &plain!("{} is on hold and stays as it is: {}", to, hold),
                 )?;
                 return Ok(ExitCode::from(HELD));
             }
             Prepared::Unchanged(image) => {
-                report("unchanged", &format!("{to} already has {}", image.tag))?;
+                report("unchanged", &plain!("{} already has {}", to, image.tag))?;
             }
             Prepared::Proposal(proposal, _) if self.dry_run => {
-                println!("{}\n\n{}", proposal.title, proposal.body);
+                println!("{}\n\n{}", proposal.title.as_str(), proposal.body.as_str());
             }
             Prepared::Proposal(proposal, image) => {
                 let proposed = proposal.submit(&git, &self.remote, self.refresh)?;
@@ -246,7 +248,7 @@ impl Promote {
             known: vec![tip.clone(), source.commit.clone()],
             branch: route.branch(),
             base: to.branch.clone(),
-            title: format!("Promote {} to {to}", image.tag),
+            title: plain!("Promote {} to {}", image.tag, to),
             body: body(git, route, source, &image, &built, &tip)?,
         };
         Ok(Prepared::Proposal(Box::new(proposal), image))
@@ -261,31 +263,36 @@ fn body(
     image: &Image,
     built: &str,
     tip: &str,
-) -> Result<String> {
+) -> Result<Markdown> {
     let Route { from, to, .. } = route;
     let after = after_merge(route.delivery, to);
-    let mut body = format!(
-        "`{}`, which {from} runs, goes to {to}.\n\n- digest: `{}`\n- built from: {built}\n\n{after}\n",
-        image.tag, image.digest,
+    let mut body = markdown!(
+        "{}, which {} runs, goes to {}.\n\n- digest: {}\n- built from: {}\n\n{}\n",
+        code(image.tag.as_str()),
+        from,
+        to,
+        code(image.digest.as_str()),
+        built,
+        after
     );
     let range = format!("{tip}..{}", source.commit);
-    let log = git.read(&[
+    let log = git.read_bytes(&[
         "log",
         "--no-merges",
         "--invert-grep",
         &format!("--grep=^{SUBJECT_PREFIX}"),
-        "--format=- %h %s",
+        "--format=%h %s",
         &range,
     ])?;
+    let log = String::from_utf8_lossy(&log);
     let commits: Vec<&str> = log.lines().collect();
     if !commits.is_empty() {
-        body.push_str(&format!("\nNew in {to}:\n\n"));
+        body.push(&markdown!("\nNew in {}:\n\n", to));
         for commit in commits.iter().take(COMMITS) {
-            body.push_str(commit);
-            body.push('\n');
+            body.push(&markdown!("- {}\n", commit));
         }
         if let Some(more @ 1..) = commits.len().checked_sub(COMMITS) {
-            body.push_str(&format!("- and {more} more\n"));
+            body.push(&markdown!("- and {} more\n", more));
         }
     }
     Ok(body)
@@ -311,9 +318,13 @@ fn report_proposed(
     workflow::output("number", &pull.number.to_string())?;
     report(
         result,
-        &format!(
-            "pull request {} gives {to} {} of {}: {}",
-            pull.number, image.tag, source.name, pull.html_url
+        &plain!(
+            "pull request {} gives {} {} of {}: {}",
+            pull.number,
+            to,
+            image.tag,
+            source.name,
+            pull.html_url
         ),
     )
 }
@@ -323,9 +334,9 @@ fn report_open(pull: &Pull, proposed: Option<&Image>, image: &Image) -> Result<(
     let number = pull.number;
     workflow::output("number", &number.to_string())?;
     let proposed = proposed.map_or("no image", |image| image.tag.as_str());
-    let mut message = format!("pull request {number} is open and proposes {proposed}");
+    let mut message = plain!("pull request {} is open and proposes {}", number, proposed);
     if proposed != image.tag.as_str() {
-        message.push_str(&format!(
+        message.push(&plain!(
             "; `--refresh` makes it {}, and its approvals are lost",
             image.tag
         ));
@@ -334,11 +345,11 @@ fn report_open(pull: &Pull, proposed: Option<&Image>, image: &Image) -> Result<(
 }
 
 /// Prints the result, and sets the output `result`.
-fn report(result: &str, message: &str) -> Result<()> {
-    println!("{message}");
+fn report(result: &str, message: &Plain) -> Result<()> {
+    println!("{}", message.as_str());
     if result != "proposed" {
-        workflow::annotate_notice(message);
+        workflow::annotate_notice(message.as_str());
     }
     workflow::output("result", result)?;
-    workflow::summary(&format!("**Promote:** {message}"))
+    workflow::summary(&markdown!("**Promote:** {}", message))
 }

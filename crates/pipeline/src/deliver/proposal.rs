@@ -5,6 +5,8 @@ use anyhow::Result;
 use devkit::delivery::{Delivery, Environment, Sync};
 use devkit::forge::{Forge, NewPull, Pull, PullText};
 use devkit::git::Git;
+use devkit::markdown;
+use devkit::text::{Markdown, Plain, code};
 
 /// A pull request to open. Its commits are in this clone.
 pub(super) struct Proposal {
@@ -17,9 +19,9 @@ pub(super) struct Proposal {
     /// The branch that the pull request is to be merged to.
     pub(super) base: String,
     /// The title.
-    pub(super) title: String,
+    pub(super) title: Plain,
     /// The description, for the reviewers.
-    pub(super) body: String,
+    pub(super) body: Markdown,
 }
 
 /// What became of a proposal.
@@ -45,7 +47,7 @@ impl Proposal {
     pub(super) fn submit(&self, git: &Git, remote: &str, refresh: bool) -> Result<Proposed> {
         let forge = Forge::from_env(&["DELIVERY_BOT_TOKEN", "GITHUB_TOKEN"])?;
         let (head, base) = (&*self.branch, &*self.base);
-        let (title, body) = (&*self.title, &*self.body);
+        let (title, body) = (&self.title, &self.body);
         let reference = format!("refs/heads/{head}");
         let open = forge.find_open_pull(head, base)?;
         let existing = git.remote_tip(remote, &reference)?;
@@ -79,12 +81,13 @@ impl Proposal {
 }
 
 /// What happens after the merge of a pull request to an environment, for its description.
-pub(super) fn after_merge(delivery: &Delivery, env: &Environment) -> String {
+pub(super) fn after_merge(delivery: &Delivery, env: &Environment) -> Markdown {
     match env.sync {
-        Sync::Automatic => format!("After the merge, Argo CD deploys it to {env}."),
-        Sync::Manual => format!(
-            "After the merge, {env} is OutOfSync until you sync it: `argocd app sync {}`.",
-            delivery.application(env)
+        Sync::Automatic => markdown!("After the merge, Argo CD deploys it to {}.", env),
+        Sync::Manual => markdown!(
+            "After the merge, {} is OutOfSync until you sync it: {}.",
+            env,
+            code(format!("argocd app sync {}", delivery.application(env)))
         ),
     }
 }

@@ -13,8 +13,10 @@ use crate::workflow::{self, Event};
 use anyhow::{Context, Result, ensure};
 use devkit::delivery::{Delivery, Environment, Promotion};
 use devkit::git::Git;
+use devkit::markdown;
 use devkit::process::Run;
 use devkit::reference::Digest;
+use devkit::text::code;
 use std::path::Path;
 
 /// Push the built image to the registry, or add tags to a published one.
@@ -85,7 +87,12 @@ impl Publish {
         workflow::output("image", image)?;
         workflow::output("digest", digest.as_str())?;
         workflow::output("tag", tag)?;
-        workflow::summary(&format!("**Published:** `{image}:{tag}` as `{digest}`"))
+        let name = code(format!("{image}:{tag}"));
+        workflow::summary(&markdown!(
+            "**Published:** {} as {}",
+            name,
+            code(digest.as_str())
+        ))
     }
 }
 

@@ -11,7 +11,12 @@ use anyhow::{Context, Result};
 use devkit::delivery::Delivery;
 use devkit::forge::{Forge, NewRelease};
 use devkit::git::Git;
+use devkit::markdown;
+use devkit::text::{Markdown, code, code_block};
 use sha2::{Digest, Sha256};
+
+/// The most characters of the changes. The rest of what a forge accepts is for the name of the image.
+const LONGEST_CHANGES: usize = 60_000;
 
 /// Write the release of a version tag on the forge: notes, SBOM, checksums, and how to verify the image.
 ///
@@ -49,9 +54,11 @@ impl Release {
             .context("cannot read CHANGELOG.md")?;
         let image = registry.image(&digest);
         let verification = verification(&registry, &image, &commit, &sums)?;
-        let notes = changes_of(&changes, tag, prerelease)? + &verification;
+        let changes = changes_of(&changes, tag, prerelease)?;
+        let mut notes = Markdown::reviewed(&changes, LONGEST_CHANGES);
+        notes.push(&verification);
         if self.dry_run {
-            print!("{notes}");
+            print!("{}", notes.as_str());
             return Ok(());
         }
         let forge = Forge::from_env(&["RELEASE_TOKEN", "GITHUB_TOKEN"])?;
@@ -85,10 +92,15 @@ fn changes_of(changes: &str, tag: &str, prerelease: bool) -> Result<String> {
 }
 
 /// The name of the image, and the command that verifies it.
-fn verification(registry: &Registry, image: &str, commit: &str, sums: &str) -> Result<String> {
+fn verification(registry: &Registry, image: &str, commit: &str, sums: &str) -> Result<Markdown> {
     let trust = trust_arguments(registry)?.join(" \\\n  ");
-    Ok(format!(
-        "\n## Image\n\n`{image}`, built from {commit}.\n\n```sh\ncosign verify \\\n  {trust} \\\n  {image}\n```\n\n```text\n{sums}```\n"
+    let command = format!("cosign verify \\\n  {trust} \\\n  {image}\n");
+    Ok(markdown!(
+        "\n## Image\n\n{}, built from {}.\n\n{}\n{}",
+        code(image),
+        commit,
+        code_block("sh", &command),
+        code_block("text", sums)
     ))
 }
 

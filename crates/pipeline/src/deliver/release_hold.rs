@@ -3,6 +3,7 @@
 use super::change::{Change, Decision, Edit};
 use super::values_file::SUBJECT_PREFIX;
 use anyhow::Result;
+use devkit::{markdown, plain};
 
 /// Release the hold of an environment, so that it gets new images again.
 ///
@@ -20,15 +21,18 @@ impl ReleaseHold {
         self.change.run("release-hold", |present| {
             let env = present.env;
             let Some(hold) = present.values.hold()? else {
-                return Ok(Decision::Unchanged(format!("{env} is not on hold")));
+                return Ok(Decision::Unchanged(plain!("{} is not on hold", env)));
             };
             Ok(Decision::Edit(Edit {
                 values: present.values.without_hold()?,
-                message: format!(
-                    "{SUBJECT_PREFIX}release the hold of {env}\n\nThe hold was: {hold}\n"
+                message: plain!(
+                    "{} release the hold of {}\n\nThe hold was: {}\n",
+                    SUBJECT_PREFIX,
+                    env,
+                    hold
                 ),
-                title: format!("Release the hold of {env}"),
-                body: format!("The hold was: {hold}.\n\n{env} gets new images again."),
+                title: plain!("Release the hold of {}", env),
+                body: markdown!("The hold was: {}.\n\n{} gets new images again.", hold, env),
             }))
         })
     }

@@ -8,7 +8,9 @@ use super::verification;
 use anyhow::{Context, Result, bail, ensure};
 use devkit::git::{Git, short};
 use devkit::reference::Image;
+use devkit::text::code;
 use devkit::values::Hold;
+use devkit::{markdown, plain};
 
 /// The trailer of the commit of a rollback: the digest that the environment had before.
 const TRAILER: &str = "Rollback-from";
@@ -95,17 +97,21 @@ fn edit(present: &Present, from: &Image, image: &Image, hold: &Hold) -> Result<D
         None => after.with_hold(hold)?,
     };
     let source = git.describe(&built)?;
-    let subject = format!("roll {env} back to {}", image.tag);
-    let message = values.message_with(&subject, image, &source);
+    let subject = plain!("roll {} back to {}", env, image.tag);
+    let mut message = values.message_with(&subject, image, &source);
+    message.push(&plain!("{}: {}\n", TRAILER, from.digest));
     Ok(Decision::Edit(Edit {
         values: after,
-        message: format!("{message}{TRAILER}: {}\n", from.digest),
-        title: format!("Roll {env} back to {}", image.tag),
-        body: format!(
-            "`{}` goes back to `{}`.\n\n- digest: `{}`\n- built from: {built}\n- hold: {hold}\n\nUntil the hold is released, {env} gets no other image. {}",
-            from.tag,
-            image.tag,
-            image.digest,
+        message,
+        title: plain!("Roll {} back to {}", env, image.tag),
+        body: markdown!(
+            "{} goes back to {}.\n\n- digest: {}\n- built from: {}\n- hold: {}\n\nUntil the hold is released, {} gets no other image. {}",
+            code(from.tag.as_str()),
+            code(image.tag.as_str()),
+            code(image.digest.as_str()),
+            built,
+            hold,
+            env,
             after_merge(present.delivery, env)
         ),
     }))
@@ -115,8 +121,11 @@ fn edit(present: &Present, from: &Image, image: &Image, hold: &Hold) -> Result<D
 fn unchanged(present: &Present, image: &Image, held: Option<&Hold>) -> Result<Decision> {
     let (env, tag) = (present.env, &image.tag);
     match held {
-        Some(hold) => Ok(Decision::Unchanged(format!(
-            "{env} is back at {tag} already and on hold: {hold}"
+        Some(hold) => Ok(Decision::Unchanged(plain!(
+            "{} is back at {} already and on hold: {}",
+            env,
+            tag,
+            hold
         ))),
         None => bail!(
             "{env} has {tag} already: name a commit with another image by `--to`, or run `cargo pipeline hold --env {env}` to keep this image"

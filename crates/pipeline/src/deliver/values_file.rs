@@ -4,7 +4,9 @@ use crate::workflow;
 use anyhow::{Context, Result};
 use devkit::delivery::Environment;
 use devkit::git::{CommitInfo, File, Git, short};
+use devkit::plain;
 use devkit::reference::{Digest, Image};
+use devkit::text::Plain;
 use devkit::values::{Hold, Values};
 use std::path::Path;
 
@@ -13,7 +15,7 @@ use std::path::Path;
 pub(super) const TRAILER_PREFIX: &str = "Argocd-reference-commit";
 
 /// How the subject of a commit that deploys an image begins.
-pub(super) const SUBJECT_PREFIX: &str = "chore(deploy): ";
+pub(super) const SUBJECT_PREFIX: &str = "chore(deploy):";
 
 /// The digest that the checked-out values of an environment pin; `None` before the first image.
 pub(super) fn pinned_digest(root: &Path, env: &Environment) -> Result<Option<Digest>> {
@@ -90,20 +92,28 @@ impl ValuesFile {
     }
 
     /// Commits the file on top of `tip`, and returns the commit.
-    pub(super) fn commit(&self, git: &Git, tip: &str, message: &str) -> Result<String> {
+    pub(super) fn commit(&self, git: &Git, tip: &str, message: &Plain) -> Result<String> {
         Ok(git.commit_file(tip, &self.file, message)?)
     }
 
     /// The message of the commit that deploys an image to an environment. `source` is what the image was built from.
-    pub(super) fn message(&self, env: &Environment, image: &Image, source: &CommitInfo) -> String {
-        self.message_with(&format!("{env} {}", image.tag), image, source)
+    pub(super) fn message(&self, env: &Environment, image: &Image, source: &CommitInfo) -> Plain {
+        self.message_with(&plain!("{} {}", env, image.tag), image, source)
     }
 
     /// As [`ValuesFile::message`], with a text of its own after the prefix of the subject.
-    pub(super) fn message_with(&self, subject: &str, image: &Image, source: &CommitInfo) -> String {
+    pub(super) fn message_with(
+        &self,
+        subject: &Plain,
+        image: &Image,
+        source: &CommitInfo,
+    ) -> Plain {
         let repository = self.values.image_repository().unwrap_or("The image");
-        let mut message = format!(
-            "{SUBJECT_PREFIX}{subject}\n\n{repository} was built from {}.\nDigest: {}\n\n",
+        let mut message = plain!(
+            "{} {}\n\n{} was built from {}.\nDigest: {}\n\n",
+            SUBJECT_PREFIX,
+            subject,
+            repository,
             short(&source.sha),
             image.digest
         );
@@ -117,7 +127,7 @@ impl ValuesFile {
         ];
         for (name, value) in trailers {
             if let Some(value) = value {
-                message.push_str(&format!("{TRAILER_PREFIX}-{name}: {value}\n"));
+                message.push(&plain!("{}-{}: {}\n", TRAILER_PREFIX, name, value));
             }
         }
         message

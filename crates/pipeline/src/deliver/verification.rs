@@ -15,17 +15,38 @@ pub(super) fn verify(registry: &Registry, digest: &Digest) -> Result<String> {
     trusting(registry, "verify")?
         .arg(&image)
         .read()
-        .with_context(|| {
-            format!("{image} has no signature that is trusted here; nothing was changed")
-        })?;
+        .map_err(|error| refusal(error.into(), "signature", &image))?;
     let provenances: Vec<Provenance> = attestations(registry, &image, Kind::Provenance)
-        .with_context(|| {
-            format!("{image} has no provenance that is trusted here; nothing was changed")
-        })?;
+        .map_err(|error| refusal(error, "provenance", &image))?;
     provenances
         .into_iter()
         .find_map(Provenance::commit)
         .with_context(|| format!("the provenance of {image} names no commit"))
+}
+
+/// What cosign says if the registry does not answer, or refuses. It ends with the same code as for a missing signature.
+const AWAY: [&str; 8] = [
+    "dial tcp",
+    "i/o timeout",
+    "no such host",
+    "connection reset",
+    "x509:",
+    "TOOMANYREQUESTS",
+    "UNAUTHORIZED",
+    "unexpected status code 5",
+];
+
+/// An image that must not be used: its signature is missing or not trusted, or cannot be read now.
+fn refusal(error: anyhow::Error, what: &str, image: &str) -> anyhow::Error {
+    let said = format!("{error:#}");
+    match AWAY.iter().any(|reason| said.contains(reason)) {
+        true => error.context(format!(
+            "cannot read the {what} of {image} from the registry; nothing was changed: run the command again when the registry answers"
+        )),
+        false => error.context(format!(
+            "{image} has no {what} that is trusted here; nothing was changed"
+        )),
+    }
 }
 
 /// Verifies and returns the SBOM that was attested of an image.

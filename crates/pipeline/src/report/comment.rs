@@ -3,12 +3,14 @@
 
 use crate::checks::coverage::{CoverageReport, Package, REPORT, change, percent};
 use crate::checks::thresholds::Thresholds;
-use crate::markdown;
+use crate::markdown::table;
 use crate::project::root;
 use crate::workflow::{self, Event, Payload, WorkflowRunPayload};
 use anyhow::{Context, Result, bail, ensure};
 use devkit::forge::{Forge, NewStatus, Pull, StatusState};
 use devkit::git::{is_commit, short};
+use devkit::text::{Markdown, code};
+use devkit::{markdown, plain};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,7 +70,7 @@ impl Comment {
         let Err(error) = coverage.send(&event) else {
             return Ok(());
         };
-        print!("{}", coverage.table(None));
+        print!("{}", coverage.table(None).as_str());
         if !self.optional {
             return Err(error);
         }
@@ -138,7 +140,7 @@ impl PullRequest {
 }
 
 impl CoverageComment {
-    fn table(&self, base: Option<&BTreeMap<String, u64>>) -> String {
+    fn table(&self, base: Option<&BTreeMap<String, u64>>) -> Markdown {
         self.report.table(&self.packages, self.floor, base)
     }
 
@@ -190,7 +192,7 @@ impl CoverageComment {
             let lines = self.report.package(package);
             format!("{} {}", package.name, percent(lines.permille()))
         });
-        let description = packages.collect::<Vec<_>>().join(", ");
+        let description = plain!("{}", packages.collect::<Vec<_>>().join(", "));
         let reached = self.report.check(&self.packages, self.floor).is_ok();
         let status = NewStatus {
             context: STATUS,
@@ -200,10 +202,10 @@ impl CoverageComment {
             },
             description: &description,
         };
-        if self.newest_status(forge, commit)?.as_ref() != Some(&description) {
+        if self.newest_status(forge, commit)?.as_deref() != Some(description.as_str()) {
             forge.set_status(commit, &status)?;
         }
-        println!("{}: {description}", short(commit));
+        println!("{}: {}", short(commit), description.as_str());
         Ok(())
     }
 
@@ -222,7 +224,7 @@ impl CoverageComment {
                 forge.create_comment(number, &body)?;
                 println!("commented on pull request {number}");
             }
-            Some(comment) if comment.body == body => {
+            Some(comment) if comment.body == body.as_str() => {
                 println!("the comment on pull request {number} is up to date");
             }
             Some(comment) => {
@@ -233,7 +235,7 @@ impl CoverageComment {
         Ok(())
     }
 
-    fn body(&self, forge: &Forge, pull: &PullRequest) -> Result<String> {
+    fn body(&self, forge: &Forge, pull: &PullRequest) -> Result<Markdown> {
         let found = match &self.base {
             Some(_) => None,
             None => self.base_status(forge, &pull.base)?,
@@ -241,19 +243,27 @@ impl CoverageComment {
         let base = self.base.as_ref().or(found.as_ref());
         let packages = base.map(|base| &base.packages);
         let against = match base {
-            Some(base) => format!("compared with {}", short(&base.commit)),
-            None => "the base branch has no coverage to compare with".to_owned(),
+            Some(base) => markdown!("compared with {}", short(&base.commit)),
+            None => markdown!("the base branch has no coverage to compare with"),
         };
         let table = self.table(packages);
         let files = self.files(forge, pull, base)?;
-        let head = short(&pull.head);
-        Ok(format!(
-            "{MARKER}\n## Coverage\n\n{table}\n{files}Lines that tests run, at {head}; {against}.\n"
+        Ok(markdown!(
+            "<!-- waybill:coverage -->\n## Coverage\n\n{}\n{}Lines that tests run, at {}; {}.\n",
+            table,
+            files,
+            short(&pull.head),
+            against
         ))
     }
 
     /// A table of the pull request's files. The largest drops come first, then the files with the most missing lines.
-    fn files(&self, forge: &Forge, pull: &PullRequest, base: Option<&Baseline>) -> Result<String> {
+    fn files(
+        &self,
+        forge: &Forge,
+        pull: &PullRequest,
+        base: Option<&Baseline>,
+    ) -> Result<Markdown> {
         let changed = forge.pull_files(pull.number)?;
         let none = BTreeMap::new();
         let before = base.map_or(&none, |base| &base.files);
@@ -264,27 +274,30 @@ impl CoverageComment {
             .map(|(file, lines)| (file, *lines, before.get(file).copied()))
             .collect();
         if files.is_empty() {
-            return Ok(String::new());
+            return Ok(Markdown::default());
         }
         files.sort_by_key(|(_, lines, before)| {
             let lost = before.map_or(0, |before| before.saturating_sub(lines.permille()));
             Reverse((lost, lines.missing()))
         });
-        let mut rows = vec![["File", "Covered", "Base", "Change", "Missing"].map(String::from)];
+        let head = ["File", "Covered", "Base", "Change", "Missing"];
+        let mut rows = vec![head.map(|name| markdown!("{}", name))];
         for (file, lines, before) in files.into_iter().take(FILES) {
             rows.push([
-                format!("`{file}`"),
-                percent(lines.permille()),
-                before.map_or("unknown".into(), percent),
-                before.map_or(String::new(), |before| change(lines.permille(), before)),
-                format!("{} of {}", lines.missing(), lines.total),
+                code(file),
+                markdown!("{}", percent(lines.permille())),
+                markdown!("{}", before.map_or("unknown".into(), percent)),
+                before.map_or(Markdown::default(), |before| {
+                    markdown!("{}", change(lines.permille(), before))
+                }),
+                markdown!("{} of {}", lines.missing(), lines.total),
             ]);
         }
         let columns: &[usize] = match before.is_empty() {
             true => &[0, 1, 4],
             false => &[0, 1, 2, 3, 4],
         };
-        Ok(format!("{}\n", markdown::table(&rows, columns)))
+        Ok(markdown!("{}\n", table(&rows, columns)))
     }
 
     /// The newest coverage of each package on the base branch, at its tip or a little before it.

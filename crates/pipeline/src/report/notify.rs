@@ -10,10 +10,12 @@ use devkit::forge::{self, Forge, RunFilter};
 use devkit::git::Git;
 use devkit::git::short;
 use devkit::http::{Tls, agent};
+use devkit::text::line;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::Sha256;
+use std::io::ErrorKind;
 use std::time::Duration;
 use ureq::http::Uri;
 
@@ -24,10 +26,6 @@ const SIGNATURE: &str = "X-Hub-Signature-256";
 
 /// How long a webhook may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest foreign text in a message, in characters. Chats reject long messages, and a commit subject must not be
-/// able to suppress a notification.
-const LONGEST: usize = 200;
 
 /// Notify chats and webhooks when a run fails or succeeds again.
 ///
@@ -238,7 +236,12 @@ impl WorkflowRun {
     fn subject(&self) -> Option<String> {
         let show = ["show", "--no-patch", "--no-show-signature", "--format=%s"];
         let git = Git::new(&root().ok()?);
-        git.read(&[&show[..], &[&self.event.sha]].concat()).ok()
+        let subject = git.read_bytes(&[&show[..], &[&self.event.sha]].concat());
+        Some(
+            String::from_utf8_lossy(&subject.ok()?)
+                .trim_end()
+                .to_owned(),
+        )
     }
 
     fn notification(&self, result: Conclusion, before: Option<Conclusion>) -> Notification<'_> {
@@ -282,10 +285,10 @@ fn file(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
 
-/// Foreign text for Slack: a single line, without characters that begin a link or a mention.
+/// Text for Slack that is not trusted: one short line, because chats reject long messages, without characters that begin a
+/// link or a mention. Mattermost reads `@all` as a mention too.
 fn escape(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    let text: String = text.chars().take(LONGEST).map(plain).collect();
+    let text = line(text);
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -328,6 +331,10 @@ fn post(url: &Uri, body: &impl Serialize, secret: Option<&str>) -> Result<()> {
 fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its host is unknown".to_owned(),
+        // TLS errors arrive as this kind.
+        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            "no TLS connection: its certificate is not trusted here, or has expired".to_owned()
+        }
         ureq::Error::Io(error) => error.kind().to_string(),
         ureq::Error::Timeout(_) => "no answer in time".to_owned(),
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
@@ -377,8 +384,9 @@ mod tests {
     fn escaped_text_is_one_short_line_without_mentions() {
         assert_eq!(
             escape("<!channel>\n&amp;\r\u{1b}x"),
-            "&lt;!channel&gt; &amp;amp;  x"
+            "&lt;!channel&gt; &amp;amp; x"
         );
-        assert_eq!(escape(&"<".repeat(1000)), "&lt;".repeat(LONGEST));
+        assert!(escape(&"<".repeat(70_000)).len() < 1100);
+        assert!(!escape("@all @here").contains("@all"));
     }
 }

@@ -203,3 +203,63 @@ fn a_numeric_setting_becomes_text() {
     assert_eq!(data["WAYBILL_DATABASE_POOL_SIZE"], "9");
     assert_eq!(data["WAYBILL_REQUEST_TIMEOUT_MS"], "3600000");
 }
+
+#[test]
+fn an_image_repository_has_no_scheme_tag_or_digest() {
+    for repository in [
+        "https://ghcr.io/acme/shop",
+        "ghcr.io/acme/shop:v1",
+        "ghcr.io/acme/shop@sha256:0",
+        "ghcr.io//shop",
+        "ghcr.io/Acme/shop",
+        "ghcr.io/acme/",
+    ] {
+        let said = refusal(&["--set", &format!("image.repository={repository}")]);
+        assert!(
+            said.contains("image.repository") || said.contains("/image/repository"),
+            "{said}"
+        );
+    }
+    for repository in ["localhost:5000/acme/shop", "shop", "ghcr.io/acme/a-b__c.d"] {
+        render(&["--set", &format!("image.repository={repository}")]);
+    }
+}
+
+#[test]
+fn a_size_may_be_a_number_of_bytes() {
+    // In a file, a number is a float.
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("values.yaml");
+    let text = "resources: {limits: {memory: 134217728}}\n";
+    std::fs::write(&file, text).expect("a file");
+    let file = file.to_str().expect("a path");
+    let set = "resources.limits.memory=134217728";
+    for args in [["--set", set], ["--values", file]] {
+        let objects = render(&args);
+        let limits = &pod(&objects)["containers"][0]["resources"]["limits"];
+        assert_eq!(limits["memory"], "134217728", "{args:?}");
+    }
+    for value in ["64", "1.5", "-1", "true", "12XB"] {
+        refusal(&["--set", &format!("resources.limits.memory={value}")]);
+    }
+}
+
+#[test]
+fn a_key_of_a_label_or_annotation_is_one_that_kubernetes_takes() {
+    let long = "a".repeat(64);
+    for key in ["/a", "a/", "Example/a", "-a", "é", &long] {
+        let said = complaint(&["--set-string", &format!("podLabels.{key}=x")]);
+        assert!(said.contains("podLabels"), "{key}: {said}");
+    }
+    for block in [
+        "podLabels",
+        "commonLabels",
+        "podAnnotations",
+        "nodeSelector",
+    ] {
+        let said = refusal(&["--set-string", &format!("{block}.a b=x")]);
+        assert!(said.contains(block), "{block}: {said}");
+    }
+    let key = "podLabels.example\\.org/A_b-c\\.d=x";
+    render(&["--set-string", key]);
+}

@@ -86,6 +86,7 @@ pub fn with_fakes(command: &mut Command) -> &mut Command {
 }
 
 /// The standard output of a command that must succeed.
+#[allow(dead_code, reason = "not every test has a command that succeeds")]
 pub fn succeeded(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -107,6 +107,18 @@ impl Project {
         id
     }
 
+    /// As [`Project::change`], with a message.
+    pub fn change_with(&self, file: &str, text: &str, message: &str) -> String {
+        self.change(file, text);
+        let clone = self.clone();
+        let path = self.folder.path().join("message");
+        std::fs::write(&path, message).unwrap();
+        let path = path.to_str().unwrap();
+        git(&clone, &["commit", "--quiet", "--amend", "--file", path]);
+        git(&clone, &["push", "--quiet", "--force", "origin", "develop"]);
+        git(&clone, &["rev-parse", "HEAD"])
+    }
+
     pub fn promote(&self, arguments: &[&str]) -> Output {
         self.promote_unless_unsigned(arguments, "nothing")
     }

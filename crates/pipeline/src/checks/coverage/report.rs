@@ -2,8 +2,10 @@
 
 use super::packages::Package;
 use crate::checks::thresholds;
-use crate::markdown;
+use crate::markdown::table;
 use anyhow::{Context, Result, bail, ensure};
+use devkit::markdown;
+use devkit::text::{Markdown, code};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,22 +123,25 @@ impl CoverageReport {
         packages: &[Package],
         floor: f64,
         base: Option<&BTreeMap<String, u64>>,
-    ) -> String {
-        let mut rows =
-            vec![["Package", "Covered", "Base", "Change", "Lines", "Floor"].map(String::from)];
+    ) -> Markdown {
+        let head = ["Package", "Covered", "Base", "Change", "Lines", "Floor"];
+        let mut rows = vec![head.map(|name| markdown!("{}", name))];
         for package in self.measured(packages) {
             let lines = self.package(package);
             let before = base.and_then(|base| base.get(&package.name).copied());
+            let floor = match package.gated {
+                true => format!("{floor:.1} %"),
+                false => "none".to_owned(),
+            };
             rows.push([
-                format!("`{}`", package.name),
-                percent(lines.permille()),
-                before.map_or("unknown".into(), percent),
-                before.map_or("".into(), |before| change(lines.permille(), before)),
-                format!("{} of {}", lines.covered, lines.total),
-                match package.gated {
-                    true => format!("{floor:.1} %"),
-                    false => "none".into(),
-                },
+                code(&package.name),
+                markdown!("{}", percent(lines.permille())),
+                markdown!("{}", before.map_or("unknown".into(), percent)),
+                before.map_or(Markdown::default(), |before| {
+                    markdown!("{}", change(lines.permille(), before))
+                }),
+                markdown!("{} of {}", lines.covered, lines.total),
+                markdown!("{}", floor),
             ]);
         }
         let columns: &[usize] = match base {
@@ -144,36 +149,41 @@ impl CoverageReport {
             None => &[0, 1, 4, 5],
         };
         let table = match rows.len() {
-            1 => String::new(),
-            _ => markdown::table(&rows, columns),
+            1 => Markdown::default(),
+            _ => table(&rows, columns),
         };
         let others = packages.iter().map(|package| &package.name);
-        let others: Vec<String> = others
+        let others: Vec<&String> = others
             .filter(|name| !self.measured.contains(*name))
-            .map(|name| format!("`{name}`"))
             .collect();
-        match others.is_empty() {
-            true => table,
-            false => format!(
-                "{table}\nThe change does not affect these packages, so they were not measured: {}.\n",
-                others.join(", ")
-            ),
-        }
+        let Some((last, others)) = others.split_last() else {
+            return table;
+        };
+        let others = others.iter().map(|name| markdown!("{}, ", code(name)));
+        markdown!(
+            "{}\nThe change does not affect these packages, so they were not measured: {}{}.\n",
+            table,
+            others.collect::<Markdown>(),
+            code(last)
+        )
     }
 
     /// A Markdown table of the gated files with the most missing lines. Empty if no lines are missing.
-    pub(super) fn worst_files(&self, packages: &[Package]) -> String {
+    pub(super) fn worst_files(&self, packages: &[Package]) -> Markdown {
         let gated = |file: &str| packages.iter().any(|p| p.gated && p.has(file));
         let worst = self.most_missing(gated);
         if worst.is_empty() {
-            return String::new();
+            return Markdown::default();
         }
-        let mut rows = vec![["File", "Covered", "Missing"].map(String::from)];
+        let mut rows = vec![["File", "Covered", "Missing"].map(|name| markdown!("{}", name))];
         for (file, lines) in worst {
-            let missing = format!("{} of {}", lines.missing(), lines.total);
-            rows.push([format!("`{file}`"), percent(lines.permille()), missing]);
+            rows.push([
+                code(file),
+                markdown!("{}", percent(lines.permille())),
+                markdown!("{} of {}", lines.missing(), lines.total),
+            ]);
         }
-        markdown::table(&rows, &[0, 1, 2])
+        table(&rows, &[0, 1, 2])
     }
 
     /// The files of a package with the most missing lines: `PATH (MISSING of TOTAL)`.

@@ -91,10 +91,9 @@ fn base(event: &Event, payload: &Payload, git: &Git, trunk: &str) -> Result<Stri
 /// The commit that the branch had before a push.
 pub(in crate::deliver) fn before(event: &Event, payload: &Payload, git: &Git) -> Result<String> {
     let before = payload.before.as_deref();
-    let before = before
-        .filter(|before| git::is_commit(before))
-        .context("the event does not name the previous commit of the branch")?;
+    let before = before.context("the event does not name the previous commit of the branch")?;
     anyhow::ensure!(before.bytes().any(|b| b != b'0'), "the branch is new");
+    anyhow::ensure!(git::is_commit(before), "`{before}` is not a commit ID");
     let before = git
         .commit(before)
         .context("this clone does not have the commit before this push")?;

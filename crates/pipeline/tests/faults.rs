@@ -1,0 +1,159 @@
+//! What the delivery does while something that it needs is away or full. docs/faults.md names these tests.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod common;
+mod github;
+#[path = "common/project.rs"]
+mod project;
+
+use common::{failed, git, succeeded};
+use project::{DEV, Project, digest, values};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use testkit::server as http;
+
+/// A promotion fails for a reason, and no branch has changed.
+fn refused(project: &Project, command: &mut Command, reasons: &[&str]) {
+    let branches = project.branches();
+    let said = failed(&command.output().unwrap());
+    for reason in reasons {
+        assert!(said.contains(reason), "{reason} is not in: {said}");
+    }
+    assert!(!said.contains("t0ken"), "{said}");
+    assert_eq!(project.branches(), branches, "{reasons:?}");
+}
+
+/// The write-back of an image of the newest commit.
+fn write_back(project: &Project, number: u32) -> Command {
+    let (tag, digest) = (format!("develop-{number}"), digest(number));
+    let image = ["--tag", &tag, "--digest", &digest];
+    let commit = ["--commit", &project.built];
+    project.command(&[&["deploy", "--env", "dev"], &image[..], &commit].concat())
+}
+
+#[test]
+fn a_forge_that_does_not_answer_changes_nothing() {
+    let project = Project::new();
+    let mut promote = project.command(&["promote", "--to", "staging"]);
+    let api = promote.env("GITHUB_API_URL", "http://127.0.0.1:1");
+    refused(
+        &project,
+        api,
+        &["cannot reach the server for GET http://127.0.0.1:1/"],
+    );
+    succeeded(&project.promote(&["--to", "staging"]));
+}
+
+#[test]
+fn a_forge_that_refuses_changes_nothing() {
+    for (status, message) in [
+        (401, "Bad credentials"),
+        (403, "You have exceeded a secondary rate limit"),
+        (429, "API rate limit exceeded for installation"),
+        (502, "Bad Gateway"),
+    ] {
+        let project = Project::new();
+        let api = http::serve(move |_| (status, format!("{{\"message\": \"{message}\"}}")));
+        let mut promote = project.command(&["promote", "--to", "staging"]);
+        let answered = format!("answered {status}: {message}");
+        refused(&project, promote.env("GITHUB_API_URL", api), &[&answered]);
+        succeeded(&project.promote(&["--to", "staging"]));
+    }
+}
+
+#[test]
+fn a_git_server_that_does_not_answer_changes_nothing() {
+    let mut project = Project::new();
+    project.built = project.change("src/main.rs", "two");
+    let away = "http://127.0.0.1:1/forge.git";
+    git(&project.clone(), &["remote", "set-url", "origin", away]);
+    refused(
+        &project,
+        &mut write_back(&project, 2),
+        &["cannot fetch develop from origin"],
+    );
+    let forge = project.folder.path().join("forge.git");
+    git(
+        &project.clone(),
+        &["remote", "set-url", "origin", forge.to_str().unwrap()],
+    );
+    succeeded(&write_back(&project, 2).output().unwrap());
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_named_as_the_reason() {
+    for reason in [
+        "Get \"https://ghcr.io/v2/\": dial tcp 127.0.0.1:443: connect: connection refused",
+        "Get \"https://ghcr.io/v2/\": tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+        "GET https://ghcr.io/token: TOOMANYREQUESTS: retry later",
+        "GET https://ghcr.io/token: UNAUTHORIZED: authentication required",
+    ] {
+        let mut project = Project::new();
+        project.built = project.change("src/main.rs", "two");
+        let fakes = project.folder.path().join("fakes");
+        fs::create_dir(&fakes).unwrap();
+        let script = format!("#!/bin/sh\necho 'Error: {reason}' >&2\nexit 1\n");
+        fs::write(fakes.join("cosign"), script).unwrap();
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(fakes.join("cosign"), mode).unwrap();
+        let mut command = write_back(&project, 2);
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", fakes.display()));
+        let cannot = "cannot read the signature of";
+        refused(
+            &project,
+            &mut command,
+            &[cannot, "nothing was changed", reason],
+        );
+        succeeded(&write_back(&project, 2).output().unwrap());
+    }
+}
+
+#[test]
+fn a_full_disk_pushes_nothing() {
+    let mut project = Project::new();
+    project.built = project.change("src/main.rs", "two");
+    let command = write_back(&project, 2);
+    // No file may grow, as on a full disk.
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(project.clone()).env_clear();
+    let variables = command.get_envs();
+    limited.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    refused(&project, &mut limited, &["error:"]);
+    succeeded(&write_back(&project, 2).output().unwrap());
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_decide_what_is_newer() {
+    let mut project = Project::new();
+    // The newer commit has the older date.
+    let date = |file: &str, date: &str| {
+        project.change(file, date);
+        let clone = project.clone();
+        let amend = ["commit", "--quiet", "--amend", "--no-edit", "--date", date];
+        let output = Command::new("git")
+            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
+            .args(amend)
+            .env("GIT_COMMITTER_DATE", date)
+            .current_dir(&clone)
+            .output();
+        assert!(output.unwrap().status.success());
+        git(&clone, &["push", "--quiet", "--force", "origin", "develop"]);
+        git(&clone, &["rev-parse", "HEAD"])
+    };
+    let older = date("src/a.rs", "2040-01-01T00:00:00Z");
+    let newer = date("src/b.rs", "2001-01-01T00:00:00Z");
+    project.built = newer;
+    succeeded(&write_back(&project, 3).output().unwrap());
+    let after = project.branches();
+    project.built = older;
+    let said = succeeded(&write_back(&project, 2).output().unwrap());
+    assert!(said.contains("already has the newer commit"), "{said}");
+    assert_eq!(project.branches(), after);
+    let shown = project.read(&["show", &format!("develop:{DEV}")]);
+    assert_eq!(shown + "\n", values("develop-3", &digest(3), ""));
+}

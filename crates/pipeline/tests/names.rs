@@ -1,0 +1,60 @@
+//! Names that a workflow gives: `cargo pipeline` refuses wrong ones, and says what is right.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod common;
+
+use common::{DELIVERY, commit, failed, git, pipeline};
+
+/// The error of a command in a repository, with some variables.
+fn refused(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "--quiet"]);
+    commit(folder.path(), "delivery.toml", DELIVERY);
+    let mut command = pipeline(folder.path(), arguments);
+    failed(&command.envs(variables.iter().copied()).output().unwrap())
+}
+
+#[test]
+fn a_commit_that_does_not_exist_gives_no_tags() {
+    let zero = "0".repeat(40);
+    let upper = "A".repeat(40);
+    for sha in [zero.as_str(), upper.as_str(), "HEAD", "0123456"] {
+        let push = [
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_REF", "refs/heads/develop"),
+            ("GITHUB_SHA", sha),
+        ];
+        let said = refused(&["tags"], &push);
+        assert!(said.contains("not a full commit ID"), "{sha}: {said}");
+    }
+}
+
+#[test]
+fn sha256_object_names_are_refused_in_one_sentence() {
+    let sha = "a".repeat(64);
+    let push = [
+        ("GITHUB_EVENT_NAME", "push"),
+        ("GITHUB_REF", "refs/heads/develop"),
+        ("GITHUB_SHA", sha.as_str()),
+    ];
+    let said = refused(&["tags"], &push);
+    assert!(
+        said.contains("SHA-256 object names are not supported"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_registry_is_a_host() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let verify = ["verify", "--digest", &digest];
+    for registry in ["https://ghcr.io", "ghcr.io/", "ghcr.io/acme", "ghcr io"] {
+        let said = refused(&verify, &[("REGISTRY", registry)]);
+        assert!(
+            said.contains("the variable REGISTRY has a wrong value"),
+            "{said}"
+        );
+        assert!(said.contains("write it without scheme and path"), "{said}");
+    }
+}
