@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod common;
-mod github;
 #[path = "common/project.rs"]
 mod project;
 
