@@ -1,35 +1,118 @@
-//! `waybill healthcheck`, for probes that run a command. The image contains neither a shell nor curl.
+//! `waybill healthcheck`, for probes and smoke tests that run a command. The image contains neither a shell nor curl.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::fmt::{self, Display, Formatter};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use axum::http::Uri;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Checks whether the service that listens on `address` is ready. Fails if it isn't or doesn't answer.
-pub fn run(address: SocketAddr) -> anyhow::Result<()> {
-    let address = reachable(address);
-    let status =
-        ready_status(address).with_context(|| format!("no answer from http://{address}/ready; check that the service runs and that WAYBILL_HTTP_ADDR is its address"))?;
-    if status != "200" {
-        bail!("http://{address}/ready answered {status}");
-    }
-    Ok(())
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The name or address of the host. An IPv6 address has no brackets.
+    host: String,
+    port: u16,
+    /// The path and the query.
+    path: String,
 }
 
-fn ready_status(address: SocketAddr) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(format!("GET /ready HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.take(4096).read_to_string(&mut answer)?;
-    answer
-        .split(' ')
-        .nth(1)
-        .map(str::to_owned)
-        .context("the response is not HTTP")
+impl From<SocketAddr> for Target {
+    /// `/ready` of the service that listens on an address.
+    fn from(address: SocketAddr) -> Self {
+        let address = reachable(address);
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+            path: "/ready".to_owned(),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = &'static str;
+
+    /// Reads a URL. Without a path it means `/ready`.
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        let uri: Option<Uri> = url.parse().ok();
+        uri.as_ref()
+            .and_then(Self::from_uri)
+            .ok_or("the URL must have the form http://<host>[:<port>][<path>]")
+    }
+}
+
+impl Target {
+    fn from_uri(uri: &Uri) -> Option<Self> {
+        let authority = uri.authority()?;
+        let host = authority.host();
+        if uri.scheme_str() != Some("http") || authority.as_str().contains('@') || host.is_empty() {
+            return None;
+        }
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Some(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(80),
+            path: if path == "/" { "/ready" } else { path }.to_owned(),
+        })
+    }
+
+    /// The host and the port, as in a URL.
+    fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        }
+    }
+
+    /// The status of the answer.
+    fn status(&self) -> anyhow::Result<String> {
+        let mut stream = self.connect()?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        let (path, host) = (&self.path, self.authority());
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
+        let mut answer = Vec::new();
+        stream.take(4096).read_to_end(&mut answer)?;
+        String::from_utf8_lossy(&answer)
+            .split(' ')
+            .nth(1)
+            .map(str::to_owned)
+            .context("the response is not HTTP")
+    }
+
+    /// Connects to the first address of the host that accepts.
+    fn connect(&self) -> io::Result<TcpStream> {
+        let mut result = Err(io::Error::other("the host has no address"));
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
+            result = TcpStream::connect_timeout(&address, TIMEOUT);
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+}
+
+impl Display for Target {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "http://{}{}", self.authority(), self.path)
+    }
+}
+
+/// Fails unless the target answers 200. `hint` says what to check if there is no answer.
+pub fn run(target: &Target, hint: &str) -> anyhow::Result<()> {
+    let status = target
+        .status()
+        .with_context(|| format!("no answer from {target}; check that {hint}"))?;
+    if status != "200" {
+        bail!("{target} answered {status}");
+    }
+    Ok(())
 }
 
 /// The address to connect to: the loopback address if the service listens on all addresses.
@@ -48,9 +131,18 @@ mod tests {
 
     #[test]
     fn uses_the_loopback_address_of_a_wildcard() {
-        let asked = |address: &str| reachable(address.parse().unwrap()).to_string();
-        assert_eq!(asked("0.0.0.0:8080"), "127.0.0.1:8080");
-        assert_eq!(asked("[::]:8080"), "[::1]:8080");
-        assert_eq!(asked("10.0.0.7:80"), "10.0.0.7:80");
+        let asked =
+            |address: &str| Target::from(address.parse::<SocketAddr>().unwrap()).to_string();
+        assert_eq!(asked("0.0.0.0:8080"), "http://127.0.0.1:8080/ready");
+        assert_eq!(asked("[::]:8080"), "http://[::1]:8080/ready");
+        assert_eq!(asked("10.0.0.7:80"), "http://10.0.0.7:80/ready");
+    }
+
+    #[test]
+    fn reads_a_url() {
+        let asked = |url: &str| url.parse::<Target>().unwrap().to_string();
+        assert_eq!(asked("http://waybill"), "http://waybill:80/ready");
+        assert_eq!(asked("http://waybill/"), "http://waybill:80/ready");
+        assert_eq!(asked("http://[::1]:81/a?b=c"), "http://[::1]:81/a?b=c");
     }
 }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use waybill::config::{Config, Strictness};
-use waybill::{app, build, healthcheck, logging};
+use waybill::healthcheck::{self, Target};
+use waybill::{app, build, logging};
 
 /// A ledger of deployments. It records what runs where, since when and from which commit.
 ///
@@ -29,7 +30,11 @@ enum Mode {
     /// Check the configuration and print it
     CheckConfig,
     /// Check whether the running service is ready (exit code 0)
-    Healthcheck,
+    Healthcheck {
+        /// Ask this address instead, such as `http://waybill/ready`. Only the answer 200 is a success
+        #[arg(long, value_name = "URL")]
+        url: Option<Target>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -54,9 +59,15 @@ fn run(mode: Mode) -> anyhow::Result<()> {
             app::migrate(&config)
         }
         Mode::CheckConfig => print(&Config::from_env(Strictness::RefuseUnknown)?),
-        Mode::Healthcheck => {
-            healthcheck::run(Config::from_env(Strictness::WarnOfUnknown)?.http_addr)
+        Mode::Healthcheck { url: Some(url) } => {
+            healthcheck::run(&url, "a service listens there and that its name resolves")
         }
+        Mode::Healthcheck { url: None } => healthcheck::run(
+            &Config::from_env(Strictness::WarnOfUnknown)?
+                .http_addr
+                .into(),
+            "the service runs and that WAYBILL_HTTP_ADDR is its address",
+        ),
     }
 }
 

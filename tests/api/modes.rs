@@ -181,3 +181,44 @@ fn healthcheck_fails_if_the_service_is_not_ready() {
     assert_eq!(code, Some(1));
     assert!(err.contains("answered 503"), "{err}");
 }
+
+fn healthcheck_of(url: &str) -> (Option<i32>, String) {
+    let mut command = command("healthcheck", &[]);
+    command.args(["--url", url]);
+    let Output { status, stderr, .. } = output(command);
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn healthcheck_checks_a_service_elsewhere() {
+    let service = Sqlite.serve();
+    let port = service.address.port();
+    for url in [
+        format!("http://127.0.0.1:{port}"),
+        format!("http://localhost:{port}/ready"),
+        format!("http://127.0.0.1:{port}/api/v1/deployments?limit=1"),
+    ] {
+        let (code, err) = healthcheck_of(&url);
+        assert_eq!(code, Some(0), "{url}: {err}");
+    }
+    let (code, err) = healthcheck_of(&format!("http://127.0.0.1:{port}/nowhere"));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("/nowhere answered 404"), "{err}");
+    drop(service);
+    let (code, err) = healthcheck_of(&format!("http://localhost:{port}/ready"));
+    assert_eq!(code, Some(1));
+    let expected = format!("no answer from http://localhost:{port}/ready; check that");
+    assert!(err.contains(&expected), "{err}");
+}
+
+#[rstest]
+#[case("https://waybill/ready")]
+#[case("waybill")]
+#[case("/ready")]
+#[case("http://")]
+#[case("http://user:password@waybill/ready")]
+fn healthcheck_rejects_a_url_that_it_cannot_ask(#[case] url: &str) {
+    let (code, err) = healthcheck_of(url);
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("http://<host>[:<port>][<path>]"), "{err}");
+}
