@@ -22,7 +22,24 @@ env:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
-{{- with .Values.resources }}
+{{ include "waybill.restrictions" . }}
+{{- if or (include "waybill.sqlite" .) .Values.extraVolumeMounts }}
+volumeMounts:
+  {{- if include "waybill.sqlite" . }}
+  - name: data
+    mountPath: /data
+  - name: tmp
+    mountPath: /tmp
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What every container may use and do. */}}
+{{- define "waybill.restrictions" -}}
+{{- with .Values.resources -}}
 resources:
   {{- range $kind := tuple "requests" "limits" }}
   {{- with index $.Values.resources $kind }}
@@ -38,16 +55,18 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
-{{- if or (include "waybill.sqlite" .) .Values.extraVolumeMounts }}
-volumeMounts:
-  {{- if include "waybill.sqlite" . }}
-  - name: data
-    mountPath: /data
-  - name: tmp
-    mountPath: /tmp
-  {{- end }}
-  {{- with .Values.extraVolumeMounts }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- end }}
+
+{{/* What all pods of the chart share: the account, credentials for the registry and the security settings. */}}
+{{- define "waybill.podDefaults" -}}
+serviceAccountName: {{ include "waybill.serviceAccountName" . }}
+automountServiceAccountToken: false
+# A Service named `waybill` would otherwise add variables such as WAYBILL_PORT to the settings of the service.
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- end }}

@@ -9,5 +9,6 @@ mod pods;
 mod readme;
 mod reports;
 mod scaling;
+mod smoke_test;
 mod validation;
 mod values;

@@ -31,6 +31,7 @@ fn every_environment_names_its_objects_the_same() {
             match object["kind"].as_str().expect("a kind") {
                 "ConfigMap" => assert!(name.starts_with("waybill-"), "{file}: {name}"),
                 "ServiceAccount" => {}
+                "Job" | "Pod" => assert!(name.starts_with("waybill-"), "{file}: {name}"),
                 kind => assert_eq!(name, "waybill", "{file}: {kind}"),
             }
             assert!(object["metadata"].get("namespace").is_none(), "{file}");
