@@ -33,6 +33,7 @@
       helm = pkgs.kubernetes-helm;
       make = pkgs.gnumake;
       initdb = pkgs.postgresql;
+      promtool = pkgs.prometheus.cli;
       # For the checks of the code, its dependencies and the image
       inherit (pkgs) cargo-auditable cargo-deny cargo-machete cosign gitleaks trivy;
       # For Nix files

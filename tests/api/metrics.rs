@@ -1,5 +1,7 @@
 //! `/metrics` and the logs of requests.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rstest::rstest;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
@@ -88,4 +90,59 @@ fn logs_a_request_with_its_id(#[values(Sqlite, Postgres)] kind: Kind) {
         .unwrap()
         .to_owned();
     service.wait_for_log(&["answered", &generated]);
+}
+
+/// The metrics of an OpenMetrics text, each with its type and its labels.
+fn metrics(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut types = BTreeMap::new();
+    let mut found: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(declared) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = declared.split_once(' ').unwrap();
+            types.insert(name.to_owned(), kind.to_owned());
+        } else if !line.starts_with('#') {
+            let (series, _) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let (family, kind) = types
+                .iter()
+                .rfind(|(family, _)| name.starts_with(*family))
+                .unwrap();
+            let name = if kind == "histogram" { family } else { name };
+            let labels = labels.trim_end_matches('}').split(',');
+            let labels = labels.filter_map(|label| Some(label.split_once('=')?.0));
+            // Prometheus knows that a histogram has buckets.
+            let labels = labels.filter(|label| *label != "le").map(str::to_owned);
+            let entry = found.entry(name.to_owned());
+            entry
+                .or_insert_with(|| (kind.clone(), BTreeSet::new()))
+                .1
+                .extend(labels);
+        }
+    }
+    found
+}
+
+/// The chart's alerts and dashboard are compared with this table.
+#[test]
+fn the_documentation_lists_every_metric_with_its_labels() {
+    let document = include_str!("../../docs/service.md");
+    let words = |cell: &str| -> BTreeSet<String> {
+        cell.split(',')
+            .map(|word| word.trim().trim_matches('`').to_owned())
+            .filter(|word| !word.is_empty())
+            .collect()
+    };
+    let documented = document
+        .lines()
+        .filter(|line| line.starts_with("| `waybill_"));
+    let documented: BTreeMap<_, _> = documented
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let name = cells[1].trim_matches('`').to_owned();
+            (name, (cells[2].to_owned(), words(cells[3])))
+        })
+        .collect();
+    let service = Sqlite.serve();
+    service.get("/ready");
+    assert_eq!(metrics(&service.get("/metrics").text), documented);
 }

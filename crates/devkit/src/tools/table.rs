@@ -90,6 +90,11 @@ pub static TOOLS: &[Tool] = &[
         "postgresql",
         &[Step::Test, Step::Coverage, Step::Lab],
     ),
+    debian(
+        "promtool",
+        "prometheus",
+        &[Step::Test, Step::Coverage, Step::Lab],
+    ),
     debian("nix", "nix-bin", &[Step::Nix]),
     tool(
         "buildah",

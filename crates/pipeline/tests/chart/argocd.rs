@@ -29,11 +29,13 @@ fn the_root_application_renders_the_chart_that_bootstrapped_it() {
 }
 
 /// Kinds that an environment may write only if its entry has them in `optionalKinds`.
-const OPTIONAL: [&str; 4] = [
+const OPTIONAL: [&str; 6] = [
     "HorizontalPodAutoscaler",
     "Ingress",
     "HTTPRoute",
     "ExternalSecret",
+    "PodMonitor",
+    "PrometheusRule",
 ];
 
 /// The kinds of objects that the chart creates, without the optional ones.
@@ -59,6 +61,8 @@ fn an_optional_kind_is_allowed_in_its_environment_only() {
         "networking.k8s.io",
         "gateway.networking.k8s.io",
         "external-secrets.io",
+        "monitoring.coreos.com",
+        "monitoring.coreos.com",
     ]) {
         let entry = json!({"group": group, "kind": kind});
         assert!(dev.as_array().expect("a list").contains(&entry), "{entry}");

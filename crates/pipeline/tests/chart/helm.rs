@@ -141,6 +141,16 @@ pub fn variants() -> Vec<(String, Vec<Value>)> {
     variants
 }
 
+/// The ConfigMap with the service's settings.
+pub fn config(objects: &[Value]) -> &Value {
+    let maps = of_kind(objects, "ConfigMap").into_iter();
+    let settings: Vec<_> = maps.filter(|map| map["immutable"] == true).collect();
+    match settings[..] {
+        [settings] => settings,
+        ref found => panic!("expected one immutable ConfigMap, found {}", found.len()),
+    }
+}
+
 /// The specification of the pods.
 pub fn pod(objects: &[Value]) -> &Value {
     &one(objects, "Deployment")["spec"]["template"]["spec"]

@@ -2,10 +2,12 @@
 
 mod argocd;
 mod helm;
+mod monitoring;
 mod network;
 mod nulls;
 mod options;
 mod pods;
+mod promql;
 mod readme;
 mod reports;
 mod scaling;

@@ -1,6 +1,6 @@
 //! Who reaches the service, and what it reaches.
 
-use crate::helm::{chart, of_kind, one, render, values_files};
+use crate::helm::{chart, config, of_kind, one, render, values_files};
 use crate::validation::refused;
 use serde_json::{Value, json};
 
@@ -47,8 +47,7 @@ fn further_traffic_is_a_value() {
 
 #[test]
 fn the_service_can_listen_on_ipv6() {
-    let address =
-        |args: &[&str]| one(&render(args), "ConfigMap")["data"]["WAYBILL_HTTP_ADDR"].clone();
+    let address = |args: &[&str]| config(&render(args))["data"]["WAYBILL_HTTP_ADDR"].clone();
     assert_eq!(address(&[]), "0.0.0.0:8080");
     assert_eq!(address(&["--set", "listenAddress=::"]), "[::]:8080");
     let dual = render(&[

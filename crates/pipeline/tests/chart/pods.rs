@@ -1,6 +1,8 @@
 //! The objects of the service: how its pods run, restart and roll out.
 
-use crate::helm::{chart, containers, objects, of_kind, one, pod, render, values_files, variants};
+use crate::helm::{
+    chart, config, containers, objects, of_kind, one, pod, render, values_files, variants,
+};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -70,7 +72,7 @@ fn a_change_of_the_config_and_of_nothing_else_restarts_the_pods() {
 fn pods_that_restart_keep_the_config_of_their_version() {
     let of = |args: &[&str]| {
         let objects = render(args);
-        let config = one(&objects, "ConfigMap").clone();
+        let config = config(&objects).clone();
         for container in containers(pod(&objects)) {
             let source = &container["envFrom"][0]["configMapRef"]["name"];
             assert_eq!(source, &config["metadata"]["name"]);
@@ -255,7 +257,7 @@ fn on_postgresql_pods_roll_without_a_gap_and_the_url_comes_from_the_secret() {
         assert_eq!(container["env"], expected);
     }
     assert!(
-        one(&objects, "ConfigMap")["data"]
+        config(&objects)["data"]
             .get("WAYBILL_DATABASE_URL")
             .is_none()
     );
@@ -264,7 +266,7 @@ fn on_postgresql_pods_roll_without_a_gap_and_the_url_comes_from_the_secret() {
 #[test]
 fn a_pod_has_time_to_drain_before_it_is_killed() {
     for (variant, objects) in variants() {
-        let config = &one(&objects, "ConfigMap")["data"];
+        let config = &config(&objects)["data"];
         let milliseconds = |name: &str| -> u64 {
             config[name]
                 .as_str()

@@ -1,6 +1,6 @@
 //! Values that are valid each by itself and cannot work together, and numbers out of range.
 
-use crate::helm::{chart, complaint, containers, helm, one, pod, refusal, render, values_files};
+use crate::helm::{chart, complaint, config, containers, helm, pod, refusal, render, values_files};
 
 /// Asserts that values are refused with exactly one sentence.
 pub fn refused(values: &str, sentence: &str) {
@@ -199,7 +199,7 @@ fn a_numeric_setting_becomes_text() {
         "--set-json",
         r#"config={"WAYBILL_DATABASE_POOL_SIZE": 9, "WAYBILL_REQUEST_TIMEOUT_MS": 3600000}"#,
     ]);
-    let data = &one(&objects, "ConfigMap")["data"];
+    let data = &config(&objects)["data"];
     assert_eq!(data["WAYBILL_DATABASE_POOL_SIZE"], "9");
     assert_eq!(data["WAYBILL_REQUEST_TIMEOUT_MS"], "3600000");
 }

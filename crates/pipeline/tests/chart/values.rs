@@ -1,7 +1,7 @@
 //! The values of the chart: the environments, and which values it refuses.
 
 use crate::helm::{
-    chart, containers, helm, one, pod, refusal, render, root, values_files, variants,
+    chart, config, containers, helm, one, pod, refusal, render, root, values_files, variants,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -177,10 +177,7 @@ fn the_default_image_is_the_release_of_the_charts_app_version() {
 #[test]
 fn no_config_map_holds_a_credential() {
     for (variant, objects) in variants() {
-        for (name, value) in one(&objects, "ConfigMap")["data"]
-            .as_object()
-            .expect("data")
-        {
+        for (name, value) in config(&objects)["data"].as_object().expect("data") {
             let value = value
                 .as_str()
                 .unwrap_or_else(|| panic!("{variant}: {name} isn't a string"));

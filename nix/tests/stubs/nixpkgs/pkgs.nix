@@ -89,6 +89,7 @@
     "openssl"
     "perl"
     "postgresql"
+    "prometheus"
     "rust-analyzer"
     "shellcheck"
     "skopeo"
@@ -137,6 +138,10 @@
     postgresql = {
       outputs = ["out" "dev" "doc" "lib" "man"];
       programs = ["initdb" "postgres" "psql"];
+    };
+    prometheus = {
+      outputs = ["out" "doc" "cli"];
+      programs = ["promtool"];
     };
     util-linux = {
       outputs = ["bin" "dev" "out" "lib" "man"];
