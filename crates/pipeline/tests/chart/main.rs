@@ -4,6 +4,7 @@ mod argocd;
 mod helm;
 mod monitoring;
 mod network;
+mod notifications;
 mod nulls;
 mod options;
 mod pods;
