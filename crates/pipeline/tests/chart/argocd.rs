@@ -29,13 +29,16 @@ fn the_root_application_renders_the_chart_that_bootstrapped_it() {
 }
 
 /// Kinds that an environment may write only if its entry has them in `optionalKinds`.
-const OPTIONAL: [&str; 6] = [
+const OPTIONAL: [&str; 9] = [
     "HorizontalPodAutoscaler",
     "Ingress",
     "HTTPRoute",
     "ExternalSecret",
     "PodMonitor",
     "PrometheusRule",
+    "Rollout",
+    "AnalysisTemplate",
+    "AnalysisRun",
 ];
 
 /// The kinds of objects that the chart creates, without the optional ones.
@@ -63,6 +66,9 @@ fn an_optional_kind_is_allowed_in_its_environment_only() {
         "external-secrets.io",
         "monitoring.coreos.com",
         "monitoring.coreos.com",
+        "argoproj.io",
+        "argoproj.io",
+        "argoproj.io",
     ]) {
         let entry = json!({"group": group, "kind": kind});
         assert!(dev.as_array().expect("a list").contains(&entry), "{entry}");
@@ -341,6 +347,26 @@ fn groups_may_view_or_sync_one_environment() {
             "p, proj:waybill-prod:syncer, applications, sync, waybill-prod/*, allow",
         ])
     );
+}
+
+/// After an abort a sync does nothing: people need the action `retry`.
+#[test]
+fn syncers_of_a_canary_may_act_on_its_rollout() {
+    let policies = |values: &str| {
+        let argocd = render_argocd(&["--set", values]);
+        named(&argocd, "AppProject", "waybill-prod")["spec"]["roles"][0]["policies"].clone()
+    };
+    let syncers = "environments.prod.syncers={release}";
+    let action = "p, proj:waybill-prod:syncer, applications, action/argoproj.io/Rollout/*, waybill-prod/*, allow";
+    let may = |values: &str| {
+        policies(values)
+            .as_array()
+            .is_some_and(|all| all.contains(&json!(action)))
+    };
+    assert!(!may(syncers));
+    assert!(may(&format!(
+        "{syncers},environments.prod.optionalKinds={{Rollout}}"
+    )));
 }
 
 #[test]

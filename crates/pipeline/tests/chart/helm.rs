@@ -151,9 +151,15 @@ pub fn config(objects: &[Value]) -> &Value {
     }
 }
 
+/// The Deployment, or the Rollout in its place.
+pub fn workload(objects: &[Value]) -> &Value {
+    let canary = of_kind(objects, "Rollout").into_iter().next();
+    canary.unwrap_or_else(|| one(objects, "Deployment"))
+}
+
 /// The specification of the pods.
 pub fn pod(objects: &[Value]) -> &Value {
-    &one(objects, "Deployment")["spec"]["template"]["spec"]
+    &workload(objects)["spec"]["template"]["spec"]
 }
 
 /// The containers of a pod, those that run first before the others.

@@ -1,6 +1,7 @@
 //! The two charts, rendered with Helm.
 
 mod argocd;
+mod canary;
 mod helm;
 mod monitoring;
 mod network;

@@ -1,6 +1,8 @@
 //! What the chart brings for Prometheus and Grafana. Alerts and dashboard use only metrics that exist.
 
-use crate::helm::{chart, of_kind, one, render, root};
+#![expect(clippy::expect_used, reason = "that is how a test's helpers report")]
+
+use crate::helm::{chart, of_kind, one, render, root, workload};
 use crate::promql::names;
 use crate::validation::refused;
 use serde_json::{Value, json};
@@ -8,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 const ALL: &str = "monitoring.podMonitor.enabled=true,monitoring.rules.enabled=true,\
-                   monitoring.dashboard.enabled=true,networkPolicy.enabled=false";
+                   monitoring.dashboard.enabled=true,networkPolicy.enabled=false,rollout.strategy=canary,\
+                   database.existingSecret.name=database,rollout.canary.prometheus=http://prometheus:9090";
 
 /// The objects in the namespace `ledger`, with everything for Prometheus and Grafana.
 fn monitored() -> Vec<Value> {
@@ -51,6 +54,11 @@ fn expressions() -> Vec<(String, String)> {
         .into_iter()
         .map(|(name, rule)| (name, expr(&rule["expr"])))
         .collect();
+    let analysis = &one(&objects, "AnalysisTemplate")["spec"]["metrics"][1];
+    all.push((
+        "analysis".to_owned(),
+        expr(&analysis["provider"]["prometheus"]["query"]),
+    ));
     let dashboard = dashboard(&objects);
     for panel in dashboard["panels"].as_array().expect("panels") {
         for target in panel["targets"].as_array().expect("targets") {
@@ -99,9 +107,10 @@ fn known() -> BTreeMap<String, BTreeSet<String>> {
             known.insert(name.to_owned(), labels);
         }
     }
-    // The labels that the PodMonitor gives to the service's metrics.
+    // The labels that the PodMonitor gives to the service's metrics, the last one to those of a Rollout's pods.
     for labels in known.values_mut() {
-        labels.extend(["namespace", "job", "pod"].map(str::to_owned));
+        let given = ["namespace", "job", "pod", "rollouts_pod_template_hash"];
+        labels.extend(given.map(str::to_owned));
     }
     let others = read("crates/pipeline/tests/chart/other-metrics.txt");
     for line in others.lines().filter(|line| !line.starts_with('#')) {
@@ -221,7 +230,7 @@ fn each_part_is_one_value_and_off() {
 fn prometheus_reads_the_pods_and_no_check() {
     let objects = monitored();
     let monitor = &one(&objects, "PodMonitor")["spec"];
-    let deployment = &one(&objects, "Deployment")["spec"];
+    let deployment = &workload(&objects)["spec"];
     assert_eq!(
         monitor["selector"]["matchLabels"],
         deployment["selector"]["matchLabels"]

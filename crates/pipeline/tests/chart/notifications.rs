@@ -1,5 +1,11 @@
 //! What Argo CD's notifications say, rendered by Helm, which has the same template language and functions.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test's helpers report"
+)]
+
 use crate::helm::{objects, of_kind, render_argocd, root};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};

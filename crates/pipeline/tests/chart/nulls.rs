@@ -43,10 +43,11 @@ fn every_value_may_be_null_or_is_named() {
     let defaults: Value = serde_saphyr::from_str(&defaults).expect("YAML");
     let paths = paths(&defaults, "");
     assert!(paths.len() > 30);
-    // With all options, and then with SQLite.
+    // With all options, then a canary, and then with SQLite.
     let options = format!("{chart}/ci/extras-values.yaml");
+    let canary = format!("{chart}/ci/canary-values.yaml");
     let nothing = format!("{chart}/values.yaml");
-    for (file, part) in [(options, ""), (nothing, "database")] {
+    for (file, part) in [(options, ""), (canary, "rollout"), (nothing, "database")] {
         for path in paths.iter().filter(|path| path.starts_with(part)) {
             let value = format!("{path}=null");
             let args = [

@@ -1,7 +1,8 @@
 //! The objects of the service: how its pods run, restart and roll out.
 
 use crate::helm::{
-    chart, config, containers, objects, of_kind, one, pod, render, values_files, variants,
+    chart, config, containers, named, objects, of_kind, one, pod, render, values_files, variants,
+    workload,
 };
 use serde_json::{Value, json};
 use std::process::Command;
@@ -114,7 +115,7 @@ fn labels_say_which_image_runs() {
         (&long, &long[..63]),
     ] {
         let objects = render(&["--set", &format!("image.tag={tag}")]);
-        let deployment = one(&objects, "Deployment");
+        let deployment = workload(&objects);
         for metadata in [
             &deployment["metadata"],
             &deployment["spec"]["template"]["metadata"],
@@ -147,7 +148,7 @@ fn readiness_waits_longer_than_the_database_may_take() {
 fn prod_gives_a_roll_out_time_for_a_migration_or_a_new_node() {
     let file = format!("{}/values-prod.yaml", chart("waybill"));
     let objects = render(&["--values", &file]);
-    let spec = &one(&objects, "Deployment")["spec"];
+    let spec = &workload(&objects)["spec"];
     assert_eq!(spec["progressDeadlineSeconds"], 300);
 }
 
@@ -174,7 +175,7 @@ fn a_new_chart_version_changes_labels_alone() {
         let args = ["--values", &file, "--set", "image.tag=same"];
         let old = render(&args);
         let new = objects(&[&["waybill", &folder.display().to_string()], &args[..]].concat());
-        let [old, new] = [&old, &new].map(|objects| one(objects, "Deployment"));
+        let [old, new] = [&old, &new].map(|objects| workload(objects));
         assert_eq!(
             old["spec"], new["spec"],
             "{file}: a selector can't change, and nothing should restart"
@@ -186,14 +187,14 @@ fn a_new_chart_version_changes_labels_alone() {
 #[test]
 fn service_budget_and_policy_select_the_pods() {
     for (variant, objects) in variants() {
-        let deployment = one(&objects, "Deployment");
+        let deployment = workload(&objects);
         let selector = &deployment["spec"]["selector"]["matchLabels"];
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
         for (key, value) in selector.as_object().expect("labels") {
             assert_eq!(&labels[key], value, "{variant}");
         }
         assert_eq!(selector.as_object().map(serde_json::Map::len), Some(2));
-        let service = one(&objects, "Service");
+        let service = named(&objects, "Service", "waybill");
         assert_eq!(service["spec"]["type"], "ClusterIP", "{variant}");
         assert_eq!(&service["spec"]["selector"], selector, "{variant}");
         let port = &service["spec"]["ports"][0]["targetPort"];
@@ -224,7 +225,7 @@ fn service_budget_and_policy_select_the_pods() {
 #[test]
 fn on_sqlite_one_pod_at_a_time_owns_the_volume() {
     let objects = render(&["--set", "database.sqlite.storageClassName=local-path"]);
-    let deployment = one(&objects, "Deployment");
+    let deployment = workload(&objects);
     assert_eq!(deployment["spec"]["strategy"], json!({"type": "Recreate"}));
     let claim = one(&objects, "PersistentVolumeClaim");
     assert_eq!(claim["spec"]["storageClassName"], "local-path");
@@ -238,7 +239,7 @@ fn on_sqlite_one_pod_at_a_time_owns_the_volume() {
 #[test]
 fn on_postgresql_pods_roll_without_a_gap_and_the_url_comes_from_the_secret() {
     let objects = render(&["--set", "replicas=2,database.existingSecret.name=database"]);
-    let deployment = one(&objects, "Deployment");
+    let deployment = workload(&objects);
     assert_eq!(
         deployment["spec"]["strategy"]["rollingUpdate"],
         json!({"maxUnavailable": 0, "maxSurge": 1})
@@ -288,7 +289,7 @@ fn a_pod_has_time_to_drain_before_it_is_killed() {
 #[test]
 fn a_good_roll_out_ends_before_its_deadline() {
     for (variant, objects) in variants() {
-        let spec = &one(&objects, "Deployment")["spec"];
+        let spec = &workload(&objects)["spec"];
         let probe = &containers(pod(&objects))[1]["startupProbe"];
         let seconds = |value: &Value| value.as_u64().expect("a number");
         let start = seconds(&probe["periodSeconds"]) * seconds(&probe["failureThreshold"]);

@@ -31,6 +31,10 @@ fn every_environment_names_its_objects_the_same() {
             match object["kind"].as_str().expect("a kind") {
                 "ConfigMap" => assert!(name.starts_with("waybill-"), "{file}: {name}"),
                 "ServiceAccount" => {}
+                "Service" => assert!(
+                    ["waybill", "waybill-canary"].contains(&name),
+                    "{file}: {name}"
+                ),
                 "Job" | "Pod" => assert!(name.starts_with("waybill-"), "{file}: {name}"),
                 kind => assert_eq!(name, "waybill", "{file}: {kind}"),
             }
