@@ -52,7 +52,7 @@ fn hooks_have_the_annotations_of_helm_alone() {
         hook("Job"),
         json!({
             "helm.sh/hook": "post-install,post-upgrade,post-rollback",
-            "helm.sh/hook-delete-policy": "before-hook-creation",
+            "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
         })
     );
     assert_eq!(hook("Pod")["helm.sh/hook"], "test");
