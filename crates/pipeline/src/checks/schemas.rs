@@ -28,7 +28,14 @@ const ARGOCD: &str = "argocd";
 const REPOSITORY: &str = "repoURL=https://forge.example/owner/name.git";
 
 /// Kinds of other projects, for which an API server has a schema only if they are installed. They are not validated.
-const FOREIGN: [&str; 2] = ["ExternalSecret", "HTTPRoute"];
+const FOREIGN: [&str; 6] = [
+    "AnalysisTemplate",
+    "ExternalSecret",
+    "HTTPRoute",
+    "PodMonitor",
+    "PrometheusRule",
+    "Rollout",
+];
 
 /// Update the schemas of Kubernetes objects that `lint` uses.
 ///
