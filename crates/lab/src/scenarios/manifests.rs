@@ -19,14 +19,17 @@ const OPTIONS: &str = r#"{
     "viewers": ["everyone"],
     "syncers": ["operators"],
     "syncWindows": [{"kind": "deny", "schedule": "0 0 24 12 *", "duration": "72h"}],
-    "optionalKinds": ["HorizontalPodAutoscaler", "Ingress", "HTTPRoute", "ExternalSecret"]
+    "optionalKinds": ["HorizontalPodAutoscaler", "Ingress", "HTTPRoute", "ExternalSecret", "PodMonitor", "Rollout"]
 }"#;
+
+/// The API version and the name of a kind.
+type Kind<'a> = (&'a str, &'a str);
 
 pub(super) fn run(world: &World) -> Result<()> {
     let checkout = world.layout.state("checkout");
     let chart = checkout.join(&world.delivery.chart);
-    let known = kubectl(["api-versions"]).read()?;
-    let known: BTreeSet<&str> = known.lines().collect();
+    let listed = kubectl(["api-resources", "--no-headers"]).read()?;
+    let known: BTreeSet<Kind> = listed.lines().filter_map(listed_kind).collect();
 
     // When the manifests of each environment are sent to the API server, then it accepts them;
     for env in world.delivery.environments() {
@@ -53,21 +56,28 @@ pub(super) fn run(world: &World) -> Result<()> {
     is_accepted("argocd with options", NAMESPACE, &all, &known)
 }
 
+/// The kind in a line of `kubectl api-resources`, which ends with the API version, whether it is namespaced, and the
+/// kind.
+fn listed_kind(line: &str) -> Option<Kind<'_>> {
+    let mut words = line.split_whitespace().rev();
+    let kind = words.next()?;
+    Some((words.nth(1)?, kind))
+}
+
 fn render(chart: &Path, options: &[&Path]) -> Result<String> {
     let mut helm = command("helm", ["template", "manifests"]);
     Ok(helm.arg(chart).args(options).read()?)
 }
 
 /// Checks that the API server accepts manifests without a warning. Kinds that the cluster does not have are left out.
-fn is_accepted(name: &str, namespace: &str, manifests: &str, known: &BTreeSet<&str>) -> Result<()> {
+fn is_accepted(name: &str, namespace: &str, manifests: &str, known: &BTreeSet<Kind>) -> Result<()> {
     let documents = manifests
         .split("---\n")
         .filter(|text| text.contains("kind: "));
     let (sent, left_out): (Vec<&str>, Vec<&str>) = documents.partition(|document| {
-        let version = document
-            .lines()
-            .find_map(|line| line.strip_prefix("apiVersion: "));
-        version.is_some_and(|version| known.contains(version))
+        let field = |prefix: &str| document.lines().find_map(|line| line.strip_prefix(prefix));
+        let kind = field("apiVersion: ").zip(field("kind: "));
+        kind.is_some_and(|kind| known.contains(&kind))
     });
     ensure!(!sent.is_empty(), "{name} renders no manifest");
     kubectl([
@@ -90,4 +100,23 @@ fn is_accepted(name: &str, namespace: &str, manifests: &str, known: &BTreeSet<&s
         left_out.len()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_known_by_its_version_and_name() {
+        for (line, kind) in [
+            (
+                "deployments    deploy   apps/v1   true   Deployment",
+                ("apps/v1", "Deployment"),
+            ),
+            ("bindings   v1   true   Binding", ("v1", "Binding")),
+        ] {
+            assert_eq!(listed_kind(line), Some(kind));
+        }
+        assert_eq!(listed_kind("nothing"), None);
+    }
 }

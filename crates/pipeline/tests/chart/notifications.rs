@@ -244,7 +244,9 @@ fn a_value_subscribes_the_environments() {
                 .as_object()
                 .expect("annotations")
         });
-        let found = annotations.filter(|(key, _)| key.starts_with("notifications."));
+        // Commit statuses are subscribed apart.
+        let found = annotations
+            .filter(|(key, _)| key.starts_with("notifications.") && !key.contains("commit-status"));
         found
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
