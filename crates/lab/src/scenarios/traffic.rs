@@ -3,13 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use devkit::http::get_text;
+use devkit::http::{Client, Tls};
+use jiff::Timestamp;
 
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a client waits for an answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many failures an error shows.
+const SHOWN: usize = 10;
 
 /// A client that sends requests all the time.
 pub struct Traffic {
@@ -19,8 +26,9 @@ pub struct Traffic {
 
 #[derive(Default)]
 struct Tally {
-    answered: u32,
-    failed: u32,
+    answered: usize,
+    /// When a request failed, and why.
+    failed: Vec<String>,
 }
 
 impl Traffic {
@@ -31,9 +39,16 @@ impl Traffic {
         let worker = thread::spawn(move || {
             let mut tally = Tally::default();
             loop {
-                match get_text(&url) {
-                    Some(_) => tally.answered += 1,
-                    None => tally.failed += 1,
+                let start = Instant::now();
+                // A new client has no open connection.
+                match Client::with_timeout(&url, Tls::none(), TIMEOUT).text("") {
+                    Ok(_) => tally.answered += 1,
+                    Err(error) => {
+                        let (now, took) = (Timestamp::now(), start.elapsed().as_millis());
+                        tally
+                            .failed
+                            .push(format!("{now}, after {took} ms: {error}"));
+                    }
                 }
                 if stop.load(Ordering::Relaxed) {
                     return tally;
@@ -47,16 +62,18 @@ impl Traffic {
     /// Stops, and returns how many requests were answered.
     ///
     /// # Errors
-    /// When a request failed.
-    pub fn all_answered(self) -> Result<u32> {
+    /// When a request failed; with the time and the reason of the first ones.
+    pub fn all_answered(self) -> Result<usize> {
         self.done.store(true, Ordering::Relaxed);
         let Ok(Tally { answered, failed }) = self.worker.join() else {
             bail!("the thread that sends requests panicked");
         };
         ensure!(
-            failed == 0,
-            "{failed} of {} requests failed",
-            answered + failed
+            failed.is_empty(),
+            "{} of {} requests failed:\n{}",
+            failed.len(),
+            answered + failed.len(),
+            failed[..failed.len().min(SHOWN)].join("\n")
         );
         Ok(answered)
     }
