@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn each_step_needs_its_own_tools() {
         let names = |steps: &[Step]| needed(steps).iter().map(|t| t.name).collect::<Vec<_>>();
-        assert_eq!(names(&[Step::Publish]), ["skopeo", "cosign"]);
+        assert_eq!(names(&[Step::Publish]), ["skopeo", "helm", "cosign"]);
         assert_eq!(names(&[Step::Deploy]), ["git", "cosign"]);
         assert_eq!(names(&[Step::Scan]), ["trivy"]);
         assert!(names(&[Step::Lint]).contains(&"helm"));

@@ -122,15 +122,16 @@ pub fn bootstrap(checkout: &Path, layout: &Layout) -> Result<()> {
 
 /// Lets Argo CD set commit statuses on the forge, as a user of its own.
 fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
-    let secret = settings(
-        "Secret",
-        "argocd-notifications-secret",
-        "stringData",
-        &json!({
+    // Argo CD's own manifest has this Secret and its labels.
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "argocd-notifications-secret", "namespace": "argocd"},
+        "stringData": {
             "commit-status-url": format!("https://{FORGE}"),
             "commit-status-token": forge.reporter_token()?,
-        }),
-    );
+        },
+    });
     apply_settings("lab", &secret.to_string())?;
     for (file, manager) in [("commit-status", "delivery"), ("gitea", "delivery-forge")] {
         let path = checkout.join(format!("argocd/install/{file}.yaml"));
