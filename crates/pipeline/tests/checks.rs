@@ -82,6 +82,7 @@ impl Project {
             "helm",
             "id",
             "initdb",
+            "promtool",
             "kubeconform",
             "make",
             "nix",
