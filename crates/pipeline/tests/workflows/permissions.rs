@@ -40,7 +40,7 @@ const ACTIONS: [(&str, &[(&str, Access)]); 7] = [
 /// The permissions that a command needs: of the REST API
 /// (<https://docs.github.com/en/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens>), of the
 /// registry, and of the workflow's identity. The bot has a token of its own.
-const COMMANDS: [(&str, &[(&str, Access)]); 11] = [
+const COMMANDS: [(&str, &[(&str, Access)]); 12] = [
     (
         "plan",
         &[("actions", Access::Read), ("pull-requests", Access::Read)],
@@ -49,6 +49,11 @@ const COMMANDS: [(&str, &[(&str, Access)]); 11] = [
     ("publish", &[("packages", Access::Write)]),
     (
         "sign",
+        &[("packages", Access::Write), ("id-token", Access::Write)],
+    ),
+    // It signs the chart.
+    (
+        "chart",
         &[("packages", Access::Write), ("id-token", Access::Write)],
     ),
     ("deploy", &[("packages", Access::Read)]),
