@@ -357,6 +357,7 @@ fn without_what_is_installed() -> Project {
         "cargo-fmt",
         "cc",
         "helm",
+        "kubeconform",
         "make",
         "shellcheck",
     ] {
