@@ -3,11 +3,12 @@
      nobody confirmed, and a rollback would have to wait for it. */}}
 {{- define "argocd.retry" -}}
 retry:
-  limit: 5
+  limit: 20
   backoff:
     duration: 5s
     factor: 2
-    maxDuration: 1m
+    # A sync of a version that does not become healthy fails. The next version waits for the next attempt.
+    maxDuration: 15s
   refresh: true
 {{- end }}
 

@@ -64,8 +64,10 @@ fn listed_kind(line: &str) -> Option<Kind<'_>> {
     Some((words.nth(1)?, kind))
 }
 
+/// The manifests of a chart, without the pod of `helm test`: the API server takes a pod only after its service account
+/// was created.
 fn render(chart: &Path, options: &[&Path]) -> Result<String> {
-    let mut helm = command("helm", ["template", "manifests"]);
+    let mut helm = command("helm", ["template", "manifests", "--skip-tests"]);
     Ok(helm.arg(chart).args(options).read()?)
 }
 
