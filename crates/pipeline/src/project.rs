@@ -1,6 +1,5 @@
 //! The layout of the project that the commands work on: its root, its files and its chart.
 
-use crate::workflow;
 use anyhow::{Context, Result, ensure};
 use cargo_metadata::Metadata;
 use devkit::git::Git;
@@ -26,11 +25,6 @@ pub(crate) fn root() -> Result<PathBuf> {
                 current.display()
             )
         })
-}
-
-/// The folder that cargo builds in.
-pub(crate) fn target(root: &Path) -> PathBuf {
-    root.join(workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// What cargo knows of the packages and their targets.

@@ -1,13 +1,11 @@
 //! The warnings of the compiler and of clippy.
 
-use crate::project::target;
 use crate::tools::{self, Step};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::Message;
 use cargo_metadata::diagnostic::Diagnostic;
 use devkit::process::line;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 /// A warning or an error.
@@ -20,9 +18,6 @@ pub(super) struct Finding {
     /// The text for a terminal.
     pub(super) rendered: String,
 }
-
-/// The file that configures clippy.
-const CONFIGURATION: &str = "clippy.toml";
 
 /// What is checked. Tests enable features of the service that are off by default, so the service is checked again
 /// without its tests: the code that `cargo run` builds must have no warnings either.
@@ -45,7 +40,6 @@ pub(super) fn findings(root: &Path, step: Step) -> Result<Vec<Finding>> {
 fn check(root: &Path, step: Step, build: &[&str]) -> Result<Vec<Finding>> {
     let args = [&["clippy"], build, &["--locked", "--message-format=json"]].concat();
     let mut cargo = tools::command(root, step, "cargo", &args)?;
-    cargo.env("CLIPPY_CONF_DIR", configuration(root)?);
     let output = cargo
         .stderr(Stdio::inherit())
         .output()
@@ -60,20 +54,6 @@ fn check(root: &Path, step: Step, build: &[&str]) -> Result<Vec<Finding>> {
         bail!("`{}` failed ({})", line(&cargo), output.status);
     }
     Ok(findings)
-}
-
-/// The folder in the target folder with a copy of clippy.toml. Cargo remembers the path of the file that clippy has read,
-/// and would check a package below the root again in every new checkout.
-fn configuration(root: &Path) -> Result<PathBuf> {
-    let text = fs::read(root.join(CONFIGURATION)).unwrap_or_default();
-    let folder = target(root).join("clippy");
-    let copy = folder.join(CONFIGURATION);
-    if !fs::read(&copy).is_ok_and(|found| found == text) {
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&copy, text))
-            .with_context(|| format!("cannot write {}", copy.display()))?;
-    }
-    Ok(folder)
 }
 
 /// Parses cargo's messages, one per line. Code that is built twice, for a library and for its tests, repeats its

@@ -11,7 +11,7 @@ pub(crate) use packages::Package;
 pub(crate) use report::{CoverageReport, LineCount, REPORT, change, percent};
 
 use super::thresholds::Thresholds;
-use crate::project::{self, metadata, root};
+use crate::project::{metadata, root};
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Metadata;
@@ -127,7 +127,8 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
 
 /// The folder of the programs that are built for coverage.
 fn target(root: &Path) -> Result<PathBuf> {
-    let target = project::target(root).join("coverage-build");
+    let target = workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let target = root.join(target).join("coverage-build");
     std::fs::create_dir_all(&target)
         .with_context(|| format!("cannot create {}", target.display()))?;
     Ok(target)
