@@ -72,13 +72,6 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(manifests::run),
     },
     Scenario {
-        name: "isolation",
-        id: "B7",
-        title: "a commit on dev's branch changes neither prod nor its Application",
-        needs: &[],
-        run: Place::Inside(isolation::run),
-    },
-    Scenario {
         name: "resource-tree",
         id: "G6",
         title: "Argo CD shows what runs as a tree, down to the pods and their logs",
@@ -133,6 +126,13 @@ static SCENARIOS: &[Scenario] = &[
         title: "replicas migrate once, and a migration that fails leaves the version before it serving",
         needs: &[Need::Staging],
         run: Place::Inside(migration::run),
+    },
+    Scenario {
+        name: "isolation",
+        id: "B7",
+        title: "a commit on dev's branch changes neither prod nor its Application",
+        needs: &[],
+        run: Place::Inside(isolation::run),
     },
     Scenario {
         name: "drift",
