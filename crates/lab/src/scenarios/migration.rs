@@ -50,7 +50,7 @@ fn migrates_once(world: &World) -> Result<()> {
     let values = world.forge.values(staging.entry, &staging.entry.branch)?;
     database::create_empty(NAMESPACE, &values)?;
     let replicas = format!("replicas={REPLICAS}");
-    let manifests = command("helm", ["template", &world.delivery.name])
+    let manifests = command("helm", ["template", "--skip-tests", &world.delivery.name])
         .arg(clone.join(&world.delivery.chart))
         .arg("--values")
         .arg(clone.join(&staging.entry.values))
