@@ -66,7 +66,7 @@ impl Feature {
                 "        .routes(routes!(probes::health))",
                 &format!("        .routes(routes!({module}::read))"),
             ),
-            ("tests/api/main.rs", "mod log;", &declared),
+            ("tests/api/main.rs", "mod fuzz;", &declared),
             (
                 "tests/api/openapi.rs",
                 "        \"get /health\",",
