@@ -72,7 +72,11 @@ fn the_build_sees_every_file_that_the_code_needs() {
             .filter(|file| text.contains(&format!("\"{file}\"")));
         wanted.extend(named.cloned());
     }
-    for file in ["quality.toml", "README.md", "docs/service.md"] {
+    for file in [
+        "crates/testkit/src/delivery.toml",
+        "README.md",
+        "docs/service.md",
+    ] {
         assert!(wanted.contains(file), "{file} is not among {wanted:?}");
     }
     for manifest in [

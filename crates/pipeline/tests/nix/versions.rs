@@ -114,7 +114,7 @@ fn too_new(objects: &[Value], of: &str) -> Vec<String> {
 fn manifests_have_only_fields_that_the_oldest_version_knows() {
     let render = |chart: &str, values: &[&str]| -> Vec<Value> {
         let mut helm = Command::new("helm");
-        helm.args(["template", "waybill", chart])
+        helm.args(["template", "waybill", chart, "--skip-tests"])
             .current_dir(root());
         for file in values {
             helm.args(["--values", file]);
@@ -136,7 +136,12 @@ fn manifests_have_only_fields_that_the_oldest_version_knows() {
         .collect();
     assert!(variants.len() >= 3, "{variants:?}");
     for file in variants {
-        let objects = render("charts/waybill", &[file]);
+        let mut objects = render("charts/waybill", &[file]);
+        // Operators bring their kinds, in versions of their own.
+        objects.retain(|object| {
+            let version = object["apiVersion"].as_str().expect("an API version");
+            !version.starts_with("argoproj.io/") && !version.starts_with("monitoring.coreos.com/")
+        });
         assert_eq!(too_new(&objects, "kubernetes"), NOTHING, "{file}");
     }
     let flake = Flake::copy();
