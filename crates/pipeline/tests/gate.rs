@@ -112,8 +112,8 @@ fn a_version_passes_to_the_last_environment() {
     succeeded(&push(&project, "release/v1.2.0", &"0".repeat(40)));
 }
 
-#[test]
-fn a_rollback_and_a_hold_pass() {
+/// A project whose staging had one image of dev, and has the next.
+fn promoted_twice() -> Project {
     let project = Project::new();
     project.merged_to("staging");
     project.change(DEV, &values("develop-2", &digest(2), ""));
@@ -123,6 +123,12 @@ fn a_rollback_and_a_hold_pass() {
         "refs/heads/staging",
         "refs/heads/promote/staging",
     ]);
+    project
+}
+
+#[test]
+fn a_rollback_and_a_hold_pass() {
+    let project = promoted_twice();
     succeeded(
         &project
             .command(&["rollback", "--env", "staging"])
@@ -244,15 +250,7 @@ fn nothing_else_of_the_image_may_change() {
 
 #[test]
 fn going_back_needs_a_hold_and_a_hold_lets_nothing_new_in() {
-    let project = Project::new();
-    project.merged_to("staging");
-    project.change(DEV, &values("develop-2", &digest(2), ""));
-    succeeded(&project.promote(&["--to", "staging", "--refresh"]));
-    project.read(&[
-        "update-ref",
-        "refs/heads/staging",
-        "refs/heads/promote/staging",
-    ]);
+    let project = promoted_twice();
     let back = values("develop-1", &digest(1), "");
     refused(
         &project,

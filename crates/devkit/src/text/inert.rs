@@ -23,8 +23,8 @@ const SKIPPING: [&str; 5] = [
 ];
 
 /// Text that is not trusted, as one line of at most [`LONGEST`] characters. Mentions, references to issues, closing words
-/// and commands get an invisible space, so that a forge does not act on them. URLs stay as they are; one that does not
-/// fit is left out.
+/// and commands get an invisible space, so that a forge does not act on them. URLs do not change; a URL that is too
+/// long is left out.
 pub fn line(text: &str) -> String {
     // The rest of a long text need not be read: each character gives at least one.
     let text: String = text.chars().take(8 * LONGEST).map(visible).collect();

@@ -4,7 +4,7 @@
 //! Of its two APIs, `createCommitOnBranch` cannot make the merges that promotions have. So the Git database API makes each
 //! commit again, from the tree and the message of ours
 //! (<https://docs.github.com/en/authentication/managing-commit-signature-verification/about-commit-signature-verification>).
-//! The signed commit is then stored here and pushed like any other. Other forges get our commits as they are.
+//! The signed commit is then stored here and pushed like any other. On other forges the bot's own commits are pushed.
 
 use crate::workflow;
 use anyhow::{Context, Result, ensure};
