@@ -118,7 +118,14 @@ pub fn run(options: Options) -> Result<ExitCode> {
     let layout = Layout::new(options.state)?;
     match options.command {
         Command::Inside { .. } => {}
-        Command::Up { json, only } => up::run(&layout, json.as_deref(), only, progress)?,
+        Command::Up { json, only } => {
+            let options = up::Options {
+                json: json.as_deref(),
+                only,
+                ..up::Options::default()
+            };
+            up::run(&layout, options, progress)?;
+        }
         Command::Down { volumes } => {
             let data = if volumes { Data::Delete } else { Data::Keep };
             down::run(&layout, data, progress)?;

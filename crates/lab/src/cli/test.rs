@@ -1,6 +1,7 @@
 //! `cargo lab test`
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -9,7 +10,7 @@ use devkit::progress::Progress;
 use super::down::{self, Data};
 use super::up;
 use crate::sandbox::layout::Layout;
-use crate::sandbox::{namespaces, scanners, start};
+use crate::sandbox::{namespaces, start};
 use crate::scenarios::needs::{self, Need};
 use crate::scenarios::registry::{self, Place, Scenario};
 
@@ -27,10 +28,7 @@ pub(super) fn list(names: &[String]) -> Result<ExitCode> {
 /// Starts the lab and runs scenarios. If all of them passed, it leaves the lab as it found it: running, stopped, or not
 /// existing.
 pub(super) fn run(layout: &Layout, names: &[String], progress: Progress) -> Result<ExitCode> {
-    let mut chosen = registry::named(names)?;
-    if names.is_empty() {
-        chosen.retain(|scenario| scenario.name != registry::BY_NAME);
-    }
+    let chosen = registry::named(names)?;
     let was_running = namespaces::find(layout).is_some();
     let data = if namespaces::is_stopped(layout) {
         Data::Keep
@@ -39,23 +37,7 @@ pub(super) fn run(layout: &Layout, names: &[String], progress: Progress) -> Resu
     };
     start_with_needs(layout, &chosen, progress)?;
     let init = start::running(layout)?;
-    let mut failed = 0;
-    for scenario in &chosen {
-        let Scenario {
-            name, id, title, ..
-        } = scenario;
-        eprintln!("── {id} {name}: {title}");
-        let started = Instant::now();
-        let result = run_one(layout, init, scenario);
-        let seconds = started.elapsed().as_secs_f64();
-        match result {
-            Ok(()) => println!("{id} {name} ... ok ({seconds:.1} s)"),
-            Err(error) => {
-                failed += 1;
-                println!("{id} {name} ... FAILED ({seconds:.1} s): {error:#}");
-            }
-        }
-    }
+    let failed = run_all(layout, init, &chosen);
     println!(
         "scenarios: {} passed, {failed} failed",
         chosen.len() - failed
@@ -81,12 +63,40 @@ fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -
             needs::fetch_crate(dependency)?;
         }
     }
-    up::run(layout, None, None, progress)?;
-    // After the start: it empties the lab's folder of programs.
-    if needs().any(|need| *need == Need::Scanners) {
-        scanners::install(layout, progress)?;
+    let options = up::Options {
+        scanners: needs().any(|need| *need == Need::Scanners),
+        ..up::Options::default()
+    };
+    up::run(layout, options, progress)
+}
+
+/// Runs scenarios one after the other; those on the host run beside them. Returns how many failed.
+fn run_all(layout: &Layout, init: i32, chosen: &[&Scenario]) -> usize {
+    let (host, inside): (Vec<&Scenario>, Vec<&Scenario>) = chosen
+        .iter()
+        .partition(|scenario| matches!(scenario.run, Place::Host(_)));
+    let has_failed = |scenario: &&&Scenario| !report(scenario, || run_one(layout, init, scenario));
+    thread::scope(|scope| {
+        let host = scope.spawn(|| host.iter().filter(has_failed).count());
+        let failed = inside.iter().filter(has_failed).count();
+        failed + host.join().unwrap_or(1)
+    })
+}
+
+/// Runs a scenario, prints how it ended, and returns whether it passed.
+fn report(scenario: &Scenario, run: impl Fn() -> Result<()>) -> bool {
+    let Scenario {
+        name, id, title, ..
+    } = scenario;
+    eprintln!("── {id} {name}: {title}");
+    let started = Instant::now();
+    let result = run();
+    let seconds = started.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => println!("{id} {name} ... ok ({seconds:.1} s)"),
+        Err(error) => println!("{id} {name} ... FAILED ({seconds:.1} s): {error:#}"),
     }
-    Ok(())
+    result.is_ok()
 }
 
 fn run_one(layout: &Layout, init: i32, scenario: &Scenario) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::delivery::record::Record;
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::port_forward::{self, PortForward, Target};
-use crate::sandbox::{checkout, debian, dependencies, mounts, namespaces, start};
+use crate::sandbox::{checkout, debian, dependencies, mounts, namespaces, scanners, start};
 
 /// The steps whose programs must be installed before the lab starts: the lab itself, and those of the workflows' jobs, which
 /// have no network.
@@ -36,15 +36,26 @@ const STEPS: &[Step] = &[
 /// The file in the cache with the seconds that the last new lab took to serve its first commit.
 const LAST_UP: &str = "last-up";
 
+/// What `up` starts.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Options<'a> {
+    /// Where to write what was delivered, as JSON.
+    pub(super) json: Option<&'a Path>,
+    /// Only this part.
+    pub(super) only: Option<Part>,
+    /// The scanners too, so that CI runs them for the first commit.
+    pub(super) scanners: bool,
+}
+
 /// Starts the lab and delivers the checkout's HEAD to the first environment.
 ///
 /// When this fails, what was started stays, and the next `up` continues from there.
-pub(super) fn run(
-    layout: &Layout,
-    json: Option<&Path>,
-    only: Option<Part>,
-    progress: Progress,
-) -> Result<()> {
+pub(super) fn run(layout: &Layout, options: Options, progress: Progress) -> Result<()> {
+    let Options {
+        json,
+        only,
+        scanners,
+    } = options;
     let checkout = checkout::root()?;
     namespaces::check_machine()?;
     let _lock = layout.lock()?;
@@ -74,6 +85,9 @@ pub(super) fn run(
     }
     if let Some(dependencies) = dependencies {
         dependencies.wait(progress);
+    }
+    if scanners {
+        scanners::install(layout, progress)?;
     }
     if only.is_some() {
         return Ok(());

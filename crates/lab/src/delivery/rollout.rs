@@ -49,6 +49,21 @@ impl<'a> Environment<'a> {
         Ok((id, deployed))
     }
 
+    /// The number of the last entry in Argo CD's history with another image than `digest`, its commit and its image.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn previous(&self, forge: &Forge, digest: &Digest) -> Result<(i64, String, Digest)> {
+        let history = self.application()?.status.history.into_iter().rev();
+        let mut images = history.filter_map(|HistoryEntry { id, revision }| {
+            let image = forge.image(self.entry, &revision).ok()?;
+            Some((id, revision, image.digest))
+        });
+        images
+            .find(|(_, _, other)| other != digest)
+            .with_context(|| format!("{} has had one image only", self.name()))
+    }
+
     /// Waits until a deployment is finished by every measure: the operation succeeded for this commit, nothing differs from
     /// it, the new ReplicaSet is available, every ready pod runs the image, and the service answers with the commit it was
     /// built from. Each of these may be true too early: a sync succeeds before pods start, and the health may be that of

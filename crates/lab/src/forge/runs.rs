@@ -156,12 +156,16 @@ impl WorkflowRun {
         )
     }
 
-    /// Runs all its jobs again, as a person does on the forge's page.
+    /// Runs a job again, and those that need it, as a person does on the forge's page.
     ///
     /// # Errors
-    /// When the forge refuses.
-    pub fn rerun(&self, forge: &Forge) -> Result<()> {
-        let path = format!("/actions/runs/{}/rerun", self.id);
+    /// When the run has no such job, or the forge refuses.
+    pub fn rerun_job(&self, forge: &Forge, name: &str) -> Result<()> {
+        let path = format!(
+            "/actions/runs/{}/jobs/{}/rerun",
+            self.id,
+            self.job(name)?.id
+        );
         Ok(forge.execute("POST", &path, &json!({}))?)
     }
 

@@ -8,15 +8,14 @@ use devkit::forge::{Conclusion, NewPull};
 
 use super::budget::Budget;
 use super::feature::Feature;
-use super::traffic::Traffic;
+use super::traffic::{Answers, Traffic};
 use super::world::World;
-use super::{production, pull_request, steps};
+use super::{deploy, production, pull_request, steps};
 use crate::argocd::application::HealthStatus;
 use crate::delivery::environment::Environment;
-use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
+use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
 use crate::forge;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
-use crate::timeline::Recorder;
 
 /// The limits that the requirements set.
 const BRANCH: Duration = Duration::from_secs(60);
@@ -70,11 +69,11 @@ pub(super) fn run(world: &World) -> Result<()> {
         PROD,
     );
 
-    let mut answered = 0;
+    let mut answers = Answers::default();
     for traffic in traffic {
-        answered += traffic.all_answered()?;
+        answers = answers + traffic.all_answered()?;
     }
-    eprintln!("  {answered} requests, all answered");
+    eprintln!("  {answers}");
     budget.finish(ALL)
 }
 
@@ -104,25 +103,24 @@ fn is_checked(world: &World, feature: &Feature, branch: &str) -> Result<u64> {
         body: &devkit::markdown!(""),
     })?;
     let head = &pull.head.sha;
+    let tags = forge.image_tags()?;
     let run = WorkflowRun::wait(forge, &PULL_REQUEST, head, CI_LIMIT)?;
     for job in JOBS {
         run.ensure_conclusion(job, Conclusion::Success)?;
     }
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
+    let now = forge.image_tags()?;
+    ensure!(now == tags, "the pull request published an image: {now:?}");
     pull_request::comment(world, pull.number, head)?;
     Ok(pull.number)
 }
 
 /// Approves and merges the pull request, and follows it to dev.
 fn reaches_dev(world: &World, feature: &Feature, number: u64) -> Result<()> {
-    let (forge, dev) = (&world.forge, world.dev());
+    let forge = &world.forge;
     forge.review("reviewer", number)?;
+    let tags = forge.image_tags()?;
     let merged = forge::pull_request::merge(forge, number)?;
-    let mut recorder = Recorder::start();
-    ship::follow(forge, &dev, &merged, &mut recorder, world.progress)?;
-    eprint!("{}", recorder.finish().table());
-    let published = forge.image_tags()?;
-    for tag in dev.entry.image_tags(&merged) {
-        ensure!(published.contains(&tag), "the registry has no tag {tag}");
-    }
-    feature.ensure_answers_in(&dev)
+    deploy::is_delivered(world, &merged, tags)?;
+    feature.ensure_answers_in(&world.dev())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use devkit::delivery;
 use devkit::forge::{Conclusion, Pull};
-use devkit::git::short;
 use devkit::process::Run;
 use serde_json::json;
 
@@ -52,7 +51,7 @@ fn goes_back_by_a_commit(world: &World, dev: &Environment) -> Result<()> {
     );
     ensure_held(world, dev, true)?;
     let good = Deployed {
-        commit: built_from(world, &revision)?,
+        commit: steps::built_from(world, dev.entry, &revision)?,
         revision,
         digest: image.digest,
     };
@@ -95,10 +94,10 @@ struct Build {
 }
 
 fn is_released_by_a_commit(world: &World, dev: &Environment, build: &Build) -> Result<()> {
-    // When the hold is released and the run is started again, then dev gets the version.
+    // When the hold is released and the job is started again, then dev gets the version.
     command(world, &["release-hold", "--env", dev.name()])?;
     ensure_held(world, dev, false)?;
-    build.run.rerun(&world.forge)?;
+    build.run.rerun_job(&world.forge, "deliver")?;
     let mut recorder = Recorder::start();
     let commit = &build.commit;
     ship::follow(&world.forge, dev, commit, &mut recorder, world.progress).map(drop)
@@ -143,7 +142,7 @@ fn goes_back_by_a_pull_request(world: &World, staging: &Environment) -> Result<(
     let digest = forge.image(to, head)?.digest;
     ensure!(digest != bad.digest, "the rollback proposes the same image");
     steps::proposed(world, to, &pull, &digest)?;
-    let commit = built_from(world, head)?;
+    let commit = steps::built_from(world, to, head)?;
     steps::deploy_pull_request(world, staging, pull.number, digest, commit)?;
     ensure_held(world, staging, true)
 }
@@ -218,15 +217,4 @@ fn tip(world: &World, environment: &Environment) -> Result<String> {
     let branch = &environment.entry.branch;
     let tip = world.forge.tip(branch)?;
     tip.with_context(|| format!("the branch {branch} does not exist"))
-}
-
-/// What the image of a commit that sets one was built from, as the commit says.
-fn built_from(world: &World, commit: &str) -> Result<String> {
-    let found = world.forge.find_commit(commit)?;
-    let message = found.map(|commit| commit.message).unwrap_or_default();
-    let mut lines = message.lines();
-    let built = lines.find_map(|line| line.strip_prefix("Argocd-reference-commit-sha: "));
-    built
-        .map(str::to_owned)
-        .with_context(|| format!("{} does not say what was built", short(commit)))
 }

@@ -116,8 +116,7 @@ fn survives_a_failed_migration(world: &World) -> Result<()> {
         })
     })?;
     // then no request fails,
-    let answered = traffic.all_answered()?;
-    eprintln!("  {answered} requests, all answered");
+    eprintln!("  {}", traffic.all_answered()?);
     // and as soon as the migration is repaired, the release rolls out.
     kubectl(["rollout", "undo", "--namespace", NAMESPACE, &name]).run_quietly()?;
     wait_rolled_out(NAMESPACE, &[&name], LIMIT)

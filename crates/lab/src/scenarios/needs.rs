@@ -11,7 +11,10 @@ use devkit::reference::Digest;
 
 use super::world::World;
 use super::{deploy, production, steps};
+use crate::delivery::ship::{self, CI_LIMIT};
+use crate::forge::runs::{WorkflowRun, push};
 use crate::sandbox::network::FORGE;
+use crate::timeline::Recorder;
 
 /// A state of the lab that a scenario starts from. The lab always serves a commit in dev.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,15 +63,20 @@ impl Need {
                 Self::Promotable.ensure(world)?;
                 steps::promote(world, world.staging()?.entry).map(drop)
             }
-            Self::Sbom | Self::UnreleasedVersion => {
+            Self::Sbom => {
                 deploy::run(world)?;
-                world
-                    .promoted()
-                    .try_for_each(|to| steps::promote(world, to).map(drop))
+                promote_to_all(world)
+            }
+            Self::UnreleasedVersion => {
+                match Self::Promotable.is_met(world)? {
+                    true => add_version(world)?,
+                    false => deploy::run(world)?,
+                }
+                promote_to_all(world)
             }
             Self::Production => {
-                Self::Sbom.ensure(world)?;
                 Self::UnreleasedVersion.ensure(world)?;
+                Self::Sbom.ensure(world)?;
                 production::run(world)
             }
         }
@@ -136,6 +144,23 @@ impl Need {
             }
         }
     }
+}
+
+/// Adds a version to the changelog on the trunk.
+fn add_version(world: &World) -> Result<()> {
+    let clone = world.clone("version", world.trunk())?;
+    deploy::add_version(world, &clone)?;
+    let title = "Add a version to the changelog";
+    world.commit(&clone, title)?;
+    let mut recorder = Recorder::start();
+    let merged = ship::merge(&world.forge, &clone, world.trunk(), title, &mut recorder)?;
+    WorkflowRun::wait(&world.forge, &push(world.trunk()), &merged, CI_LIMIT).map(drop)
+}
+
+/// Promotes the image of dev to all environments before prod, one after the other.
+fn promote_to_all(world: &World) -> Result<()> {
+    let mut promoted = world.promoted();
+    promoted.try_for_each(|to| steps::promote(world, to).map(drop))
 }
 
 /// Whether a commit is a write-back to an environment, by the beginning of its message.

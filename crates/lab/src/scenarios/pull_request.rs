@@ -1,6 +1,6 @@
-//! C2–C4, C7, C9, C11, C20. A pull request with a fork's rights. First its checks pass, it gets the coverage comment and
-//! publishes nothing. A newer commit cancels the run of the one before. Then it gets five kinds of defects: for each, the
-//! right job fails with the reason, and the comment is updated.
+//! C2–C4, C7, C9, C11, C20. A pull request with a fork's rights and five kinds of defects: for each, the right job fails
+//! with the reason. A newer commit cancels the run of the one before. The pull request gets one coverage comment, which
+//! later runs update, and publishes nothing. `feature-to-production` shows a pull request whose checks pass.
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use devkit::forge::{Comment, Conclusion, Pull};
 use devkit::git::short;
 use devkit::process::{Run, command};
+use serde_json::json;
 
 use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
@@ -28,8 +29,16 @@ struct Defect {
     reason: &'static str,
 }
 
+/// A defect that is found before the tests end. It changes Cargo.lock, so everything is tested.
+const DEPENDENCY: Defect = Defect {
+    name: "a dependency with a known vulnerability",
+    make: vulnerable,
+    job: "security",
+    reason: "RUSTSEC-",
+};
+
 /// Defects that are pushed together and found separately: by different jobs, or by different checks of one job.
-const DEFECTS: [Defect; 5] = [
+const DEFECTS: [Defect; 4] = [
     Defect {
         name: "unformatted code",
         make: |world, clone| {
@@ -49,12 +58,6 @@ const DEFECTS: [Defect; 5] = [
         },
         job: "security",
         reason: "notes.txt",
-    },
-    Defect {
-        name: "a dependency with a known vulnerability",
-        make: vulnerable,
-        job: "security",
-        reason: "RUSTSEC-",
     },
     Defect {
         name: "a failing integration test",
@@ -82,78 +85,48 @@ pub(super) fn run(world: &World) -> Result<()> {
     let git = forge.git(&clone);
     let good = git.head()?;
     let tags = forge.image_tags()?;
-    let (number, first) = passes(world, &clone)?;
-    is_cancelled_by_the_next(world, &clone)?;
+
+    // When a pull request has a defect, then the job that finds it fails.
+    let first = push(world, &clone, &[DEPENDENCY])?;
+    is_found(world, &first, &[DEPENDENCY])?;
+
+    // When it gets another commit, then the run that still tests is cancelled,
     git.read(&["reset", "--quiet", "--hard", &good])?;
-    fails(world, &clone)?;
-    comment_is_updated(world, number, &git.head()?, &first)?;
+    let pull = push(world, &clone, &DEFECTS)?;
+    is_cancelled(world, &first)?;
+    // the job for each defect fails,
+    is_found(world, &pull, &DEFECTS)?;
+    let run = WorkflowRun::wait_completed(forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
+    run.ensure_conclusion("required", Conclusion::Failure)?;
+    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
+    // and there is one comment, which a later run updates.
+    comment_is_updated(world, &pull, &run)?;
     ensure!(
         forge.image_tags()? == tags,
         "the pull request changed the registry's tags"
     );
-    forge.close_pull(number)?;
+    forge.close_pull(pull.number)?;
     Ok(())
 }
 
-/// Commits everything in the clone, and opens or updates the pull request with it.
-fn push(world: &World, clone: &Path, name: &str) -> Result<Pull> {
-    world.forge.git(clone).read(&["add", "--all"])?;
-    world.commit(clone, &format!("Add {name}"))?;
-    let base = world.trunk();
-    pull_request::open(&world.forge, clone, base, "scenario", "Try the checks")
-}
-
-/// Opens a pull request without defects. Returns its number and the comment.
-fn passes(world: &World, clone: &Path) -> Result<(u64, Comment)> {
-    // Given a pull request without defects,
-    world.edit(
-        clone,
-        "src/main.rs",
-        "fn main()",
-        "// No defect.\nfn main()",
-    )?;
-    let pull = push(world, clone, "a comment")?;
-
-    // When its run completes, then all checks have passed, nothing was delivered, and there is a comment.
-    let run = WorkflowRun::wait(&world.forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
-    run.ensure_conclusion("deliver", Conclusion::Skipped)?;
-    let comment = comment(world, pull.number, &pull.head.sha)?;
-    Ok((pull.number, comment))
-}
-
-/// Updates the pull request twice. The second update cancels the run of the first.
-fn is_cancelled_by_the_next(world: &World, clone: &Path) -> Result<()> {
-    let update = |text: &str| {
-        fs::write(clone.join("notes.txt"), text).context("cannot write the notes")?;
-        push(world, clone, text)
-    };
-    // Given a run that has started,
-    let first = update("a first note")?.head.sha;
-    WorkflowRun::wait_started(&world.forge, &PULL_REQUEST, &first, CI_LIMIT)?;
-    // when the pull request gets another commit, then the run is cancelled.
-    update("a second note")?;
-    let run = WorkflowRun::wait_completed(&world.forge, &PULL_REQUEST, &first, CI_LIMIT)?;
-    ensure!(
-        run.has_job(Conclusion::Cancelled),
-        "a newer commit did not cancel the run of {}",
-        short(&first)
-    );
-    Ok(())
-}
-
-fn fails(world: &World, clone: &Path) -> Result<()> {
-    // When it has defects,
+/// Commits defects in the clone, and opens or updates the pull request with them.
+fn push(world: &World, clone: &Path, defects: &[Defect]) -> Result<Pull> {
     let mut names = Vec::new();
-    for defect in DEFECTS {
+    for defect in defects {
         eprintln!("   {}", defect.name);
         (defect.make)(world, clone).with_context(|| defect.name)?;
         names.push(defect.name);
     }
-    let pull = push(world, clone, &names.join(", and "))?;
+    world.forge.git(clone).read(&["add", "--all"])?;
+    world.commit(clone, &format!("Add {}", names.join(", and ")))?;
+    let base = world.trunk();
+    pull_request::open(&world.forge, clone, base, "scenario", "Try the checks")
+}
 
-    // Then the job for each fails, with the reason.
+/// Waits until the job for each defect has failed with the reason.
+fn is_found(world: &World, pull: &Pull, defects: &[Defect]) -> Result<()> {
     let forge = &world.forge;
-    for Defect { job, reason, .. } in DEFECTS {
+    for Defect { job, reason, .. } in defects {
         let log = wait_failed_job(forge, &PULL_REQUEST, &pull.head.sha, job, CI_LIMIT)?;
         ensure!(
             log.contains(reason),
@@ -163,11 +136,27 @@ fn fails(world: &World, clone: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the comment is still the same one, with the last commit's numbers, and that the aggregate check failed.
-fn comment_is_updated(world: &World, number: u64, commit: &str, first: &Comment) -> Result<()> {
-    let last = comment(world, number, commit)?;
-    let run = WorkflowRun::wait_completed(&world.forge, &PULL_REQUEST, commit, CI_LIMIT)?;
-    run.ensure_conclusion("required", Conclusion::Failure)?;
+/// Waits until the run of a pull request is cancelled.
+fn is_cancelled(world: &World, pull: &Pull) -> Result<()> {
+    let head = &pull.head.sha;
+    let run = WorkflowRun::wait_completed(&world.forge, &PULL_REQUEST, head, CI_LIMIT)?;
+    ensure!(
+        run.has_job(Conclusion::Cancelled),
+        "a newer commit did not cancel the run of {}",
+        short(head)
+    );
+    Ok(())
+}
+
+/// Checks that a second report restores the comment after a person has edited it, and adds no other.
+fn comment_is_updated(world: &World, pull: &Pull, run: &WorkflowRun) -> Result<()> {
+    let (forge, head) = (&world.forge, &pull.head.sha);
+    let first = comment(world, pull.number, head)?;
+    let edited = first.body.replace(short(head), "another commit");
+    let path = format!("/issues/comments/{}", first.id);
+    forge.execute("PATCH", &path, &json!({ "body": edited }))?;
+    run.rerun_job(forge, "required")?;
+    let last = comment(world, pull.number, head)?;
     ensure!(
         last.id == first.id,
         "there is a second comment: {last:?} beside {first:?}"

@@ -22,6 +22,8 @@ pub struct Scenario {
     pub title: &'static str,
     /// The state that it starts from.
     pub needs: &'static [Need],
+    /// The scenario that proves the same on its way. It replaces this one when all scenarios run.
+    pub part_of: Option<&'static str>,
     /// The test itself.
     pub run: Place,
 }
@@ -41,6 +43,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "B1",
         title: "no packet leaves the lab",
         needs: &[],
+        part_of: None,
         run: Place::Inside(egress::run),
     },
     Scenario {
@@ -48,6 +51,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "B3",
         title: "the workflows that ran are byte for byte those of the checkout",
         needs: &[],
+        part_of: None,
         run: Place::Inside(workflow_parity::run),
     },
     Scenario {
@@ -55,6 +59,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C21",
         title: "a weakened or deleted branch protection is reported",
         needs: &[],
+        part_of: None,
         run: Place::Inside(protection::run),
     },
     Scenario {
@@ -62,6 +67,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "B7",
         title: "no one gets around the approvals of staging and prod",
         needs: &[],
+        part_of: None,
         run: Place::Inside(quorum::run),
     },
     Scenario {
@@ -69,6 +75,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "K6",
         title: "the API server accepts every environment and every option of the charts",
         needs: &[],
+        part_of: None,
         run: Place::Inside(manifests::run),
     },
     Scenario {
@@ -76,6 +83,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "G6",
         title: "Argo CD shows what runs as a tree, down to the pods and their logs",
         needs: &[],
+        part_of: None,
         run: Place::Inside(resource_tree::run),
     },
     Scenario {
@@ -83,6 +91,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C14",
         title: "a push that changes only values builds nothing",
         needs: &[Need::WriteBack],
+        part_of: None,
         run: Place::Inside(no_retrigger::run),
     },
     Scenario {
@@ -90,27 +99,47 @@ static SCENARIOS: &[Scenario] = &[
         id: "T3",
         title: "a configuration change in Git reaches the running pods",
         needs: &[],
+        part_of: None,
         run: Place::Inside(config::run),
     },
     Scenario {
-        name: "promotion",
-        id: "T4",
-        title: "what dev runs reaches staging by an approval and a sync, and not without",
-        needs: &[Need::Promotable],
-        run: Place::Inside(promotion::run),
+        name: "feature-to-production",
+        id: "E6",
+        title: "a new endpoint reaches prod within 25 minutes, and no request fails",
+        needs: &[Need::Scanners, Need::Production],
+        part_of: None,
+        run: Place::Inside(feature_to_production::run),
     },
     Scenario {
         name: "deploy",
         id: "T1",
         title: "a merged code change is built, deployed and served within 8 minutes",
         needs: &[],
+        part_of: Some(WHOLE),
         run: Place::Inside(deploy::run),
+    },
+    Scenario {
+        name: "promotion",
+        id: "T4",
+        title: "what dev runs reaches staging by an approval and a sync, and not without",
+        needs: &[Need::Promotable],
+        part_of: Some(WHOLE),
+        run: Place::Inside(promotion::run),
+    },
+    Scenario {
+        name: "production",
+        id: "T4",
+        title: "a version of staging reaches prod by two approvals and a sync, and not by one",
+        needs: &[Need::Scanners, Need::Sbom, Need::UnreleasedVersion],
+        part_of: Some(WHOLE),
+        run: Place::Inside(production::run),
     },
     Scenario {
         name: "rollback",
         id: "T2",
         title: "a bad version is rolled back from Argo CD's history",
-        needs: &[Need::Staging, Need::Promotable],
+        needs: &[Need::StagingHistory],
+        part_of: None,
         run: Place::Inside(rollback::run),
     },
     Scenario {
@@ -118,6 +147,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "B6",
         title: "a rollback in Git is held until it is released, and then the next version follows",
         needs: &[Need::StagingHistory],
+        part_of: None,
         run: Place::Inside(git_rollback::run),
     },
     Scenario {
@@ -125,6 +155,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "R3",
         title: "replicas migrate once, and a migration that fails leaves the version before it serving",
         needs: &[Need::Staging],
+        part_of: None,
         run: Place::Inside(migration::run),
     },
     Scenario {
@@ -132,6 +163,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "B7",
         title: "a commit on dev's branch changes neither prod nor its Application",
         needs: &[],
+        part_of: None,
         run: Place::Inside(isolation::run),
     },
     Scenario {
@@ -139,6 +171,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "T5",
         title: "a change in the cluster is reported, and a sync reverts it",
         needs: &[Need::Staging],
+        part_of: None,
         run: Place::Inside(drift::run),
     },
     Scenario {
@@ -146,6 +179,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "T6",
         title: "an image that does not exist is Degraded with a reason, and a rollback repairs it",
         needs: &[Need::Staging],
+        part_of: None,
         run: Place::Inside(broken_image::run),
     },
     Scenario {
@@ -153,6 +187,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C11",
         title: "a fork's pull request finds no secret and publishes nothing",
         needs: &[],
+        part_of: None,
         run: Place::Inside(untrusted_fork::run),
     },
     Scenario {
@@ -160,6 +195,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C11",
         title: "a push to another branch is checked and publishes nothing",
         needs: &[],
+        part_of: None,
         run: Place::Inside(feature_branch::run),
     },
     Scenario {
@@ -167,6 +203,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C16",
         title: "a merge whose tree no pull request has tested is tested in full",
         needs: &[],
+        part_of: None,
         run: Place::Inside(untested_merge::run),
     },
     Scenario {
@@ -174,27 +211,15 @@ static SCENARIOS: &[Scenario] = &[
         id: "C12",
         title: "a version tag on staging tags the image there and creates a release",
         needs: &[Need::Scanners, Need::Sbom],
+        part_of: None,
         run: Place::Inside(release::run),
-    },
-    Scenario {
-        name: "production",
-        id: "T4",
-        title: "a version of staging reaches prod by two approvals and a sync, and not by one",
-        needs: &[Need::Scanners, Need::Sbom, Need::UnreleasedVersion],
-        run: Place::Inside(production::run),
-    },
-    Scenario {
-        name: "feature-to-production",
-        id: "E6",
-        title: "a new endpoint reaches prod within 25 minutes, and no request fails",
-        needs: &[Need::Scanners, Need::Staging, Need::Production],
-        run: Place::Inside(feature_to_production::run),
     },
     Scenario {
         name: "pull-request",
         id: "C4",
         title: "a pull request is checked, and each kind of defect fails the right job",
         needs: &[Need::Crate(pull_request::VULNERABLE_CRATE), Need::Scanners],
+        part_of: None,
         run: Place::Inside(pull_request::run),
     },
     Scenario {
@@ -202,20 +227,22 @@ static SCENARIOS: &[Scenario] = &[
         id: "B1",
         title: "`down` leaves nothing behind, even if the lab was killed",
         needs: &[],
+        part_of: None,
         run: Place::Host(clean_teardown::run),
     },
 ];
 
-/// Runs only if it is named: it has not passed yet.
-pub const BY_NAME: &str = "feature-to-production";
+/// The scenario that takes a change through all environments.
+const WHOLE: &str = "feature-to-production";
 
-/// The scenarios with these names; all if there are none.
+/// The scenarios with these names. If there are none: all but those that are part of another.
 ///
 /// # Errors
 /// When there is no scenario with a name.
 pub fn named(names: &[String]) -> Result<Vec<&'static Scenario>> {
     if names.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+        let whole = SCENARIOS.iter().filter(|s| s.part_of.is_none());
+        return Ok(whole.collect());
     }
     names
         .iter()

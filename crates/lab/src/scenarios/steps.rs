@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use devkit::delivery;
 use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
+use devkit::git::short;
 use devkit::reference::{Digest, Image};
 
 use super::world::World;
@@ -213,6 +214,30 @@ pub fn ensure_replicas(world: &World, environment: &Environment) -> Result<()> {
         "{ready} pods are ready in {entry}, not {wanted}"
     );
     Ok(())
+}
+
+/// What the image of an environment at a commit was built from, as the commit that set the image says.
+///
+/// # Errors
+/// When no commit says so.
+pub fn built_from(world: &World, env: &delivery::Environment, commit: &str) -> Result<String> {
+    const TRAILER: &str = "Argocd-reference-commit-sha: ";
+    let clone = world.clone("built-from", &env.branch)?;
+    let grep = format!("--grep=^{TRAILER}");
+    let arguments = [
+        "log",
+        "--max-count=1",
+        "--format=%B",
+        &grep,
+        commit,
+        "--",
+        &env.values,
+    ];
+    let message = world.forge.git(&clone).read(&arguments)?;
+    let mut lines = message.lines();
+    let built = lines.find_map(|line| line.strip_prefix(TRAILER));
+    let built = built.map(str::to_owned);
+    built.with_context(|| format!("no commit says what {env} has at {}", short(commit)))
 }
 
 /// Pushes a tag for the commit that is checked out, and returns that commit.

@@ -1,5 +1,7 @@
 //! Continuous requests, to see whether one fails during a roll-out.
 
+use std::fmt;
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -24,9 +26,37 @@ pub struct Traffic {
     worker: JoinHandle<Tally>,
 }
 
+/// The requests that were answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Answers {
+    count: usize,
+    slowest: Duration,
+}
+
+impl Add for Answers {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            count: self.count + other.count,
+            slowest: self.slowest.max(other.slowest),
+        }
+    }
+}
+
+impl fmt::Display for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, slowest) = (self.count, self.slowest.as_millis());
+        write!(
+            f,
+            "{count} requests, all answered; the slowest in {slowest} ms"
+        )
+    }
+}
+
 #[derive(Default)]
 struct Tally {
-    answered: usize,
+    answered: Answers,
     /// When a request failed, and why.
     failed: Vec<String>,
 }
@@ -41,10 +71,12 @@ impl Traffic {
             loop {
                 let start = Instant::now();
                 // A new client has no open connection.
-                match Client::with_timeout(&url, Tls::none(), TIMEOUT).text("") {
-                    Ok(_) => tally.answered += 1,
+                let answer = Client::with_timeout(&url, Tls::none(), TIMEOUT).text("");
+                let slowest = start.elapsed();
+                match answer {
+                    Ok(_) => tally.answered = tally.answered + Answers { count: 1, slowest },
                     Err(error) => {
-                        let (now, took) = (Timestamp::now(), start.elapsed().as_millis());
+                        let (now, took) = (Timestamp::now(), slowest.as_millis());
                         tally
                             .failed
                             .push(format!("{now}, after {took} ms: {error}"));
@@ -59,11 +91,11 @@ impl Traffic {
         Self { done, worker }
     }
 
-    /// Stops, and returns how many requests were answered.
+    /// Stops, and returns the answers.
     ///
     /// # Errors
     /// When a request failed; with the time and the reason of the first ones.
-    pub fn all_answered(self) -> Result<usize> {
+    pub fn all_answered(self) -> Result<Answers> {
         self.done.store(true, Ordering::Relaxed);
         let Ok(Tally { answered, failed }) = self.worker.join() else {
             bail!("the thread that sends requests panicked");
@@ -72,7 +104,7 @@ impl Traffic {
             failed.is_empty(),
             "{} of {} requests failed:\n{}",
             failed.len(),
-            answered + failed.len(),
+            answered.count + failed.len(),
             failed[..failed.len().min(SHOWN)].join("\n")
         );
         Ok(answered)
