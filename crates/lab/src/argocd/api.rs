@@ -1,5 +1,7 @@
 //! A client of Argo CD's API. Source: its `/swagger-ui`.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use devkit::http::{Client, Tls};
 use k8s_openapi::List;
@@ -9,6 +11,7 @@ use serde_json::json;
 
 use super::application::{ResourceTree, TreeNode};
 use crate::cluster::api::Kubernetes;
+use crate::expect::{Verdict, eventually};
 
 /// The namespace that Argo CD and its Applications are in.
 pub const NAMESPACE: &str = "argocd";
@@ -18,7 +21,7 @@ pub struct ArgoCd {
     api: Client,
 }
 
-/// The answer to a log-in.
+/// The answer to a log-in, and to a request for a token.
 #[derive(Deserialize)]
 struct Session {
     token: String,
@@ -46,6 +49,34 @@ impl ArgoCd {
     pub fn sync(&self, application: &str) -> Result<()> {
         let path = format!("/applications/{application}/sync");
         Ok(self.api.execute("POST", &path, &json!({}))?)
+    }
+
+    /// Asks for a sync that changes nothing (`argocd app sync --dry-run`), to the tip of the branch or to another commit.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn dry_run(&self, application: &str, revision: Option<&str>) -> Result<()> {
+        let path = format!("/applications/{application}/sync");
+        let wanted = json!({"dryRun": true, "revision": revision});
+        Ok(self.api.execute("POST", &path, &wanted)?)
+    }
+
+    /// The API as another account, which has the capability `apiKey`. A new account is not known at once.
+    ///
+    /// # Errors
+    /// When Argo CD creates no token in time.
+    pub fn account(&self, name: &str, limit: Duration) -> Result<Self> {
+        let path = format!("/account/{name}/token");
+        let token = eventually(&format!("Argo CD knows {name}"), limit, || {
+            let session = self.api.send::<Session>("POST", &path, &json!({}));
+            Ok(match session {
+                Ok(session) => Verdict::Met(session.token),
+                Err(error) => Verdict::Pending(error.to_string()),
+            })
+        })?;
+        Ok(Self {
+            api: Client::new(self.api.base(), Tls::none()).with_token(&token),
+        })
     }
 
     /// Rolls an Application back to an entry of its history, as `argocd app rollback` does.

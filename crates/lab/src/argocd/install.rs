@@ -133,7 +133,11 @@ fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
         },
     });
     apply_settings("lab", &secret.to_string())?;
-    for (file, manager) in [("commit-status", "delivery"), ("gitea", "delivery-forge")] {
+    for (file, manager) in [
+        ("access", "delivery"),
+        ("commit-status", "delivery"),
+        ("gitea", "delivery-forge"),
+    ] {
         let path = checkout.join(format!("argocd/install/{file}.yaml"));
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

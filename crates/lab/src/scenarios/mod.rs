@@ -27,6 +27,7 @@ mod release;
 mod resource_tree;
 mod rollback;
 mod steps;
+mod sync_rights;
 mod traffic;
 mod untested_merge;
 mod untrusted_fork;

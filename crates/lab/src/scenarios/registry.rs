@@ -7,8 +7,8 @@ use super::world::World;
 use super::{
     broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
     feature_to_production, git_rollback, isolation, manifests, migration, no_retrigger, production,
-    promotion, protection, pull_request, quorum, release, resource_tree, rollback, untested_merge,
-    untrusted_fork, workflow_parity,
+    promotion, protection, pull_request, quorum, release, resource_tree, rollback, sync_rights,
+    untested_merge, untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -165,6 +165,14 @@ static SCENARIOS: &[Scenario] = &[
         needs: &[],
         part_of: None,
         run: Place::Inside(isolation::run),
+    },
+    Scenario {
+        name: "sync-rights",
+        id: "B7",
+        title: "who may sync an environment syncs no other one, and no commit of another branch",
+        needs: &[],
+        part_of: None,
+        run: Place::Inside(sync_rights::run),
     },
     Scenario {
         name: "drift",
