@@ -120,8 +120,9 @@ pub fn bootstrap(checkout: &Path, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Lets Argo CD set commit statuses on the forge, as a user of its own.
+/// Lets Argo CD set commit statuses on the forge and start rollbacks, as a user of its own.
 fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
+    let token = forge.reporter_token()?;
     // Argo CD's own manifest has this Secret and its labels.
     let secret = json!({
         "apiVersion": "v1",
@@ -129,7 +130,9 @@ fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
         "metadata": {"name": "argocd-notifications-secret", "namespace": "argocd"},
         "stringData": {
             "commit-status-url": format!("https://{FORGE}"),
-            "commit-status-token": forge.reporter_token()?,
+            "commit-status-token": token,
+            "rollback-url": forge.api().base(),
+            "rollback-token": token,
         },
     });
     apply_settings("lab", &secret.to_string())?;
@@ -137,6 +140,7 @@ fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
         ("access", "delivery"),
         ("commit-status", "delivery"),
         ("gitea", "delivery-forge"),
+        ("rollback", "delivery-rollback"),
     ] {
         let path = checkout.join(format!("argocd/install/{file}.yaml"));
         let text =

@@ -1,7 +1,8 @@
-//! T6. staging gets an image that does not exist, because its repository is wrong. Argo CD reports Degraded and the
-//! reason, the previous pods continue to serve, and a rollback makes staging Healthy.
+//! T6, B6. staging gets an image that does not exist, because its repository is wrong. Argo CD reports Degraded and the
+//! reason, the previous pods continue to serve, and a rollback makes staging Healthy. Meanwhile the bot has proposed the
+//! rollback in Git, with a hold.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -12,8 +13,12 @@ use crate::argocd::application::{HealthStatus, SyncStatus};
 use crate::delivery::environment::Environment;
 use crate::delivery::rollout::Deployed;
 use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
-use crate::forge::pull_request;
+use crate::expect::{Verdict, eventually};
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
+use crate::forge::{BOT, pull_request};
+
+/// How long after a version is Degraded its rollback may be proposed.
+const PROPOSED: Duration = Duration::from_secs(120);
 
 /// Where the block of the image begins in a values file.
 const IMAGE: &str = "\nimage:\n";
@@ -56,6 +61,8 @@ pub(super) fn run(world: &World) -> Result<()> {
     staging.wait_health(&HealthStatus::Healthy, SERVING_LIMIT)?;
     eprintln!("  asked to Healthy: {:.1} s", asked.elapsed().as_secs_f64());
 
+    // and the bot has proposed to go back in Git, within 2 minutes;
+    is_proposed(world, &staging, &good)?;
     // and as soon as Git names the same image, Synced.
     let revision = merge(world, &staging, "Repair", (&with, without))?;
     staging.wait_compared(&revision, &SyncStatus::Synced, SERVING_LIMIT)?;
@@ -78,6 +85,29 @@ fn merge(
     let pull = pull_request::open(forge, &clone, &entry.branch, "broken-image", &title)?;
     WorkflowRun::wait(forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
     steps::merge_approved(world, entry, pull.number)
+}
+
+/// Waits for the pull request that rolls the environment back to another image, and closes it: here the repository is to
+/// blame.
+fn is_proposed(world: &World, staging: &Environment, bad: &Deployed) -> Result<()> {
+    let (forge, entry) = (&world.forge, staging.entry);
+    let pull = eventually("a rollback is proposed", PROPOSED, || {
+        Ok(match steps::proposal(world, "rollback", entry) {
+            Ok(pull) => Verdict::Met(pull),
+            Err(error) => Verdict::Pending(error.to_string()),
+        })
+    })?;
+    let head = &pull.head.sha;
+    let image = forge.image(entry, head)?;
+    ensure!(
+        pull.user.login == BOT && image.digest != bad.digest,
+        "{} proposes {}",
+        pull.user.login,
+        image.digest
+    );
+    let hold = forge.values(entry, head)?.hold()?;
+    ensure!(hold.is_some(), "the rollback has no hold");
+    Ok(forge.close_pull(pull.number)?)
 }
 
 /// The events of pods that cannot pull their image.

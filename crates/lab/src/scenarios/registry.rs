@@ -185,8 +185,8 @@ static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "broken-image",
         id: "T6",
-        title: "an image that does not exist is Degraded with a reason, and a rollback repairs it",
-        needs: &[Need::Staging],
+        title: "an image that does not exist is Degraded with a reason, and gets a rollback",
+        needs: &[Need::StagingHistory],
         part_of: None,
         run: Place::Inside(broken_image::run),
     },

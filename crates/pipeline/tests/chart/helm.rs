@@ -6,8 +6,9 @@
     reason = "that is how a test's helpers report"
 )]
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -50,6 +51,29 @@ pub fn helm(args: &[&str]) -> Result<String, String> {
 pub fn objects(args: &[&str]) -> Vec<Value> {
     let text = helm(&[&["template"], args].concat()).expect("the chart renders");
     serde_saphyr::from_multiple(&text).expect("Helm prints YAML")
+}
+
+/// Texts with Argo CD's templates for an Application. Helm has the same template language and functions.
+pub fn templated(texts: &[&str], variables: &Value) -> Vec<String> {
+    let chart = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| {
+        let path = chart.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    write(
+        "Chart.yaml",
+        "{apiVersion: v2, name: texts, version: 0.1.0}",
+    );
+    let values = json!({"variables": variables, "texts": texts});
+    write("values.yaml", &values.to_string());
+    write(
+        "templates/texts.yaml",
+        "texts:\n{{- range .Values.texts }}\n  - {{ tpl . $.Values.variables | toJson }}\n{{- end }}\n",
+    );
+    let folder = chart.path().display().to_string();
+    let rendered = objects(&["texts", &folder]).remove(0);
+    serde_json::from_value(rendered["texts"].clone()).expect("a list of texts")
 }
 
 /// The service's objects, as in the release `waybill`.

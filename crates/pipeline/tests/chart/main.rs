@@ -10,6 +10,7 @@ mod nulls;
 mod options;
 mod pods;
 mod promql;
+mod propose_rollback;
 mod readme;
 mod reports;
 mod scaling;

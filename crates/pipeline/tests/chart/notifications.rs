@@ -6,7 +6,7 @@
     reason = "that is how a test's helpers report"
 )]
 
-use crate::helm::{objects, of_kind, render_argocd, root};
+use crate::helm::{of_kind, render_argocd, root, templated};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -77,44 +77,27 @@ fn rendered(
 ) -> BTreeMap<String, (String, Value, Value)> {
     let mut templates = parsed("template.");
     templates.retain(|event, _| events.contains(&event.as_str()));
-    let chart = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, text: &str| {
-        let path = chart.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    };
-    write(
-        "Chart.yaml",
-        "{apiVersion: v2, name: texts, version: 0.1.0}",
-    );
-    let values = json!({
-        "vars": {"app": application, "context": context},
-        "texts": templates.iter().map(|(name, template)| (name.clone(), json!([
-            template["message"],
-            template["slack"]["attachments"],
-            template["webhook"]["delivery"]["body"],
-        ]))).collect::<Map<_, _>>(),
-    });
-    write("values.yaml", &values.to_string());
-    write(
-        "templates/texts.yaml",
-        "{{- range $name, $texts := .Values.texts }}\n---\nname: {{ $name }}\ntexts:\n{{- range $texts }}\n  - {{ tpl . \
-         $.Values.vars | toJson }}\n{{- end }}\n{{- end }}\n",
-    );
-    let folder = chart.path().display().to_string();
-    let texts = objects(&["texts", &folder]);
-    let parse = |text: &Value| {
-        let text = text.as_str().expect("text");
+    let variables = json!({"app": application, "context": context});
+    let parse = |text: &str| -> Value {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
     };
-    texts
-        .iter()
-        .map(|entry| {
-            let name = entry["name"].as_str().expect("a name").to_owned();
-            let texts = &entry["texts"];
-            let message = texts[0].as_str().expect("a message").to_owned();
-            (name, (message, parse(&texts[1]), parse(&texts[2])))
-        })
+    let render = |template: &Value| {
+        let texts = [
+            &template["message"],
+            &template["slack"]["attachments"],
+            &template["webhook"]["delivery"]["body"],
+        ];
+        let texts = texts.map(|text| text.as_str().expect("a text"));
+        let rendered = templated(&texts, &variables);
+        (
+            rendered[0].clone(),
+            parse(&rendered[1]),
+            parse(&rendered[2]),
+        )
+    };
+    templates
+        .into_iter()
+        .map(|(event, template)| (event, render(&template)))
         .collect()
 }
 
@@ -244,9 +227,11 @@ fn a_value_subscribes_the_environments() {
                 .as_object()
                 .expect("annotations")
         });
-        // Commit statuses are subscribed apart.
-        let found = annotations
-            .filter(|(key, _)| key.starts_with("notifications.") && !key.contains("commit-status"));
+        // Other values subscribe commit statuses and rollbacks.
+        let others = ["subscribe.commit-status.", "subscribe.rollback."];
+        let found = annotations.filter(|(key, _)| {
+            key.starts_with("notifications.") && !others.iter().any(|other| key.contains(other))
+        });
         found
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
