@@ -81,8 +81,8 @@ pub fn ensure(layout: &Layout, host: &Host) -> Result<()> {
         .run_quietly()?;
         fs::write(
             folder.join("data/pg_hba.conf"),
-            // Each user has access to the database of the same name only.
-            "local all postgres peer\nhost sameuser all 10.42.0.0/16 scram-sha-256\n",
+            // Each user has access to the database of the same name, and to those of the roles that it is a member of.
+            "local all postgres peer\nhost samerole all 10.42.0.0/16 scram-sha-256\n",
         )?;
     }
     let server = Service {
@@ -141,14 +141,21 @@ pub fn create_secrets(layout: &Layout) -> Result<()> {
         } = database;
         apply(
             &namespace,
-            &secret_of(&namespace, &secret, &key, &name, &password),
+            &secret_of(&namespace, &secret, &key, &name, &name, &password),
         )?;
     }
     Ok(())
 }
 
 /// A namespace, and the Secret in it with the address of a database.
-fn secret_of(namespace: &str, secret: &str, key: &str, name: &str, password: &str) -> String {
+fn secret_of(
+    namespace: &str,
+    secret: &str,
+    key: &str,
+    name: &str,
+    user: &str,
+    password: &str,
+) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "List",
@@ -158,7 +165,7 @@ fn secret_of(namespace: &str, secret: &str, key: &str, name: &str, password: &st
                 "apiVersion": "v1",
                 "kind": "Secret",
                 "metadata": {"name": secret, "namespace": namespace},
-                "stringData": {key: format!("postgres://{name}:{password}@{NODE}/{name}")},
+                "stringData": {key: format!("postgres://{user}:{password}@{NODE}/{name}")},
             },
         ],
     })
@@ -171,9 +178,6 @@ fn secret_of(namespace: &str, secret: &str, key: &str, name: &str, password: &st
 /// # Errors
 /// When the values name no Secret, or a server refuses.
 pub fn create_empty(namespace: &str, values: &Values) -> Result<()> {
-    let secret = values.find("database.existingSecret.name");
-    let secret = secret.context("the values name no Secret with the address of a database")?;
-    let key = values.find("database.existingSecret.key").unwrap_or("url");
     let password = random()?;
     delete(namespace)?;
     sql(
@@ -182,22 +186,44 @@ pub fn create_empty(namespace: &str, values: &Values) -> Result<()> {
             "create role \"{namespace}\" login password '{password}';\ncreate database \"{namespace}\" owner \"{namespace}\";\n"
         ),
     )?;
-    apply(
-        namespace,
-        &secret_of(namespace, secret, key, namespace, &password),
-    )
+    set_address(namespace, values, namespace, &password)
 }
 
-/// Deletes a database and its user, if they exist.
+/// Writes the address of the database that has the namespace's name into the Secret that an environment's values name.
+///
+/// # Errors
+/// When the values name no Secret, or the API server refuses.
+pub fn set_address(namespace: &str, values: &Values, user: &str, password: &str) -> Result<()> {
+    let secret = values.find("database.existingSecret.name");
+    let secret = secret.context("the values name no Secret with the address of a database")?;
+    let key = values.find("database.existingSecret.key").unwrap_or("url");
+    let secret = secret_of(namespace, secret, key, namespace, user, password);
+    apply(namespace, &secret)
+}
+
+/// Deletes a database, the user that owns it and that user's members, if they exist.
 ///
 /// # Errors
 /// When the server refuses.
 pub fn delete(name: &str) -> Result<()> {
-    sql(
-        "postgres",
-        &format!("drop database if exists \"{name}\" with (force);"),
-    )?;
-    sql("postgres", &format!("drop role if exists \"{name}\";")).map(drop)
+    for statement in [
+        format!("drop database if exists \"{name}\" with (force);"),
+        format!("drop role if exists \"{name}-2\";"),
+        format!("drop role if exists \"{name}\";"),
+    ] {
+        sql("postgres", &statement)?;
+    }
+    Ok(())
+}
+
+/// Everything in a database, as SQL.
+///
+/// # Errors
+/// When the server refuses.
+pub fn dump(name: &str) -> Result<String> {
+    let host = format!("{INSIDE}/postgres");
+    let mut dump = as_postgres("pg_dump", &["--host", &host, "--dbname", name])?;
+    Ok(dump.read()?)
 }
 
 /// Runs a statement as the server's administrator and returns its rows.

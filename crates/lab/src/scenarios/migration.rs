@@ -1,76 +1,43 @@
 //! The database of a release: replicas that start at once migrate an empty database once, a release runs on the schema of
 //! a later one, and a migration that fails leaves the version before it serving.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use devkit::http::get_text;
-use devkit::process::{Run, command};
+use devkit::process::Run;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::own_release::{LIMIT, OwnRelease};
 use super::traffic::Traffic;
 use super::world::World;
 use crate::cluster::database;
-use crate::cluster::kubectl::{apply, kubectl, wait_rolled_out};
+use crate::cluster::kubectl::kubectl;
 use crate::expect::{Verdict, eventually};
-
-/// A namespace, and a database, of the scenario's own.
-const NAMESPACE: &str = "scenario-migration";
 
 /// The init container that migrates.
 const MIGRATE: &str = "migrate";
 
 const REPLICAS: usize = 3;
-const LIMIT: Duration = Duration::from_secs(180);
 
 pub(super) fn run(world: &World) -> Result<()> {
-    remove()?;
-    let result = migrates_once(world)
-        .and_then(|()| runs_on_a_newer_schema(world))
-        .and_then(|()| survives_a_failed_migration(world));
-    match result {
-        Ok(()) => remove(),
-        // The namespace shows why.
-        failed => failed,
-    }
-}
-
-fn remove() -> Result<()> {
-    kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found"]).run_quietly()?;
-    database::delete(NAMESPACE)
-}
-
-fn migrates_once(world: &World) -> Result<()> {
     // Given an empty database, when the replicas of staging's release start at once,
-    let staging = world.staging()?;
-    let clone = world.clone("migration", &staging.entry.branch)?;
-    let values = world.forge.values(staging.entry, &staging.entry.branch)?;
-    database::create_empty(NAMESPACE, &values)?;
-    let replicas = format!("replicas={REPLICAS}");
-    let manifests = command("helm", ["template", "--skip-tests", &world.delivery.name])
-        .arg(clone.join(&world.delivery.chart))
-        .arg("--values")
-        .arg(clone.join(&staging.entry.values))
-        .args(["--namespace", NAMESPACE, "--set", &replicas])
-        .read()?;
-    apply(NAMESPACE, &manifests)?;
-    wait_rolled_out(NAMESPACE, &[&deployment(world)], LIMIT)?;
+    OwnRelease::with(world, "scenario-migration", REPLICAS, |release| {
+        has_migrated_once(release)?;
+        runs_on_a_newer_schema(release)?;
+        survives_a_failed_migration(world, release)
+    })
+}
+
+fn has_migrated_once(release: &OwnRelease) -> Result<()> {
     // then one of them migrates, and the others find the schema complete.
     let mut applied = Vec::new();
-    for pod in pods(world)? {
+    for pod in release.pods()? {
         let name = pod.metadata.name.unwrap_or_default();
-        let log = kubectl([
-            "logs",
-            "--namespace",
-            NAMESPACE,
-            &name,
-            "--container",
-            MIGRATE,
-        ]);
-        applied.extend(migrations(&{ log }.read()?));
+        let words = ["logs", "--namespace", release.namespace, &name];
+        let log = kubectl(words).args(["--container", MIGRATE]).read()?;
+        applied.extend(migrations(&log));
     }
     let migrated = applied.iter().filter(|names| !names.is_empty()).count();
     ensure!(
@@ -80,15 +47,13 @@ fn migrates_once(world: &World) -> Result<()> {
     Ok(())
 }
 
-fn runs_on_a_newer_schema(world: &World) -> Result<()> {
+fn runs_on_a_newer_schema(release: &OwnRelease) -> Result<()> {
     // Given a later release has changed the schema, when replicas of this release start, then they serve.
     let newer = "ALTER TABLE deployments ADD COLUMN region TEXT;
         INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000');";
-    database::sql(NAMESPACE, newer)?;
-    let name = deployment(world);
-    kubectl(["rollout", "restart", "--namespace", NAMESPACE, &name]).run_quietly()?;
-    wait_rolled_out(NAMESPACE, &[&name], LIMIT)?;
-    let answer = get_text(&format!("{}/api/v1/deployments", url(world)?));
+    database::sql(release.namespace, newer)?;
+    release.restart()?;
+    let answer = get_text(&format!("{}/api/v1/deployments", release.url()?));
     ensure!(
         answer.is_some(),
         "the release does not read the newer schema"
@@ -96,20 +61,21 @@ fn runs_on_a_newer_schema(world: &World) -> Result<()> {
     Ok(())
 }
 
-fn survives_a_failed_migration(world: &World) -> Result<()> {
+fn survives_a_failed_migration(world: &World, release: &OwnRelease) -> Result<()> {
     // Given a release that serves, and gets requests,
-    let traffic = Traffic::start(format!("{}/api/v1/deployments", url(world)?));
-    let name = deployment(world);
+    let traffic = Traffic::start(format!("{}/api/v1/deployments", release.url()?));
+    let name = release.deployment();
     // when the migration of the next one fails, because it cannot reach the database,
-    let variable = database_variable(world)?;
+    let variable = database_variable(world, release)?;
     let broken =
         json!({"name": variable, "value": "postgres://nobody@127.0.0.1:1/none", "valueFrom": null});
     let container = json!({"name": MIGRATE, "env": [broken]});
     let patch = json!({"spec": {"template": {"spec": {"initContainers": [container]}}}});
     let patch = patch.to_string();
-    kubectl(["patch", "--namespace", NAMESPACE, &name, "--patch", &patch]).run_quietly()?;
+    let words = ["patch", "--namespace", release.namespace, &name];
+    kubectl(words).args(["--patch", &patch]).run_quietly()?;
     eventually("the migration fails", LIMIT, || {
-        let failed = pods(world)?.iter().any(has_failed_to_migrate);
+        let failed = release.pods()?.iter().any(has_failed_to_migrate);
         Ok(match failed {
             true => Verdict::Met(()),
             false => Verdict::Pending("no pod has failed to migrate".into()),
@@ -118,32 +84,15 @@ fn survives_a_failed_migration(world: &World) -> Result<()> {
     // then no request fails,
     eprintln!("  {}", traffic.all_answered()?);
     // and as soon as the migration is repaired, the release rolls out.
-    kubectl(["rollout", "undo", "--namespace", NAMESPACE, &name]).run_quietly()?;
-    wait_rolled_out(NAMESPACE, &[&name], LIMIT)
-}
-
-fn deployment(world: &World) -> String {
-    format!("deployment/{}", world.delivery.name)
-}
-
-fn pods(world: &World) -> Result<Vec<Pod>> {
-    world.kubernetes.list(NAMESPACE)
-}
-
-fn url(world: &World) -> Result<String> {
-    let service = world
-        .kubernetes
-        .get::<Service>(NAMESPACE, &world.delivery.name)?;
-    let address = service.and_then(|service| service.spec?.cluster_ip);
-    let address = address.context("the Service has no cluster IP")?;
-    Ok(format!("http://{address}"))
+    kubectl(["rollout", "undo", "--namespace", release.namespace, &name]).run_quietly()?;
+    release.wait_rolled_out()
 }
 
 /// The variable with the address of the database, whose prefix is the service's name.
-fn database_variable(world: &World) -> Result<String> {
+fn database_variable(world: &World, release: &OwnRelease) -> Result<String> {
     let deployment = world
         .kubernetes
-        .get::<Deployment>(NAMESPACE, &world.delivery.name)?;
+        .get::<Deployment>(release.namespace, &world.delivery.name)?;
     let pod = deployment.and_then(|deployment| deployment.spec.template.spec);
     let containers = pod.and_then(|pod| pod.init_containers).unwrap_or_default();
     let mut names = containers

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::needs::Need;
 use super::world::World;
 use super::{
-    broken_image, clean_teardown, config, deploy, drift, egress, feature_branch,
+    broken_image, clean_teardown, config, database, deploy, drift, egress, feature_branch,
     feature_to_production, git_rollback, isolation, manifests, migration, no_retrigger, production,
     promotion, protection, pull_request, quorum, release, resource_tree, rollback, sync_rights,
     untested_merge, untrusted_fork, workflow_parity,
@@ -157,6 +157,14 @@ static SCENARIOS: &[Scenario] = &[
         needs: &[Need::Staging],
         part_of: None,
         run: Place::Inside(migration::run),
+    },
+    Scenario {
+        name: "database",
+        id: "R3",
+        title: "the database gets another password without a failed request, and is restored from a dump",
+        needs: &[Need::Staging],
+        part_of: None,
+        run: Place::Inside(database::run),
     },
     Scenario {
         name: "isolation",

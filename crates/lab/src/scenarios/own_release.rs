@@ -1,0 +1,110 @@
+//! A release in a namespace of a scenario's own, with a database of its own. What happens to it touches no environment.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use devkit::process::{Run, command};
+use k8s_openapi::api::core::v1::{Pod, Service};
+
+use super::world::World;
+use crate::cluster::database;
+use crate::cluster::kubectl::{apply, kubectl, wait_rolled_out};
+
+/// How long a roll-out may take.
+pub const LIMIT: Duration = Duration::from_secs(180);
+
+/// The release of staging's values and image, in a namespace of its own.
+pub struct OwnRelease<'a> {
+    world: &'a World,
+    /// The namespace. The database and the user that owns it have the same name.
+    pub namespace: &'static str,
+}
+
+impl<'a> OwnRelease<'a> {
+    /// Runs a test with a new release. A release that failed is left, because it shows why.
+    ///
+    /// # Errors
+    /// When the release does not roll out, or the test fails.
+    pub fn with(
+        world: &'a World,
+        namespace: &'static str,
+        replicas: usize,
+        test: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let release = Self { world, namespace };
+        release.remove()?;
+        release.install(replicas)?;
+        test(&release)?;
+        release.remove()
+    }
+
+    fn remove(&self) -> Result<()> {
+        let words = ["delete", "namespace", self.namespace, "--ignore-not-found"];
+        kubectl(words).run_quietly()?;
+        database::delete(self.namespace)
+    }
+
+    fn install(&self, replicas: usize) -> Result<()> {
+        let (world, namespace) = (self.world, self.namespace);
+        let staging = world.staging()?.entry;
+        let clone = world.clone(namespace, &staging.branch)?;
+        let values = world.forge.values(staging, &staging.branch)?;
+        database::create_empty(namespace, &values)?;
+        let manifests = command("helm", ["template", "--skip-tests", &world.delivery.name])
+            .arg(clone.join(&world.delivery.chart))
+            .arg("--values")
+            .arg(clone.join(&staging.values))
+            .args(["--namespace", namespace])
+            .args(["--set", &format!("replicas={replicas}")])
+            .read()?;
+        apply(namespace, &manifests)?;
+        self.wait_rolled_out()
+    }
+
+    /// The Deployment, as kubectl names it.
+    pub fn deployment(&self) -> String {
+        format!("deployment/{}", self.world.delivery.name)
+    }
+
+    /// Waits until the Deployment is rolled out.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub fn wait_rolled_out(&self) -> Result<()> {
+        wait_rolled_out(self.namespace, &[&self.deployment()], LIMIT)
+    }
+
+    /// Replaces all pods, one after the other.
+    ///
+    /// # Errors
+    /// When they are not ready in time.
+    pub fn restart(&self) -> Result<()> {
+        let words = ["rollout", "restart", "--namespace", self.namespace];
+        kubectl(words).arg(self.deployment()).run_quietly()?;
+        self.wait_rolled_out()
+    }
+
+    /// All pods of the namespace.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub fn pods(&self) -> Result<Vec<Pod>> {
+        self.world.kubernetes.list(self.namespace)
+    }
+
+    /// The URL of the service in the cluster.
+    ///
+    /// # Errors
+    /// When there is no Service.
+    pub fn url(&self) -> Result<String> {
+        let World {
+            kubernetes,
+            delivery,
+            ..
+        } = self.world;
+        let service = kubernetes.get::<Service>(self.namespace, &delivery.name)?;
+        let address = service.and_then(|service| service.spec?.cluster_ip);
+        let address = address.context("the Service has no cluster IP")?;
+        Ok(format!("http://{address}"))
+    }
+}
