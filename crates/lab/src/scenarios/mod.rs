@@ -16,6 +16,7 @@ mod git_rollback;
 mod isolation;
 mod manifests;
 mod migration;
+mod monitoring;
 pub mod needs;
 mod no_retrigger;
 mod own_release;

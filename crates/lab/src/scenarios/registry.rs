@@ -6,9 +6,9 @@ use super::needs::Need;
 use super::world::World;
 use super::{
     broken_image, clean_teardown, config, database, deploy, drift, egress, feature_branch,
-    feature_to_production, git_rollback, isolation, manifests, migration, no_retrigger, production,
-    promotion, protection, pull_request, quorum, release, resource_tree, rollback, sync_rights,
-    untested_merge, untrusted_fork, workflow_parity,
+    feature_to_production, git_rollback, isolation, manifests, migration, monitoring, no_retrigger,
+    production, promotion, protection, pull_request, quorum, release, resource_tree, rollback,
+    sync_rights, untested_merge, untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -85,6 +85,14 @@ static SCENARIOS: &[Scenario] = &[
         needs: &[],
         part_of: None,
         run: Place::Inside(resource_tree::run),
+    },
+    Scenario {
+        name: "monitoring",
+        id: "G8",
+        title: "the chart's alerts and dashboard find the metrics of the service and of Argo CD",
+        needs: &[],
+        part_of: None,
+        run: Place::Inside(monitoring::run),
     },
     Scenario {
         name: "no-retrigger",
