@@ -1,5 +1,6 @@
 //! Publishes and signs images, and delivers them to the environments.
 
+pub(crate) mod audit;
 mod branch;
 mod change;
 pub(crate) mod chart;

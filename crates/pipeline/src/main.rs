@@ -19,8 +19,8 @@ use build::{image, scan};
 use checks::{coverage, lint, quality, schemas, security, test};
 use clap::{Parser, Subcommand};
 use deliver::{
-    chart, deploy, hold, plan, promote, publish, release, release_hold, required, rescan, rollback,
-    sign, tags, verify,
+    audit, chart, deploy, hold, plan, promote, publish, release, release_hold, required, rescan,
+    rollback, sign, tags, verify,
 };
 use report::{comment, notify};
 use std::process::ExitCode;
@@ -70,6 +70,7 @@ enum Command {
     Rollback(rollback::Rollback),
     Hold(hold::Hold),
     ReleaseHold(release_hold::ReleaseHold),
+    Audit(audit::Audit),
     Notify(notify::Notify),
     Protect(protect::Protect),
     Adopt(adopt::Adopt),
@@ -105,6 +106,7 @@ impl Command {
             Self::Rollback(command) => command.run(),
             Self::Hold(command) => command.run(),
             Self::ReleaseHold(command) => command.run(),
+            Self::Audit(command) => command.run(),
             Self::Notify(command) => command.run(),
             Self::Adopt(command) => command.run(),
         }?;

@@ -18,7 +18,9 @@ pub use comments::Comment;
 pub use commits::{
     Branch, Commit, MadeCommit, NewCommit, NewStatus, Status, StatusState, Verification,
 };
-pub use pulls::{ChangedFile, NewPull, Pull, PullEnd, PullState, PullText, RepositoryName};
+pub use pulls::{
+    ChangedFile, NewPull, Pull, PullEnd, PullState, PullText, RepositoryName, Review, ReviewState,
+};
 pub use releases::{Asset, NewRelease, Release};
 pub use repository::RepositoryEdit;
 

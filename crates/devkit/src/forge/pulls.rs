@@ -32,6 +32,10 @@ pub struct Pull {
     pub mergeable: Option<bool>,
     /// The merge commit, once it is merged. (GitHub's lists have a trial merge here.)
     pub merge_commit_sha: Option<String>,
+    /// Who merged it.
+    pub merged_by: Option<Account>,
+    /// When it was merged (RFC 3339).
+    pub merged_at: Option<String>,
 }
 
 impl Pull {
@@ -45,6 +49,29 @@ impl Pull {
     pub fn is_from_this_repository(&self) -> bool {
         self.head.repo.is_some() && self.head.repo == self.base.repo
     }
+}
+
+/// A review of a pull request.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Review {
+    /// Who reviewed it.
+    #[serde(default, deserialize_with = "null_default")]
+    pub user: Account,
+    /// The reviewer's decision.
+    pub state: ReviewState,
+    /// When it was submitted (RFC 3339).
+    pub submitted_at: Option<String>,
+}
+
+/// The decision of a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ReviewState {
+    /// The reviewer approved.
+    #[serde(rename = "APPROVED")]
+    Approved,
+    /// Anything else: a comment, a request for changes, an approval that was dismissed.
+    #[serde(other)]
+    Other,
 }
 
 /// Whether a pull request is open.
@@ -140,6 +167,22 @@ impl Forge {
     /// When there is none, or the forge refuses.
     pub fn pull(&self, number: u64) -> Result<Pull, Error> {
         self.get(&format!("/pulls/{number}"))
+    }
+
+    /// The pull request of a number; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the forge refuses.
+    pub fn find_pull(&self, number: u64) -> Result<Option<Pull>, Error> {
+        self.find(&format!("/pulls/{number}"))
+    }
+
+    /// The reviews of a pull request, the oldest first.
+    ///
+    /// # Errors
+    /// When the forge refuses.
+    pub fn reviews(&self, number: u64) -> Result<Vec<Review>, Error> {
+        self.list(&format!("/pulls/{number}/reviews"))
     }
 
     /// Opens a pull request.

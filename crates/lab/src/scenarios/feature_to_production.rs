@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use devkit::forge::{Conclusion, NewPull};
+use devkit::process::Run;
 
 use super::budget::Budget;
 use super::feature::Feature;
 use super::traffic::{Answers, Traffic};
 use super::world::World;
 use super::{deploy, production, pull_request, steps};
+use crate::argocd::api::NAMESPACE;
 use crate::argocd::application::HealthStatus;
+use crate::cluster::kubectl::kubectl;
 use crate::delivery::environment::Environment;
 use crate::delivery::ship::{CI_LIMIT, SERVING_LIMIT};
 use crate::forge;
@@ -74,7 +77,26 @@ pub(super) fn run(world: &World) -> Result<()> {
         answers = answers + traffic.all_answered()?;
     }
     eprintln!("  {answers}");
+    is_audited(world)?;
     budget.finish(ALL)
+}
+
+/// Checks that the audit of prod names who approved, merged and synced.
+fn is_audited(world: &World) -> Result<()> {
+    let last = world.delivery.last();
+    let clone = world.clone("audit", &last.branch)?;
+    let applications = kubectl(["get", "applications", "-n", NAMESPACE, "-o", "json"]).read()?;
+    let mut audit = world.forge.pipeline(&clone)?;
+    audit.args(["audit", "--env", &last.name, "--argocd", "-"]);
+    let said = audit.read_with(applications.as_bytes())?;
+    let approvals = steps::reviewers(last).iter();
+    let mut expected: Vec<_> = approvals.map(|name| format!("approved {name}")).collect();
+    expected.extend(["merged", "synced admin", "deployed"].map(str::to_owned));
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for event in expected {
+        ensure!(words.contains(&event), "the audit lacks {event:?}:\n{said}");
+    }
+    Ok(())
 }
 
 /// Writes the feature on a branch of its own, and returns the branch.

@@ -184,7 +184,7 @@ fn previous(present: &Present, image: &Image) -> Result<Option<Image>> {
 }
 
 /// Whether a commit of the first-parent line brought a rollback, itself or by the branch that it merged.
-fn is_rollback(git: &Git, commit: &str, path: &str) -> Result<bool> {
+pub(super) fn is_rollback(git: &Git, commit: &str, path: &str) -> Result<bool> {
     let range = format!("{commit}^1..{commit}");
     let grep = format!("--grep=^{TRAILER}: ");
     let log = git.read(&["log", "--format=%H", &grep, &range, "--", path])?;
