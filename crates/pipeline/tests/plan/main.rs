@@ -11,7 +11,6 @@ use common::{commit, git, pipeline, succeeded};
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
-use testkit::server as http;
 
 const VALUES: &str = "charts/waybill/values-dev.yaml";
 const NOTHING: &str = "0000000000000000000000000000000000000000";

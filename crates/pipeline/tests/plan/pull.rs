@@ -1,8 +1,9 @@
 //! A push to the branch of a pull request plans no jobs, because the run of the pull request checks the commit.
 
 use crate::common::git;
-use crate::{Clone, NOTHING, Planned, http};
+use crate::{Clone, NOTHING, Planned};
 use serde_json::{Value, json};
+use testkit::github::GitHub;
 
 /// A branch with one commit.
 struct Branch {
@@ -21,31 +22,27 @@ impl Branch {
     /// What is planned for the push of a branch. The forge has these pull requests, and one more of these runs each time
     /// that it is asked for them.
     fn planned(&self, branch: &str, pulls: &Value, runs: Vec<Value>) -> Planned {
-        let (head, pulls) = (self.head.clone(), pulls.to_string());
+        let (head, pulls) = (self.head.clone(), pulls.clone());
         let mut runs = runs.into_iter();
         let mut known = Vec::new();
-        let url = http::serve(move |request| {
+        let forge = GitHub::start(move |request| {
             let target = request.target();
             assert_eq!(request.header("authorization"), Some("Bearer s3cret"));
             if target.starts_with("/repos/acme/shop/pulls?state=open") {
                 let first = !target.contains("page=")
                     || target.contains("page=1&")
                     || target.ends_with("page=1");
-                return (
-                    200,
-                    if first {
-                        pulls.clone()
-                    } else {
-                        "[]".to_owned()
-                    },
-                );
+                return (200, if first { pulls.clone() } else { json!([]) });
             }
             assert!(target.contains(&format!("head_sha={head}")), "{target}");
             known.extend(runs.next());
-            (200, json!({ "workflow_runs": known }).to_string())
+            (200, json!({ "workflow_runs": known }))
         });
         let payload = format!(r#"{{"before": "{NOTHING}"}}"#);
-        let variables = [("GITHUB_API_URL", url.as_str()), ("GITHUB_TOKEN", "s3cret")];
+        let variables = [
+            ("GITHUB_API_URL", forge.address.as_str()),
+            ("GITHUB_TOKEN", "s3cret"),
+        ];
         let reference = format!("refs/heads/{branch}");
         self.clone.planned("push", &reference, &payload, &variables)
     }
@@ -53,7 +50,7 @@ impl Branch {
     /// The branch's pull request, from this repository or a fork.
     fn pull(&self, repository: &str) -> Value {
         json!([{
-            "number": 5,
+            "number": 5, "state": "open",
             "head": {"ref": "feature", "sha": self.head, "repo": {"full_name": repository}},
             "base": {"ref": "develop", "sha": NOTHING, "repo": {"full_name": "acme/shop"}},
         }])

@@ -1,9 +1,10 @@
 //! A tree is tested once: which runs of pull requests count for the push that merges them.
 
 use crate::common::git;
-use crate::{Clone, NOTHING, Planned, VALUES, http};
+use crate::{Clone, NOTHING, Planned, VALUES};
 use serde_json::{Value, json};
 use std::fs;
+use testkit::github::GitHub;
 
 /// A merge of a pull request, as the forge knows it.
 struct Merge {
@@ -38,14 +39,14 @@ impl Merge {
     fn planned(&self, run: &Value, jobs: &Value) -> Planned {
         let (head, run, jobs) = (
             self.head.clone(),
-            json!({ "workflow_runs": [run] }).to_string(),
-            json!({ "jobs": jobs }).to_string(),
+            json!({ "workflow_runs": [run] }),
+            json!({ "jobs": jobs }),
         );
-        let url = http::serve(move |request| {
+        let forge = GitHub::start(move |request| {
             let target = request.target();
             assert_eq!(request.header("authorization"), Some("Bearer s3cret"));
             if target.starts_with("/repos/acme/shop/actions/runs?") {
-                let none = json!({ "workflow_runs": [] }).to_string();
+                let none = json!({ "workflow_runs": [] });
                 let asked = target.contains(&format!("head_sha={head}"));
                 return (200, if asked { run.clone() } else { none });
             }
@@ -56,7 +57,10 @@ impl Merge {
             (200, jobs.clone())
         });
         let payload = format!(r#"{{"before": "{}"}}"#, self.before);
-        let variables = [("GITHUB_API_URL", url.as_str()), ("GITHUB_TOKEN", "s3cret")];
+        let variables = [
+            ("GITHUB_API_URL", forge.address.as_str()),
+            ("GITHUB_TOKEN", "s3cret"),
+        ];
         self.clone
             .planned("push", "refs/heads/develop", &payload, &variables)
     }
