@@ -3,6 +3,7 @@
 use super::{Delivery, Environment, Error, Promotion, Protection, Release, Sync, fill, protection};
 use crate::reference::{self, Repository, is_registry, is_tag};
 use serde::Deserialize;
+use ureq::http::Uri;
 
 /// The file.
 #[derive(Deserialize)]
@@ -29,6 +30,7 @@ struct FileEnvironment {
     promotion: Promotion,
     sync: Sync,
     approvals: u32,
+    url: Option<String>,
     #[serde(default)]
     image_tags: Vec<String>,
 }
@@ -116,6 +118,7 @@ impl FileEnvironment {
             promotion: self.promotion,
             sync: self.sync,
             approvals: self.approvals,
+            url: self.url,
             image_tags: self.image_tags,
         }
     }
@@ -140,6 +143,11 @@ fn check_each(environments: &[Environment], problems: &mut Vec<String>) {
             problem(format!(
                 "approvals is {}, and forges support at most {MOST_APPROVALS}",
                 env.approvals
+            ));
+        }
+        if let Some(url) = env.url.as_ref().filter(|url| !is_web_address(url)) {
+            problem(format!(
+                "url `{url}` is not a web address: write it with `https://` or `http://`"
             ));
         }
         // A tag has no slash, which a branch may have.
@@ -275,6 +283,14 @@ fn is_branch(text: &str) -> bool {
         && !text.contains("..")
         && !text.ends_with('.')
         && text != "HEAD"
+}
+
+/// An absolute URL that a browser opens. A job's output is a single line without spaces.
+fn is_web_address(text: &str) -> bool {
+    text.parse::<Uri>().is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.host().is_some_and(|host| !host.is_empty())
+    })
 }
 
 fn is_relative(text: &str) -> bool {

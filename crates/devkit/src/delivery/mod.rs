@@ -84,6 +84,8 @@ pub struct Environment {
     pub sync: Sync,
     /// How many people must approve a pull request to the branch.
     pub approvals: u32,
+    /// Where people reach the service, which GitHub shows with each deployment.
+    pub url: Option<String>,
     image_tags: Vec<String>,
 }
 

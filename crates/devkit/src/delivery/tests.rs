@@ -187,6 +187,37 @@ fn what_contradicts_itself_is_refused_with_the_reason() {
 }
 
 #[test]
+fn an_environment_may_say_where_people_reach_it() {
+    let with = |url: &str| {
+        let text = format!("approvals = 1\nurl = \"{url}\"");
+        Delivery::parse(&OURS.replace("approvals = 1", &text))
+    };
+    let delivery = with("https://staging.example.org/parcel").unwrap();
+    let urls: Vec<Option<&str>> = delivery
+        .environments()
+        .iter()
+        .map(|env| env.url.as_deref())
+        .collect();
+    assert_eq!(
+        urls,
+        [None, Some("https://staging.example.org/parcel"), None]
+    );
+    for url in [
+        "",
+        "staging.example.org",
+        "/parcel",
+        "https://",
+        "ssh://staging.example.org",
+        "https://staging.example.org/a b",
+        "https://staging.example.org/\\nx",
+    ] {
+        let error = with(url).unwrap_err().to_string();
+        let expected = "environment `staging`: url `";
+        assert!(error.contains(expected), "{url}: {error}");
+    }
+}
+
+#[test]
 fn an_application_has_a_name_that_helm_takes() {
     let long = "name = \"a-name-that-has-itself-more-than-fifty-characters-in-it\"";
     let error = problems("name = \"staging\"", long);

@@ -127,6 +127,10 @@ fn argocd(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
             let found = entry.get(key).and_then(Node::text);
             expect(&mut problems, ARGOCD, &path, found, expected);
         }
+        let path = format!("environments.{}.url", env.name);
+        let found = entry.get("url").and_then(Node::text).unwrap_or("missing");
+        let expected = env.url.as_deref().unwrap_or("missing");
+        expect(&mut problems, ARGOCD, &path, Some(found), expected);
         let path = format!("environments.{}.namespace", env.name);
         let default = delivery.application(env);
         let found = entry.get("namespace").and_then(Node::text);
@@ -232,6 +236,33 @@ mod tests {
                 problems[0].contains("`environments.dev.namespace`"),
                 "{problems:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_url_that_argocd_does_not_know_is_named() {
+        let url = "https://staging.example.org";
+        let named = DELIVERY.replacen(
+            "approvals = 1",
+            &format!("approvals = 1\nurl = \"{url}\""),
+            1,
+        );
+        let delivery = Delivery::parse(&named).unwrap();
+        let of = |entry: &str| {
+            let text = format!(
+                "repoURL: https://forge.example/{}.git\nenvironments:\n  \
+                 dev: {{branch: develop, automated: true}}\n  \
+                 staging: {{branch: staging, automated: false{entry}}}\n  prod: {{branch: main, automated: false}}\n",
+                delivery.repository()
+            );
+            argocd(&text, &delivery).unwrap()
+        };
+        assert_eq!(of(&format!(", url: \"{url}\"")), [""; 0]);
+        for other in ["", ", url: \"https://other.example.org\""] {
+            let problems = of(other);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            let key = "`environments.staging.url`";
+            assert!(problems[0].contains(key), "{problems:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod argocd;
 mod canary;
+mod deployments;
 mod helm;
 mod monitoring;
 mod network;

@@ -62,6 +62,7 @@ struct Planned {
     jobs: Vec<String>,
     packages: String,
     environment: String,
+    url: String,
     said: String,
 }
 
@@ -162,6 +163,7 @@ impl Clone {
             jobs,
             packages: output("packages"),
             environment: output("environment"),
+            url: output("url"),
             said,
         }
     }
@@ -341,8 +343,29 @@ fn each_event_has_its_jobs() {
         let expected = [&tests[..], more].concat();
         let planned = planned_for(event, reference, "src/main.rs", &[]);
         assert_eq!(planned.jobs, expected, "{event} {reference}");
-        assert_eq!(planned.environment, environment, "{event} {reference}");
+        let found = (planned.environment.as_str(), planned.url.as_str());
+        assert_eq!(found, (environment, ""), "{event} {reference}");
     }
+}
+
+#[test]
+fn the_environment_has_the_url_of_delivery_toml() {
+    let clone = Clone::new();
+    let url = "https://dev.example.org";
+    let text = common::DELIVERY.replacen(
+        "approvals = 0",
+        &format!("approvals = 0\nurl = \"{url}\""),
+        1,
+    );
+    clone.commit("delivery.toml", &text);
+    let planned = |branch: &str| {
+        let reference = format!("refs/heads/{branch}");
+        let planned = clone.planned("push", &reference, "{}", &[]);
+        (planned.environment, planned.url)
+    };
+    assert_eq!(planned("develop"), ("dev".to_owned(), url.to_owned()));
+    // Nothing is deployed from there.
+    assert_eq!(planned("feature/x"), (String::new(), String::new()));
 }
 
 #[test]

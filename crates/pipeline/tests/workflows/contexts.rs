@@ -12,7 +12,7 @@ const JOB_IF: &[&str] = &["github", "needs", "vars", "inputs"];
 const JOB_ENV: &[&str] = &[
     "github", "needs", "strategy", "matrix", "vars", "secrets", "inputs",
 ];
-/// Secrets are missing in a condition, so that it does not show them.
+/// Of a step's condition and the URL of an environment, which are shown: secrets are missing.
 const STEP_IF: &[&str] = &[
     "github", "needs", "strategy", "matrix", "job", "runner", "env", "vars", "steps", "inputs",
 ];
@@ -67,6 +67,9 @@ fn availability(workflow: &Workflow) -> Vec<String> {
         {
             check(id, text, JOB, false);
         }
+        for url in job.environment.iter().filter_map(|it| it.url.as_ref()) {
+            check(id, url, STEP_IF, false);
+        }
         for value in job.env.values() {
             check(id, &value.0, JOB_ENV, false);
         }
@@ -110,6 +113,10 @@ fn expressions_use_contexts_that_their_keys_have() {
             (
                 "name: ${{ needs.plan.outputs.environment }}",
                 "name: ${{ env.ENVIRONMENT }}",
+            ),
+            (
+                "url: ${{ needs.plan.outputs.url }}",
+                "url: ${{ secrets.URL }}",
             ),
         ],
     );

@@ -40,6 +40,14 @@ fn environments(workflow: &Workflow) -> Vec<String> {
         if environment.deployment.unwrap_or(true) != deploys {
             problems.push(format!("{id}: a deployment is recorded or missing wrongly"));
         }
+        // GitHub shows the URL with a deployment. Another job's output is the only way from delivery.toml to this key.
+        let url = deploys.then_some("${{ needs.plan.outputs.url }}");
+        if environment.url.as_deref() != url {
+            problems.push(format!(
+                "{id}: the URL is {:?}, not {url:?}",
+                environment.url
+            ));
+        }
     }
     problems
 }
@@ -53,10 +61,11 @@ fn calls(job: &Job, command: &str) -> bool {
 #[test]
 fn the_key_of_the_bot_belongs_to_environments() {
     let (name, input) = (
-        "    environment:\n      name: ${{ needs.plan.outputs.environment }}\n",
+        "    environment:\n      name: ${{ needs.plan.outputs.environment }}\n      url: ${{ needs.plan.outputs.url }}\n",
         "    environment:\n      name: ${{ inputs.environment }}\n      deployment: false\n",
     );
-    finds("ci.yaml", environments, &[(name, "")]);
+    let url = "      url: ${{ needs.plan.outputs.url }}\n";
+    finds("ci.yaml", environments, &[(name, ""), (url, "")]);
     for file in ["promote.yaml", "rollback.yaml"] {
         let faults = [(input, ""), ("      deployment: false\n", "")];
         finds(file, environments, &faults);

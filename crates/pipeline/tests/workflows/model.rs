@@ -109,6 +109,8 @@ pub struct Strategy {
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     pub name: String,
+    /// Where people reach the environment.
+    pub url: Option<String>,
     /// `false` uses the environment without recording a deployment.
     #[serde(default)]
     pub deployment: Option<bool>,

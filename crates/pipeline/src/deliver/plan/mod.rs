@@ -23,8 +23,9 @@ use tested::Tested;
 /// Decide which jobs of the workflow this event needs.
 ///
 /// The event is what started the run of the workflow; the forge describes it in the variables GITHUB_*. Prints the jobs
-/// with the reason, and sets the outputs `jobs` (a JSON list), `packages` (whose coverage to measure, separated by spaces)
-/// and `environment` (where the image is deployed; empty where it is not).
+/// with the reason, and sets the outputs `jobs` (a JSON list), `packages` (whose coverage to measure, separated by spaces),
+/// `environment` (where the image is deployed; empty where it is not) and `url` (of that environment, if delivery.toml
+/// names it).
 #[derive(clap::Args)]
 pub(crate) struct Plan {}
 
@@ -64,17 +65,17 @@ impl Plan {
             [] => println!("no jobs: {reason}"),
             jobs => println!("{}: {reason}", jobs.join(" ")),
         }
-        let environment = match jobs.contains(&DELIVER) {
-            true => &delivery.first().name,
-            false => "",
-        };
+        let environment = jobs.contains(&DELIVER).then(|| delivery.first());
         let affected = change.affected.filter(|_| !jobs.is_empty());
         let packages = affected.map_or_else(Vec::new, |affected| {
             affected.tests.into_iter().collect::<Vec<_>>()
         });
         workflow::output("jobs", &serde_json::to_string(&jobs)?)?;
         workflow::output("packages", &packages.join(" "))?;
-        workflow::output("environment", environment)
+        let name = environment.map_or("", |env| &env.name);
+        workflow::output("environment", name)?;
+        let url = environment.and_then(|env| env.url.as_deref());
+        workflow::output("url", url.unwrap_or_default())
     }
 }
 
