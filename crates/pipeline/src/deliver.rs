@@ -14,6 +14,7 @@ pub(crate) mod plan;
 pub(crate) mod promote;
 mod proposal;
 mod provenance;
+pub(crate) mod prune;
 pub(crate) mod publish;
 mod registry;
 pub(crate) mod release;

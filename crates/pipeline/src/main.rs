@@ -19,8 +19,8 @@ use build::{image, scan};
 use checks::{coverage, lint, quality, schemas, security, test};
 use clap::{Parser, Subcommand};
 use deliver::{
-    audit, chart, deploy, hold, plan, promote, publish, release, release_hold, required, rescan,
-    rollback, sign, tags, verify,
+    audit, chart, deploy, hold, plan, promote, prune, publish, release, release_hold, required,
+    rescan, rollback, sign, tags, verify,
 };
 use report::{comment, notify};
 use std::process::ExitCode;
@@ -61,6 +61,7 @@ enum Command {
     Rescan(rescan::Rescan),
     Tags(tags::Tags),
     Publish(publish::Publish),
+    Prune(prune::Prune),
     Release(release::Release),
     Sign(sign::Sign),
     Chart(chart::Chart),
@@ -99,6 +100,7 @@ impl Command {
             Self::Rescan(command) => command.run(),
             Self::Tags(command) => command.run(),
             Self::Publish(command) => command.run(),
+            Self::Prune(command) => command.run(),
             Self::Release(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Chart(command) => command.run(),

@@ -18,6 +18,7 @@ pub use comments::Comment;
 pub use commits::{
     Branch, Commit, MadeCommit, NewCommit, NewStatus, Status, StatusState, Verification,
 };
+pub use packages::{ImagePackage, ImageVersion};
 pub use pulls::{
     ChangedFile, NewPull, Pull, PullEnd, PullState, PullText, RepositoryName, Review, ReviewState,
 };
@@ -57,6 +58,9 @@ pub enum Error {
     /// One kind of forge cannot do this by its API.
     #[error("{0} is only possible on Gitea")]
     OnlyGitea(&'static str),
+    /// The other kind cannot do this by its API.
+    #[error("{0} is only possible on GitHub")]
+    OnlyGitHub(&'static str),
 }
 
 impl Error {

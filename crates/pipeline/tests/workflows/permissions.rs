@@ -40,7 +40,7 @@ const ACTIONS: [(&str, &[(&str, Access)]); 7] = [
 /// The permissions that a command needs: of the REST API
 /// (<https://docs.github.com/en/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens>), of the
 /// registry, and of the workflow's identity. The bot has a token of its own.
-const COMMANDS: [(&str, &[(&str, Access)]); 12] = [
+const COMMANDS: [(&str, &[(&str, Access)]); 13] = [
     (
         "plan",
         &[("actions", Access::Read), ("pull-requests", Access::Read)],
@@ -64,6 +64,8 @@ const COMMANDS: [(&str, &[(&str, Access)]); 12] = [
     ),
     ("rollback", &[("packages", Access::Read)]),
     ("rescan", &[("packages", Access::Read)]),
+    // GitHub lets a job delete what its repository has published.
+    ("prune", &[("packages", Access::Write)]),
     ("release", &[("contents", Access::Write)]),
     ("comment", &[("statuses", Access::Write)]),
     // The signatures, and the reports of health.
@@ -143,7 +145,13 @@ fn each_job_has_the_permissions_that_its_steps_need() {
             "coverage.yaml",
             &["      actions: read # the artifact of the other run\n"],
         ),
-        ("nightly.yaml", &["      packages: read # the images\n"]),
+        (
+            "nightly.yaml",
+            &[
+                "      packages: read # the images\n",
+                "      packages: write # deleting images\n",
+            ],
+        ),
         (
             "promote.yaml",
             &["      packages: read # the image's signature\n"],
