@@ -31,6 +31,7 @@ ARG WAYBILL_BUILT_AT=unknown
 # may be built once for several commits, so the time of a commit would not be reproducible.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
+    CC_aarch64_unknown_linux_musl=musl-gcc \
     RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo=cargo" \
     SOURCE_DATE_EPOCH=1 WAYBILL_COMMIT="$WAYBILL_COMMIT" WAYBILL_BUILT_AT="$WAYBILL_BUILT_AT" \
     cargo auditable build --release --locked --package waybill --features postgres --target "$TARGET" \

@@ -2,6 +2,7 @@
 
 mod builder;
 pub(crate) mod image;
+mod index;
 pub(crate) mod layout;
 mod revision;
 mod sbom;

@@ -3,6 +3,7 @@
 //! (<https://docs.github.com/en/actions/reference/workflows-and-actions/variables>).
 
 use anyhow::{Context, Result, ensure};
+use devkit::delivery::{Delivery, Platform};
 use devkit::text::Markdown;
 use serde::Deserialize;
 use std::fs::OpenOptions;
@@ -35,9 +36,17 @@ fn join_url(server: &str, repository: &str) -> String {
     format!("{}/{repository}", server.trim_end_matches('/'))
 }
 
-/// Whether the forge is github.com: it alone has code scanning and runners with Nix.
+/// Whether the forge is github.com: it alone has code scanning, and runners with Nix and of several platforms.
 pub(crate) fn is_github() -> bool {
     var("GITHUB_SERVER_URL").as_deref() == Some("https://github.com")
+}
+
+/// The platforms that the forge's runners build. Only github.com has others than the first.
+pub(crate) fn platforms(delivery: &Delivery) -> &[Platform] {
+    match is_github() {
+        true => &delivery.platforms,
+        false => delivery.platforms.get(..1).unwrap_or_default(),
+    }
 }
 
 /// Whether this process runs in a workflow job.

@@ -28,7 +28,8 @@ if [ -e "$FAKE/before" ]; then manifest=${FAKE_AGAIN-$manifest}; fi
 touch "$FAKE/before"
 echo "{\"manifests\":[{\"digest\":\"sha256:$manifest\",\"size\":100}]}" > "$layout/index.json"
 echo "{\"config\":{\"digest\":\"sha256:$(printf %064d 2)\",\"size\":50},\"layers\":[{\"digest\":\"sha256:$(printf %064d 1)\",\"size\":${FAKE_SIZE-1000}}]}" > "$blobs/$manifest"
-echo "{\"config\":{\"User\":\"${FAKE_USER-65532:65532}\",\"Entrypoint\":[\"/waybill\"],\"Labels\":{$(cat "$FAKE/labels")${FAKE_LABEL-}}}}" > "$blobs/$(printf %064d 2)"
+architecture=$(uname -m | sed 's/x86_64/amd64/; s/aarch64/arm64/')
+echo "{\"os\":\"linux\",\"architecture\":\"${FAKE_ARCHITECTURE-$architecture}\",\"config\":{\"User\":\"${FAKE_USER-65532:65532}\",\"Entrypoint\":[\"/waybill\"],\"Labels\":{$(cat "$FAKE/labels")${FAKE_LABEL-}}}}" > "$blobs/$(printf %064d 2)"
 echo "the image's program" > "$FAKE/${FAKE_PROGRAM-waybill}"
 tar -czf "$blobs/$(printf %064d 1)" -C "$FAKE" "${FAKE_PROGRAM-waybill}"
 "#;
@@ -210,6 +211,11 @@ fn an_image_that_is_not_as_promised_is_refused() {
     for (name, value, reason) in [
         ("FAKE_SIZE", "200000001", "more than the 200000000 allowed"),
         ("FAKE_USER", "root", "the image's User is \"root\""),
+        (
+            "FAKE_ARCHITECTURE",
+            "s390x",
+            "the image is for linux/s390x, which is not a platform",
+        ),
         (
             "FAKE_LABEL",
             ",\"org.opencontainers.image.revision\":\"x\"",
@@ -422,6 +428,26 @@ fn a_late_run_does_not_move_the_branchs_tag_back() {
             "{tagged} {created}"
         );
     }
+}
+
+#[test]
+fn an_image_without_a_platform_of_delivery_toml_is_not_published() {
+    let mut project = Project::new();
+    let platforms = "registry = \"ghcr.io\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+    let text = DELIVERY.replace("registry = \"ghcr.io\"", platforms);
+    project.commit = commit(&project.folder.path().join("clone"), "delivery.toml", &text);
+    succeeded(&project.run("image", &[]));
+    let github = [("GITHUB_SERVER_URL", "https://github.com")];
+    let said = failed(&project.run("publish", &github));
+    assert!(said.contains("the image is not for linux/"), "{said}");
+    assert!(!project.read("log").contains("skopeo copy"));
+    // Only github.com has runners of all platforms.
+    succeeded(&project.run("publish", &[]));
+    let log = project.read("log");
+    assert!(
+        log.contains("skopeo copy --quiet --all --preserve-digests oci:"),
+        "{log}"
+    );
 }
 
 #[test]

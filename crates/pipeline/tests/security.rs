@@ -155,6 +155,7 @@ impl Project {
             json!({
                 "digest": format!("sha256:{digest}"),
                 "revision": "c".repeat(40),
+                "platforms": ["linux/amd64"],
                 "builder": "dockerfile",
                 "created": "2026-01-02T03:04:05Z",
             }),

@@ -1,6 +1,8 @@
 //! The file as it is written, and what must be true of its values.
 
-use super::{Delivery, Environment, Error, Promotion, Protection, Release, Sync, fill, protection};
+use super::{
+    Delivery, Environment, Error, Platform, Promotion, Protection, Release, Sync, fill, protection,
+};
 use crate::reference::{self, Repository, is_registry, is_tag};
 use serde::Deserialize;
 use ureq::http::Uri;
@@ -14,6 +16,7 @@ pub(super) struct File {
     registry: String,
     image_repository: Option<String>,
     chart: Option<String>,
+    platforms: Option<Vec<Platform>>,
     #[serde(default, rename = "environment")]
     environments: Vec<FileEnvironment>,
     protection: Protection,
@@ -77,6 +80,13 @@ impl File {
         if !is_relative(&chart) {
             problems.push(format!("chart `{chart}` {RELATIVE}"));
         }
+        let platforms = self.platforms.unwrap_or_else(|| vec![Platform::Amd64]);
+        if platforms.first() != Some(&Platform::Amd64) || !platforms.is_sorted_by(|a, b| a < b) {
+            problems.push(format!(
+                "platforms must begin with `{}`, which the runners of every forge build, and name each platform once",
+                Platform::Amd64
+            ));
+        }
         let environments: Vec<Environment> = self
             .environments
             .into_iter()
@@ -94,6 +104,7 @@ impl File {
                 name: self.name,
                 registry: self.registry,
                 chart,
+                platforms,
                 protection: self.protection,
                 image_repository,
                 environments,

@@ -1,8 +1,10 @@
 //! `delivery.toml`: who owns the project, what it is called, and the environments that a version passes through.
 
 mod file;
+mod platform;
 mod protection;
 
+pub use platform::Platform;
 pub use protection::{Check, Protection};
 
 use crate::reference::{self, Repository};
@@ -125,6 +127,8 @@ pub struct Delivery {
     pub registry: String,
     /// The chart's folder, relative to the top of the repository.
     pub chart: String,
+    /// The platforms that the image is built for. The first is [`Platform::Amd64`].
+    pub platforms: Vec<Platform>,
     /// What the protection of branches and tags needs besides the environments.
     pub protection: Protection,
     image_repository: Repository,

@@ -218,6 +218,32 @@ fn an_environment_may_say_where_people_reach_it() {
 }
 
 #[test]
+fn an_image_has_one_platform_or_several() {
+    let with = |platforms: &str| {
+        let text = format!("registry = \"ghcr.io\"\nplatforms = {platforms}");
+        Delivery::parse(&OURS.replace("registry = \"ghcr.io\"", &text))
+    };
+    let (amd64, arm64) = (Platform::Amd64, Platform::Arm64);
+    assert_eq!(Delivery::parse(&OURS).unwrap().platforms, [amd64]);
+    let both = r#"["linux/amd64", "linux/arm64"]"#;
+    assert_eq!(with(both).unwrap().platforms, [amd64, arm64]);
+    for wrong in [
+        "[]",
+        r#"["linux/arm64"]"#,
+        r#"["linux/arm64", "linux/amd64"]"#,
+        r#"["linux/amd64", "linux/amd64"]"#,
+    ] {
+        let error = with(wrong).unwrap_err().to_string();
+        assert!(
+            error.contains("begin with `linux/amd64`"),
+            "{wrong}: {error}"
+        );
+    }
+    let error = with(r#"["linux/riscv64"]"#).unwrap_err().to_string();
+    assert!(error.contains("unknown variant `linux/riscv64`"), "{error}");
+}
+
+#[test]
 fn an_application_has_a_name_that_helm_takes() {
     let long = "name = \"a-name-that-has-itself-more-than-fifty-characters-in-it\"";
     let error = problems("name = \"staging\"", long);

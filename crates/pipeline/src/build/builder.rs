@@ -5,6 +5,7 @@ use super::revision::Revision;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use devkit::delivery::Platform;
 use devkit::process::{Run, command, find};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -117,6 +118,10 @@ fn dockerfile(root: &Path, revision: &Revision, folder: &ImageFolder, cache: Cac
 fn add_inputs(build: &mut Command, root: &Path, revision: &Revision) -> Result<()> {
     build.arg(format!("--build-arg=WAYBILL_COMMIT={}", revision.commit));
     build.arg(format!("--build-arg=WAYBILL_BUILT_AT={}", revision.created));
+    // The Dockerfile's default is the first platform.
+    if let Some(platform) = Platform::of_machine().filter(|it| *it != Platform::Amd64) {
+        build.arg(format!("--build-arg=TARGET={}", platform.rust_target()));
+    }
     let extra = workflow::var("IMAGE_BUILD_ARGS").unwrap_or_default();
     for argument in extra.split_whitespace() {
         ensure!(

@@ -3,17 +3,19 @@
 //! All inputs come from the commit, including the time, so that a second build gives the same digest.
 
 use super::builder::Builder;
+use super::index;
 use super::layout::{Description, ImageFolder, LayoutImage};
 use super::revision::Revision;
 use crate::project::{SERVICE_TESTS, root};
 use crate::workflow;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
+use devkit::delivery::Platform;
 use devkit::git::Git;
 use devkit::markdown;
 use devkit::process::{Run, command};
 use devkit::text::code;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest allowed image (requirement C5), in compressed bytes as the registry stores them.
 const MAX_SIZE: u64 = 200_000_000;
@@ -23,7 +25,7 @@ const ENTRYPOINT: &str = "/waybill";
 /// Build the OCI image of a commit.
 ///
 /// Writes an OCI image layout, and image.json with a description of it. The variable IMAGE_BUILD_ARGS adds build
-/// arguments for the Dockerfile: `KEY=VALUE`, separated by spaces.
+/// arguments for the Dockerfile: `KEY=VALUE`, separated by spaces. The image is for the platform of this machine.
 #[derive(clap::Args)]
 pub(crate) struct Image {
     #[command(flatten)]
@@ -37,6 +39,9 @@ pub(crate) struct Image {
     /// Run the tests of the service on the binary in the existing image
     #[arg(long, conflicts_with = "builder")]
     test: bool,
+    /// Add the image of another platform, in FOLDER, to the existing image: then both have one digest, that of an index
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["builder", "reproduce", "test"])]
+    add: Option<PathBuf>,
 }
 
 impl Image {
@@ -46,7 +51,12 @@ impl Image {
         let folder = ImageFolder {
             path: root.join(&self.folder.path),
         };
-        if self.test {
+        if let Some(other) = &self.add {
+            let other = ImageFolder {
+                path: root.join(other),
+            };
+            report(&index::add(&folder, &other)?)
+        } else if self.test {
             test(&root, &folder)
         } else if self.reproduce {
             reproduce(&root, &folder)
@@ -81,17 +91,26 @@ fn build(root: &Path, folder: &ImageFolder, builder: Builder) -> Result<()> {
 
     let image = LayoutImage::read(&folder.layout())?;
     check(&image, &builder.labels(&revision))?;
-    describe(&image, &revision, builder)?.write(folder)?;
+    let description = describe(&image, &revision, builder)?;
+    description.write(folder)?;
+    report(&description)
+}
+
+/// Says what was built.
+fn report(image: &Description) -> Result<()> {
     let megabytes = image.size as f64 / 1e6;
+    let platforms: Vec<String> = image.platforms.iter().map(Platform::to_string).collect();
+    let platforms = platforms.join(" and ");
     println!(
-        "image {} of commit {}: {megabytes:.1} MB compressed",
-        image.digest, revision.commit
+        "image {} of commit {} for {platforms}: {megabytes:.1} MB compressed",
+        image.digest, image.revision
     );
     workflow::output("digest", image.digest.as_str())?;
     let size = format!("{megabytes:.1} MB");
     workflow::summary(&markdown!(
-        "**Image:** {}, {} compressed",
+        "**Image:** {} for {}, {} compressed",
         code(image.digest.as_str()),
+        platforms,
         size
     ))
 }
@@ -103,6 +122,13 @@ fn check(image: &LayoutImage, labels: &[(String, String)]) -> Result<()> {
         "the image has {} bytes compressed, more than the {MAX_SIZE} allowed",
         image.size
     );
+    if let Some(platform) = Platform::of_machine() {
+        ensure!(
+            image.platform == platform,
+            "the image is for {} instead of {platform}, the platform of this machine",
+            image.platform
+        );
+    }
     let process = &image.process;
     let user = process.user.as_deref().unwrap_or_default();
     ensure!(
@@ -131,7 +157,8 @@ fn check(image: &LayoutImage, labels: &[(String, String)]) -> Result<()> {
 fn describe(image: &LayoutImage, revision: &Revision, builder: Builder) -> Result<Description> {
     let builder = builder.to_possible_value();
     Ok(Description {
-        digest: image.digest.clone(),
+        digest: image.digest().clone(),
+        platforms: vec![image.platform],
         size: image.size,
         revision: revision.commit.clone(),
         created: revision.created.to_string(),
@@ -159,9 +186,10 @@ fn reproduce(root: &Path, folder: &ImageFolder) -> Result<()> {
         path: temporary.path().to_owned(),
     };
     parse_builder(&first.builder)?.rebuild(root, &revision, &again)?;
-    let second = LayoutImage::read(&again.layout())?.digest;
+    let second = LayoutImage::read(&again.layout())?;
+    let second = second.digest();
     ensure!(
-        second == first.digest,
+        *second == first.digest,
         "the second build of {} gave {second}, not {}: the image depends on something outside the commit",
         revision.commit,
         first.digest

@@ -4,6 +4,7 @@
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>.
 
 use anyhow::{Context, Result, bail, ensure};
+use devkit::delivery::Platform;
 use devkit::reference::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -53,11 +54,13 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
-#[derive(Deserialize)]
-struct Descriptor {
-    digest: Digest,
+/// A reference to content by its digest.
+#[derive(Clone, Deserialize)]
+pub(super) struct Descriptor {
+    /// The digest.
+    pub(super) digest: Digest,
     /// Bytes.
-    size: u64,
+    pub(super) size: u64,
 }
 
 impl Descriptor {
@@ -70,6 +73,8 @@ impl Descriptor {
 
 #[derive(Deserialize)]
 struct Configuration {
+    os: String,
+    architecture: String,
     #[serde(default)]
     config: Process,
 }
@@ -86,10 +91,25 @@ pub(crate) struct Process {
     pub(crate) labels: Option<BTreeMap<String, String>>,
 }
 
+/// The only image of a layout, or the index of its images.
+fn entry(layout: &Path) -> Result<Descriptor> {
+    let index: Index = read_json(&layout.join("index.json"))?;
+    let [descriptor] = index.manifests.as_slice() else {
+        bail!(
+            "{} has {} images instead of one",
+            layout.display(),
+            index.manifests.len()
+        );
+    };
+    Ok(descriptor.clone())
+}
+
 /// An image in a layout.
 pub(crate) struct LayoutImage {
-    /// The digest of the manifest.
-    pub(crate) digest: Digest,
+    /// The manifest.
+    pub(super) manifest: Descriptor,
+    /// What the image runs on.
+    pub(super) platform: Platform,
     /// Bytes of the manifest, the configuration and the compressed layers.
     pub(crate) size: u64,
     /// How a container of the image starts.
@@ -101,19 +121,22 @@ pub(crate) struct LayoutImage {
 impl LayoutImage {
     /// Reads the only image of a layout.
     pub(crate) fn read(layout: &Path) -> Result<Self> {
-        let index: Index = read_json(&layout.join("index.json"))?;
-        let [descriptor] = index.manifests.as_slice() else {
-            bail!(
-                "{} has {} images instead of one",
-                layout.display(),
-                index.manifests.len()
-            );
-        };
-        let manifest: Manifest = read_json(&descriptor.blob(layout))?;
+        let descriptor = entry(layout)?;
+        let manifest: Manifest = read_json(&descriptor.blob(layout))
+            .with_context(|| format!("{} is not one image", descriptor.digest))?;
         let configuration: Configuration = read_json(&manifest.config.blob(layout))?;
-        let parts = manifest.layers.iter().chain([&manifest.config, descriptor]);
+        let Configuration {
+            os, architecture, ..
+        } = &configuration;
+        let platform = Platform::find(os, architecture).with_context(|| {
+            format!(
+                "the image is for {os}/{architecture}, which is not a platform of delivery.toml"
+            )
+        })?;
+        let parts = manifest.layers.iter();
+        let parts = parts.chain([&manifest.config, &descriptor]);
         Ok(Self {
-            digest: descriptor.digest.clone(),
+            platform,
             size: parts.map(|part| part.size).sum(),
             process: configuration.config,
             layers: manifest
@@ -121,16 +144,24 @@ impl LayoutImage {
                 .iter()
                 .map(|layer| layer.blob(layout))
                 .collect(),
+            manifest: descriptor,
         })
+    }
+
+    /// The digest of the manifest.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.manifest.digest
     }
 }
 
 /// What `cargo pipeline image` writes about the image that it built.
-#[derive(Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Description {
-    /// The digest of the manifest.
+    /// The digest of the manifest; of several platforms, that of their index.
     pub(crate) digest: Digest,
-    /// Compressed bytes.
+    /// The platforms.
+    pub(crate) platforms: Vec<Platform>,
+    /// Compressed bytes; of several platforms, all together.
     #[serde(default)]
     pub(crate) size: u64,
     /// The commit that the image was built from.
@@ -149,9 +180,8 @@ impl Description {
     pub(crate) fn read(folder: &ImageFolder) -> Result<Self> {
         let description: Self = read_json(&folder.description())
             .context("there is no built image here: run `cargo pipeline image` first")?;
-        let image = LayoutImage::read(&folder.layout())?;
         ensure!(
-            image.digest == description.digest,
+            entry(&folder.layout())?.digest == description.digest,
             "{} describes another image than the one in the same folder: run `cargo pipeline image` again",
             folder.description().display()
         );
@@ -167,7 +197,8 @@ impl Description {
     }
 }
 
-fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T> {
+/// Reads a file.
+pub(super) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     serde_json::from_slice(&bytes)
         .with_context(|| format!("{} does not have the expected format", file.display()))

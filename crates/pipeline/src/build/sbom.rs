@@ -100,6 +100,46 @@ impl Sbom {
     }
 }
 
+impl Sbom {
+    /// The components of the images of two platforms. A field in which the same component differs is left out: it is about
+    /// one platform only, such as the digest of a layer.
+    pub(super) fn merge(mut self, other: Self, index: &Digest) -> Self {
+        self.serial_number = Some(serial_number(index));
+        keep_common(
+            &mut self.metadata.component.other,
+            &other.metadata.component.other,
+        );
+        for component in other.components {
+            let mut ours = self.components.iter_mut();
+            match ours.find(|ours| ours.reference == component.reference) {
+                Some(ours) => keep_common(&mut ours.other, &component.other),
+                None => self.components.push(component),
+            }
+        }
+        for dependency in other.dependencies {
+            let mut ours = self.dependencies.iter_mut();
+            match ours.find(|ours| ours.reference == dependency.reference) {
+                Some(ours) => ours.depends_on.extend(dependency.depends_on),
+                None => self.dependencies.push(dependency),
+            }
+        }
+        self.components
+            .sort_by(|a, b| a.reference.cmp(&b.reference));
+        self.dependencies
+            .sort_by(|a, b| a.reference.cmp(&b.reference));
+        for dependency in &mut self.dependencies {
+            dependency.depends_on.sort();
+            dependency.depends_on.dedup();
+        }
+        self
+    }
+}
+
+/// Keeps the fields that have the same value in both.
+fn keep_common(fields: &mut Map<String, Value>, others: &Map<String, Value>) {
+    fields.retain(|name, value| others.get(name) == Some(&*value));
+}
+
 /// A UUID that follows from the digest: version 8 (RFC 9562), whose content is free.
 fn serial_number(digest: &Digest) -> String {
     let hex = digest.as_str().trim_start_matches("sha256:");
@@ -117,6 +157,7 @@ fn serial_number(digest: &Digest) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use devkit::delivery::Platform;
     use serde_json::json;
 
     const REVISION: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -126,6 +167,7 @@ mod tests {
             digest: format!("sha256:{}", "0123456789abcdef".repeat(4))
                 .parse()
                 .unwrap(),
+            platforms: vec![Platform::Amd64],
             size: 1,
             revision: REVISION.to_owned(),
             created: "2026-01-02T03:04:05Z".to_owned(),
@@ -177,6 +219,45 @@ mod tests {
                 {"ref": "container:waybill", "dependsOn": ["application:waybill"]},
             ])
         );
+    }
+
+    #[test]
+    fn two_platforms_have_one_list_of_components() {
+        let of = |names: &[&str], layer: &str| -> Sbom {
+            let component = |name: &&str| {
+                json!({
+                    "bom-ref": format!("pkg:cargo/{name}@1.0.0"), "type": "library", "name": name,
+                    "purl": format!("pkg:cargo/{name}@1.0.0"), "properties": [{"value": layer}],
+                })
+            };
+            let references = names.iter().map(|name| format!("pkg:cargo/{name}@1.0.0"));
+            let document = json!({
+                "serialNumber": "urn:uuid:1",
+                "metadata": {"component": {"bom-ref": "container:waybill", "type": "container", "name": "waybill"}},
+                "components": names.iter().map(component).collect::<Vec<_>>(),
+                "dependencies": [{"ref": "container:waybill", "dependsOn": references.collect::<Vec<_>>()}],
+            });
+            serde_json::from_value(document).unwrap()
+        };
+        let digest = image().digest;
+        let (amd64, arm64) = (["a", "b"], ["a", "c"]);
+        let merged = of(&amd64, "1").merge(of(&arm64, "2"), &digest);
+        let again = of(&arm64, "2").merge(of(&amd64, "1"), &digest);
+        let value = serde_json::to_value(&merged).unwrap();
+        assert_eq!(merged, again);
+        assert_eq!(value["serialNumber"], serial_number(&digest));
+        let components = value["components"].as_array().unwrap();
+        let names: Vec<&Value> = components.iter().map(|it| &it["name"]).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert_eq!(components[0]["purl"], "pkg:cargo/a@1.0.0");
+        assert_eq!(components[0].get("properties"), None);
+        assert_eq!(components[1]["properties"], json!([{"value": "1"}]));
+        let all = [
+            "pkg:cargo/a@1.0.0",
+            "pkg:cargo/b@1.0.0",
+            "pkg:cargo/c@1.0.0",
+        ];
+        assert_eq!(value["dependencies"][0]["dependsOn"], json!(all));
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl Publish {
                     built.revision,
                     event.sha
                 );
+                for platform in workflow::platforms(&delivery) {
+                    ensure!(
+                        built.platforms.contains(platform),
+                        "the image is not for {platform}, which delivery.toml names: run `cargo pipeline image --add` with the image of that platform first"
+                    );
+                }
                 (self.folder.reference(), built.digest)
             }
             Some(env) => {
@@ -123,7 +129,15 @@ fn promoted_digest(root: &Path, event: &Event, env: &Environment) -> Result<Opti
 fn copy(registry: &Registry, from: &str, tag: &str, digest: &Digest) -> Result<()> {
     let name = format!("{}:{tag}", registry.repository());
     let target = format!("docker://{name}");
-    let copy = ["copy", "--quiet", "--preserve-digests", from, &target];
+    // `--all` copies the images of all platforms. Of an image for one platform it copies the same as without.
+    let copy = [
+        "copy",
+        "--quiet",
+        "--all",
+        "--preserve-digests",
+        from,
+        &target,
+    ];
     registry
         .command("skopeo", &copy)
         .run()

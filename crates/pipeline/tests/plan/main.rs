@@ -369,6 +369,24 @@ fn the_environment_has_the_url_of_delivery_toml() {
 }
 
 #[test]
+fn github_builds_the_image_for_each_platform_of_delivery_toml() {
+    let clone = Clone::new();
+    let platforms = "registry = \"ghcr.io\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]";
+    let text = common::DELIVERY.replace("registry = \"ghcr.io\"", platforms);
+    clone.commit("delivery.toml", &text);
+    let planned = |branch: &str, variables: &[(&str, &str)]| {
+        let reference = format!("refs/heads/{branch}");
+        let planned = clone.planned("push", &reference, "{}", variables);
+        (planned.has("image"), planned.has("image-arm64"))
+    };
+    assert_eq!(planned("develop", &GITHUB), (true, true));
+    assert_eq!(planned("develop", &[]), (true, false));
+    assert_eq!(planned("staging", &GITHUB), (false, false));
+    let planned = planned_for("push", "refs/heads/develop", "src/main.rs", &GITHUB);
+    assert!(planned.has("image") && !planned.has("image-arm64"));
+}
+
+#[test]
 fn only_github_has_code_scanning_and_nix() {
     let on_github = |file| planned_for("pull_request", "refs/pull/1/merge", file, &GITHUB);
     let planned = on_github("src/main.rs");

@@ -72,9 +72,11 @@ fn an_artifact_is_uploaded_by_an_earlier_job_of_the_run() {
             ("name: sarif-image\n", "name: sarif-source\n"),
             ("name: sarif-source\n", "name: sarif-code\n"),
             (
-                "needs: [plan, lint, unit, integration, security, image]",
+                "needs: [plan, lint, unit, integration, security, image, image-arm64]",
                 "needs: [plan, unit]",
             ),
+            ("security, image, image-arm64]", "security, image]"),
+            ("name: image-arm64\n", "name: image\n"),
             ("needs: [plan, security, image]", "needs: [plan, image]"),
         ],
     );

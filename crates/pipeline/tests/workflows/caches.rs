@@ -2,7 +2,7 @@
 //! (<https://docs.github.com/en/actions/reference/workflows-and-actions/dependency-caching>).
 
 use crate::finds;
-use crate::model::{Workflow, read, root};
+use crate::model::{Job, Workflow, read, root};
 use std::collections::BTreeSet;
 
 /// Where Buildah keeps the contents of `--mount=type=cache`: containers/buildah, `CacheParent` in
@@ -12,10 +12,20 @@ const CACHE_MOUNTS: &str = "/var/tmp/buildah-cache-*";
 /// What decides about the dependencies in the image.
 const INPUTS: [&str; 3] = ["Cargo.lock", "Dockerfile", "rust-toolchain.toml"];
 
-/// A job that builds the image with the Dockerfile restores what earlier builds compiled.
-fn image_cache(workflow: &Workflow) -> Vec<String> {
+/// The jobs that build the image, each on runners of its platform.
+const IMAGES: [&str; 2] = ["image", "image-arm64"];
+
+/// A job that builds the image with the Dockerfile restores what earlier builds compiled, for the same platform.
+fn image_caches(workflow: &Workflow) -> Vec<String> {
+    IMAGES
+        .iter()
+        .flat_map(|job| image_cache(&workflow.jobs[*job]))
+        .collect()
+}
+
+fn image_cache(job: &Job) -> Vec<String> {
     let mut problems = Vec::new();
-    let steps = &workflow.jobs["image"].steps;
+    let steps = &job.steps;
     let build = steps
         .iter()
         .position(|step| step.commands().contains(&"image"));
@@ -32,6 +42,11 @@ fn image_cache(workflow: &Workflow) -> Vec<String> {
             problems.push(format!("a change of {input} is not saved"));
         }
     }
+    for input in ["key", "restore-keys"] {
+        if !steps[cache].with[input].0.contains("${{ runner.arch }}") {
+            problems.push(format!("the {input} is the same on all platforms"));
+        }
+    }
     problems
 }
 
@@ -42,8 +57,9 @@ fn the_image_build_finds_what_earlier_builds_compiled() {
         ("hashFiles('Cargo.lock', ", "hashFiles("),
         ("'Dockerfile', ", ""),
         (", 'rust-toolchain.toml')", ")"),
+        ("image-${{ runner.os }}-${{ runner.arch }}-", "image-"),
     ];
-    finds("ci.yaml", image_cache, &faults);
+    finds("ci.yaml", image_caches, &faults);
 }
 
 /// Each command of the Dockerfile that compiles keeps its results in cache mounts.

@@ -63,6 +63,7 @@ fn availability(workflow: &Workflow) -> Vec<String> {
         for text in job
             .name
             .iter()
+            .chain([&job.runs_on])
             .chain(job.environment.iter().map(|it| &it.name))
         {
             check(id, text, JOB, false);

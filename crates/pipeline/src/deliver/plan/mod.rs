@@ -16,7 +16,7 @@ use affected::{Affected, Packages};
 use anyhow::Result;
 use change::Change;
 pub(super) use change::before;
-use devkit::delivery::{Delivery, Promotion};
+use devkit::delivery::{Delivery, Platform, Promotion};
 use devkit::git::Git;
 use tested::Tested;
 
@@ -106,6 +106,8 @@ fn jobs(
             .branch()
             .is_none_or(|branch| delivery.is_built(branch));
     add(builds, &["image"]);
+    let arm64 = workflow::platforms(delivery).contains(&Platform::Arm64);
+    add(builds && arm64, &["image-arm64"]);
     let deploys = pushed.is_some_and(|env| env.promotion == Promotion::Build);
     add(builds && deploys, &[DELIVER]);
     let tags = pushed.is_some_and(|env| !env.image_tags(&event.sha).is_empty());
