@@ -38,9 +38,47 @@ fn a_variable_is_set_in_one_place() {
         "extraEnv[0] sets WAYBILL_LOG_LEVEL, which config sets too: remove one of them.",
     );
     refused(
+        "extraEnv[0].name=A,extraEnv[1].name=B,extraEnv[2].name=A",
+        "extraEnv[2] sets A, which an entry before it sets too: remove one of them.",
+    );
+    refused(
+        "extraEnv[0].name=A,extraEnv[0].value=a,extraEnv[0].valueFrom.fieldRef.fieldPath=b",
+        "extraEnv[0] has value and valueFrom: remove one of them.",
+    );
+}
+
+#[test]
+fn each_volume_and_each_path_exists_once() {
+    let volume = "extraVolumes[0].name=a,extraVolumes[0].configMap.name=a";
+    refused(
         "extraVolumes[0].name=data,extraVolumes[0].configMap.name=a",
         "extraVolumes[0] is named data, which SQLite's volume has: choose another name.",
     );
+    refused(
+        &format!("{volume},extraVolumes[1].name=a,extraVolumes[1].secret.secretName=a"),
+        "extraVolumes[1] is named a, which a volume before it has: choose another name.",
+    );
+    refused(
+        "extraVolumeMounts[0].name=a,extraVolumeMounts[0].mountPath=/a",
+        "extraVolumeMounts[0] mounts a, which extraVolumes does not have: add the volume.",
+    );
+    let mounted = |first: &str, second: &str| {
+        let mount = |index: u8, path: &str| {
+            format!("extraVolumeMounts[{index}].name=a,extraVolumeMounts[{index}].mountPath={path}")
+        };
+        format!("{volume},{},{}", mount(0, first), mount(1, second))
+    };
+    render(&["--set", &mounted("/a", "/b")]);
+    for (first, second, index, path) in [
+        ("/data", "/a", 0, "/data"),
+        ("/a", "/tmp", 1, "/tmp"),
+        ("/a", "/a/", 1, "/a/"),
+    ] {
+        let sentence = format!(
+            "extraVolumeMounts[{index}] uses the path {path}, where another volume is mounted: choose another path."
+        );
+        refused(&mounted(first, second), &sentence);
+    }
 }
 
 #[test]

@@ -162,6 +162,15 @@ fn a_misspelled_field_of_the_scheduler_is_refused() {
         "tolerations[0].operator=Equal,tolerations[0].value=a",
         "tolerations[0] has no key; set it, or set the operator to Exists.",
     );
+    refused(
+        "tolerations[0].operator=Exists,tolerations[0].effect=NoSchedule,tolerations[0].tolerationSeconds=3",
+        "tolerations[0] has tolerationSeconds; remove it, or set the effect to NoExecute.",
+    );
+    refused(
+        "topologySpreadConstraints[0].maxSkew=1,topologySpreadConstraints[0].minDomains=2,\
+         topologySpreadConstraints[0].topologyKey=a,topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
+        "topologySpreadConstraints[0] has minDomains; remove it, or set whenUnsatisfiable to DoNotSchedule.",
+    );
 }
 
 #[test]
@@ -247,7 +256,7 @@ fn a_size_may_be_a_number_of_bytes() {
 #[test]
 fn a_key_of_a_label_or_annotation_is_one_that_kubernetes_takes() {
     let long = "a".repeat(64);
-    for key in ["/a", "a/", "Example/a", "-a", "é", &long] {
+    for key in ["/a", "a/", "Example/a", "a\\.\\.b/c", "-a", "é", &long] {
         let said = complaint(&["--set-string", &format!("podLabels.{key}=x")]);
         assert!(said.contains("podLabels"), "{key}: {said}");
     }

@@ -132,6 +132,24 @@ fn a_wrong_value_is_refused_by_name() {
             "at '/ingress': additional properties 'host' not allowed",
         ),
         ("ingress.hosts={A_b}", "at '/ingress/hosts/0'"),
+        ("ingress.hosts={a..b}", "at '/ingress/hosts/0'"),
+        ("ingress.hosts={a.-b.c}", "at '/ingress/hosts/0'"),
+        (
+            "httpRoute.hostnames={10.0.0.1}",
+            "at '/httpRoute/hostnames/0'",
+        ),
+        (
+            "networkPolicy.from[0].podSelector.matchLabel.a=b",
+            "at '/networkPolicy/from/0/podSelector': additional properties 'matchLabel' not allowed",
+        ),
+        (
+            "networkPolicy.from[0].ipBlock.cidr=10.0.0.1",
+            "at '/networkPolicy/from/0/ipBlock/cidr'",
+        ),
+        (
+            "networkPolicy.from[0].ipBlock.cidr=::/0,networkPolicy.from[0].podSelector.matchLabels.a=b",
+            "at '/networkPolicy/from/0': maxProperties: got 2, want 1",
+        ),
         (
             "networkPolicy.from[0].podselector.a=b",
             "at '/networkPolicy/from/0': additional properties 'podselector' not allowed",
@@ -145,7 +163,29 @@ fn a_wrong_value_is_refused_by_name() {
             "extraEnv[0].value=a",
             "at '/extraEnv/0': missing property 'name'",
         ),
+        (
+            "extraEnv[0].name=A,extraEnv[0].valueFrom.secretKey.name=a",
+            "at '/extraEnv/0/valueFrom': additional properties 'secretKey' not allowed",
+        ),
+        ("extraEnvFrom[0].prefix=A", "at '/extraEnvFrom/0'"),
         ("extraVolumes[0].name=a", "at '/extraVolumes/0'"),
+        (
+            "extraVolumes[0].name=a,extraVolumes[0].emptydir.sizeLimit=1Gi",
+            "at '/extraVolumes/0': additional properties 'emptydir' not allowed",
+        ),
+        (
+            "extraVolumes[0].name=a.b,extraVolumes[0].configMap.name=a",
+            "at '/extraVolumes/0/name'",
+        ),
+        (
+            "database.existingSecret.name=a..b",
+            "at '/database/existingSecret/name'",
+        ),
+        ("nodeSelector.a=not a label", "at '/nodeSelector/a'"),
+        (
+            "affinity.podAntiAffinity.required.a=b",
+            "at '/affinity/podAntiAffinity': additional properties 'required' not allowed",
+        ),
         ("podAnnotations.a=1", "at '/podAnnotations/a'"),
         ("priorityClassName=High", "at '/priorityClassName'"),
     ] {
