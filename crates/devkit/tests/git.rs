@@ -209,18 +209,29 @@ fn a_branch_is_replaced_only_while_it_is_as_expected() {
 }
 
 #[test]
-fn a_commit_whose_author_and_subject_are_not_utf8_is_described() {
+fn a_commit_whose_author_and_subject_are_any_bytes_is_described() {
     let clone = Clone::new();
     let git = clone.git();
     let tree = git.read(&["rev-parse", "HEAD^{tree}"]).unwrap();
-    let mut raw = format!("tree {tree}\nauthor J").into_bytes();
-    raw.extend(b"\xf6rg <j@x> 1700000000 +0000\ncommitter j <j@x> 1700000000 +0000\n\nZ\xfcge\n");
-    let mut store = git.command(&["hash-object", "-w", "-t", "commit", "--stdin"]);
-    let commit = store.read_with(&raw).unwrap();
-    let info = git.describe(&commit).unwrap();
-    assert_eq!(info.author, "J\u{fffd}rg <j@x>");
-    assert_eq!(info.subject, "Z\u{fffd}ge");
-    assert_eq!(info.date, "2023-11-14T22:13:20+00:00");
+    let long = "x".repeat(100_000);
+    for (encoding, text, expected) in [
+        ("", &b"Z\xfcge"[..], "Z\u{fffd}ge"),
+        // Git converts what the commit declares, if it knows the encoding.
+        ("encoding ISO-8859-1\n", b"Z\xfcge", "Züge"),
+        ("encoding x-unknown\n", b"Z\xfcge", "Z\u{fffd}ge"),
+        ("", b"a\x1b[2J\rb", "a\u{1b}[2J\rb"),
+        ("", long.as_bytes(), &long),
+    ] {
+        let head = format!("tree {tree}\nauthor ");
+        let committer =
+            format!(" <j@x> 1700000000 +0000\ncommitter j <j@x> 1700000000 +0000\n{encoding}\n");
+        let raw = [head.as_bytes(), text, committer.as_bytes(), text, b"\n"].concat();
+        let commit = git.store_commit(&raw).unwrap();
+        let info = git.describe(&commit).unwrap();
+        assert_eq!(info.author, format!("{expected} <j@x>"), "{encoding}");
+        assert_eq!(info.subject, expected, "{encoding}");
+        assert_eq!(info.date, "2023-11-14T22:13:20+00:00");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `cargo pipeline adopt`: gives a clone of this repository another owner and another name.
 
+use crate::project::paths;
 use anyhow::{Context, Result, ensure};
 use devkit::delivery::Delivery;
 use devkit::process::{Run, command};
@@ -174,32 +175,34 @@ impl Changes {
         let replacements = old.replacements(new);
         let listed = command("git", ["ls-files", "-z"])
             .current_dir(root)
-            .read()?;
-        let files: Vec<&str> = listed.split('\0').filter(|file| !file.is_empty()).collect();
+            .read_bytes()?;
         let mut changes = Self {
             contents: BTreeMap::new(),
             moves: BTreeMap::new(),
         };
-        for file in &files {
-            let path = root.join(file);
-            if KEPT.contains(file) || path.is_symlink() {
+        for file in paths(&listed) {
+            let path = root.join(&file);
+            if KEPT.iter().any(|kept| file == Path::new(kept)) || path.is_symlink() {
                 continue;
             }
-            let bytes = fs::read(&path).with_context(|| format!("cannot read {file}"))?;
+            let bytes =
+                fs::read(&path).with_context(|| format!("cannot read {}", file.display()))?;
             // What is not text holds no name that a person wrote.
             if let Ok(text) = String::from_utf8(bytes) {
                 let (text, count) = replace(&text, &replacements);
                 if count > 0 {
-                    changes.contents.insert(file.into(), (text, count));
+                    changes.contents.insert(file.clone(), (text, count));
                 }
             }
-            let (target, count) = replace(file, &replacements);
+            // A path that is not UTF-8 holds no name either.
+            let (target, count) = replace(file.to_str().unwrap_or_default(), &replacements);
             if count > 0 {
                 ensure!(
                     !root.join(&target).exists(),
-                    "{file} cannot become {target}, which exists already"
+                    "{} cannot become {target}, which exists already",
+                    file.display()
                 );
-                changes.moves.insert(file.into(), target.into());
+                changes.moves.insert(file, target.into());
             }
         }
         Ok(changes)
@@ -297,6 +300,25 @@ mod tests {
             renamed("parcel/parcel parcel", "parcel-two"),
             "acme/parcel-two parcel-two"
         );
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf_8_stays() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = Path::new(OsStr::from_bytes(b"caf\xe9.md"));
+        fs::write(folder.path().join(path), "parcel\n").unwrap();
+        for args in [&["init", "--quiet"][..], &["add", "--all"]] {
+            let mut git = command("git", args);
+            git.current_dir(folder.path()).run().unwrap();
+        }
+        let old = Identity::new("parcel", "parcel").unwrap();
+        let new = Identity::new("acme", "shop").unwrap();
+        let changes = Changes::collect(folder.path(), &old, &new).unwrap();
+        assert_eq!(changes.contents[path].0, "shop\n");
+        assert!(changes.moves.is_empty());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use cargo_metadata::Metadata;
 use devkit::git::Git;
 use devkit::process::{Run, command};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The Helm chart of the service.
@@ -36,13 +38,21 @@ pub(crate) fn metadata(root: &Path) -> Result<Metadata> {
 }
 
 /// The files that match one of the patterns and that git tracks or would add.
-pub(crate) fn tracked(root: &Path, patterns: &[&str]) -> Result<Vec<String>> {
+pub(crate) fn tracked(root: &Path, patterns: &[&str]) -> Result<Vec<PathBuf>> {
     let mut args = vec!["ls-files", "-z", "--cached", "--others"];
     args.extend(["--exclude-standard", "--"]);
     args.extend(patterns);
-    let list = Git::new(root).read(&args)?;
-    let exists = |file: &&str| !file.is_empty() && root.join(file).is_file();
-    Ok(list.split('\0').filter(exists).map(str::to_owned).collect())
+    let list = Git::new(root).read_bytes(&args)?;
+    Ok(paths(&list)
+        .filter(|file| root.join(file).is_file())
+        .collect())
+}
+
+/// The paths that a Git command with `-z` listed. A path is bytes, not text.
+pub(crate) fn paths(list: &[u8]) -> impl Iterator<Item = PathBuf> {
+    list.split(|byte| *byte == 0)
+        .filter(|path| !path.is_empty())
+        .map(|path| OsStr::from_bytes(path).into())
 }
 
 /// The values files that the chart must work with: those of the environments, and those in `ci/`.

@@ -6,7 +6,9 @@
 mod common;
 
 use common::{commit, failed, git, pipeline, succeeded};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -258,6 +260,21 @@ fn lint_fails_if_any_tool_objects_and_the_others_run_all_the_same() {
         );
         assert_eq!(table.matches("passed").count(), 9, "{what}: {table}");
     }
+}
+
+#[test]
+fn lint_checks_a_script_whose_name_is_not_utf_8() {
+    let project = Project::new();
+    let script = OsStr::from_bytes(b"caf\xe9.sh");
+    fs::write(project.path("clone").join(script), b"echo \xe9\n").unwrap();
+    project.commit("other", "x");
+    succeeded(&project.run(&["lint"]));
+    let log = fs::read(project.path("log")).unwrap();
+    let log = String::from_utf8_lossy(&log);
+    assert!(
+        log.contains("shellcheck bin/by-content caf\u{fffd}.sh run.sh\n"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{DELIVERY, commit, failed, git, pipeline, push_notes, succeeded, with_fakes};
+use common::{
+    DELIVERY, commit, failed, git, pipeline, push_notes, succeeded, with_fakes, with_message,
+};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -211,6 +213,21 @@ fn an_older_commit_does_not_replace_a_newer_one() {
         "{}",
         forge.values()
     );
+}
+
+/// A trailer of a person's commit would otherwise stop all later write-backs.
+#[test]
+fn a_trailer_that_is_not_utf_8_does_not_stop_a_write_back() {
+    let forge = Forge::new();
+    let clone = forge.clone("person");
+    let source = commit(&clone, "code", "new");
+    commit(&clone, FILE, &VALUES.replace("replicas: 1", "replicas: 2"));
+    let message = b"Set replicas\n\nArgocd-reference-commit-sha: caf\xe9\n";
+    let edited = with_message(&clone, message);
+    let target = format!("{edited}:refs/heads/develop");
+    git(&clone, &["push", "--quiet", "origin", &target]);
+    succeeded(&write_back(&clone, &source, 1));
+    assert!(forge.values().contains(&digest(1)), "{}", forge.values());
 }
 
 #[test]

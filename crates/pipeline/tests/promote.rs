@@ -179,13 +179,7 @@ fn a_subject_that_is_not_utf_8_is_listed() {
     let project = Project::new();
     project.change("src/lib.rs", "x");
     let clone = project.clone();
-    // `git commit` would convert it.
-    let commit = common::git(&clone, &["cat-file", "commit", "HEAD"]);
-    let (head, _) = commit.split_once("\n\n").unwrap();
-    let path = project.folder.path().join("commit");
-    std::fs::write(&path, [head.as_bytes(), b"\n\ncaf\xe9 bar\n"].concat()).unwrap();
-    let store = ["hash-object", "-t", "commit", "-w", path.to_str().unwrap()];
-    let id = common::git(&clone, &store);
+    let id = common::with_message(&clone, b"caf\xe9 bar\n");
     let target = format!("{id}:refs/heads/develop");
     common::git(&clone, &["push", "--quiet", "--force", "origin", &target]);
     succeeded(&project.promote(&["--to", "staging"]));

@@ -124,7 +124,7 @@ pub struct NewStatus<'a> {
 #[derive(Clone, Debug, Serialize)]
 pub struct NewCommit<'a> {
     /// The whole message.
-    pub message: &'a str,
+    pub message: &'a Plain,
     /// The id of its tree, which the forge has.
     pub tree: &'a str,
     /// The ids of its parents, which the forge has.

@@ -150,6 +150,15 @@ impl Git {
         Ok(self.command(args).read_bytes()?)
     }
 
+    /// What a command prints. Bytes that are not UTF-8 are replaced: names, messages and paths in a repository are bytes.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn read_lossy(&self, args: &[&str]) -> Result<String, Error> {
+        let bytes = self.read_bytes(args)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The full id of the commit that a name refers to, if this clone has it.
     pub fn commit(&self, name: &str) -> Option<String> {
         let name = format!("{name}^{{commit}}");
@@ -190,8 +199,7 @@ impl Git {
     pub fn describe(&self, name: &str) -> Result<CommitInfo, Error> {
         let sha = self.require_commit(name)?;
         let format = "--format=%an <%ae>%x00%aI%x00%s";
-        let shown = self.read_bytes(&["show", "--no-patch", format, &sha])?;
-        let shown = String::from_utf8_lossy(&shown);
+        let shown = self.read_lossy(&["show", "--no-patch", format, &sha])?;
         let mut fields = shown.trim_end_matches('\n').splitn(3, '\0');
         let mut next = || fields.next().unwrap_or_default().to_owned();
         Ok(CommitInfo {

@@ -10,8 +10,7 @@ impl Git {
     /// # Errors
     /// When there is none, or it is not UTF-8.
     pub fn file(&self, commit: &str, path: &str) -> Result<File, Error> {
-        let entry = self.read_bytes(&["ls-tree", "-z", "--full-tree", commit, "--", path])?;
-        let entry = String::from_utf8_lossy(&entry);
+        let entry = self.read_lossy(&["ls-tree", "-z", "--full-tree", commit, "--", path])?;
         let (mode, _) = entry.split_once(" blob ").ok_or_else(|| Error::NoFile {
             path: path.to_owned(),
             commit: commit.to_owned(),
@@ -69,6 +68,15 @@ impl Git {
         with_index(&["update-index", "--add", "--cacheinfo", &entry])?;
         let tree = with_index(&["write-tree"])?;
         self.commit_tree(&tree, &[tip], message)
+    }
+
+    /// The message of a commit that this program has made.
+    ///
+    /// # Errors
+    /// When this clone does not have it.
+    pub fn own_message(&self, commit: &str) -> Result<Plain, Error> {
+        let message = self.read(&["show", "--no-patch", "--format=%B", commit])?;
+        Ok(Plain::written(message))
     }
 
     /// Stores a commit that is given byte for byte, and returns its id.

@@ -29,6 +29,11 @@ impl Plain {
     pub fn push(&mut self, other: &Self) {
         self.0.push_str(&other.0);
     }
+
+    /// A text that was written as [`Plain`], such as the message of a commit that this program has made.
+    pub(crate) fn written(text: String) -> Self {
+        Self(text)
+    }
 }
 
 /// A value in a template.

@@ -84,7 +84,8 @@ fn expect_yaml(
 /// Each environment has a values file, and each values file an environment.
 fn values_files(root: &Path, delivery: &Delivery) -> Result<Vec<String>> {
     let pattern = format!("{}/values-*.yaml", delivery.chart);
-    let found: BTreeSet<String> = tracked(root, &[&pattern])?.into_iter().collect();
+    let found = tracked(root, &[&pattern])?.into_iter();
+    let found: BTreeSet<String> = found.map(|file| file.to_string_lossy().into()).collect();
     let environments = delivery.environments().iter();
     let expected: BTreeSet<String> = environments.map(|env| env.values.clone()).collect();
     let missing = expected.difference(&found);

@@ -3,7 +3,7 @@
 use crate::project::tracked;
 use anyhow::{Context, Result};
 use devkit::yaml::Node;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The longest allowed script. Longer programs must be written in Rust.
 const SCRIPT_LINES: usize = 20;
@@ -15,9 +15,9 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
         let text = read(root, &file)?;
         violations.extend(
             workflow(&text)
-                .with_context(|| file.clone())?
+                .with_context(|| file.display().to_string())?
                 .into_iter()
-                .map(|rule| format!("{file}: {rule}")),
+                .map(|rule| format!("{}: {rule}", file.display())),
         );
     }
     for file in tracked(root, &[".github/*.yaml", ".github/*.yml"])? {
@@ -25,9 +25,9 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
         violations.extend(
             pins(&text)
                 .into_iter()
-                .map(|rule| format!("{file}: {rule}")),
+                .map(|rule| format!("{}: {rule}", file.display())),
         );
-        let tree = Node::parse(&text).with_context(|| file.clone())?;
+        let tree = Node::parse(&text).with_context(|| file.display().to_string())?;
         for (action, inputs) in used_actions(&tree) {
             let replacement = format!("crates/lab/actions/{action}/action.yml");
             let problem = match std::fs::read_to_string(root.join(&replacement)) {
@@ -37,11 +37,14 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
                 Ok(text) => missing_input(&text, &inputs)?
                     .map(|input| format!("{replacement} has no input `{input}`")),
             };
-            violations.extend(problem.map(|problem| format!("{file}: {problem}")));
+            violations.extend(problem.map(|problem| format!("{}: {problem}", file.display())));
         }
     }
     for file in scripts(root)? {
-        violations.extend(length(&read(root, &file)?).map(|rule| format!("{file}: {rule}")));
+        let text = std::fs::read(root.join(&file))
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let rule = length(&String::from_utf8_lossy(&text));
+        violations.extend(rule.map(|rule| format!("{}: {rule}", file.display())));
     }
     for (place, script) in action_scripts(root)? {
         violations.extend(length(&script).map(|rule| format!("{place}: {rule}")));
@@ -49,8 +52,9 @@ pub(crate) fn violations(root: &Path) -> Result<Vec<String>> {
     Ok(violations)
 }
 
-fn read(root: &Path, file: &str) -> Result<String> {
-    std::fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {file}"))
+fn read(root: &Path, file: &Path) -> Result<String> {
+    std::fs::read_to_string(root.join(file))
+        .with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// Jobs must name their permissions and have a timeout.
@@ -140,11 +144,12 @@ fn missing_input(action: &str, inputs: &[String]) -> Result<Option<String>> {
 }
 
 /// The scripts in git, by their names or by their first lines.
-pub(crate) fn scripts(root: &Path) -> Result<Vec<String>> {
-    let is_script = |file: &String| {
+pub(crate) fn scripts(root: &Path) -> Result<Vec<PathBuf>> {
+    let is_script = |file: &PathBuf| {
         let start = || std::fs::read(root.join(file)).unwrap_or_default();
-        file.ends_with(".sh")
-            || (!file.contains('.') || file.starts_with('.')) && is_shell(&start())
+        let name = file.to_string_lossy();
+        name.ends_with(".sh")
+            || (!name.contains('.') || name.starts_with('.')) && is_shell(&start())
     };
     Ok(tracked(root, &["."])?
         .into_iter()
@@ -165,7 +170,7 @@ fn is_shell(file: &[u8]) -> bool {
 pub(crate) fn action_scripts(root: &Path) -> Result<Vec<(String, String)>> {
     let mut scripts = Vec::new();
     for file in tracked(root, &["*/action.yml", "*/action.yaml"])? {
-        let tree = Node::parse(&read(root, &file)?).with_context(|| file.clone())?;
+        let tree = Node::parse(&read(root, &file)?).with_context(|| file.display().to_string())?;
         for (number, step) in tree
             .at("runs.steps")
             .map(Node::items)
@@ -174,7 +179,10 @@ pub(crate) fn action_scripts(root: &Path) -> Result<Vec<(String, String)>> {
             .enumerate()
         {
             if let Some(script) = step.get("run").and_then(Node::text) {
-                scripts.push((format!("{file}, step {}", number + 1), script.to_owned()));
+                scripts.push((
+                    format!("{}, step {}", file.display(), number + 1),
+                    script.to_owned(),
+                ));
             }
         }
     }

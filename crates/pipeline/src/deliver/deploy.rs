@@ -291,7 +291,7 @@ impl Target {
         let log = self
             .branch
             .git
-            .read(&["log", &format, &grep, tip, "--", path])?;
+            .read_lossy(&["log", &format, &grep, tip, "--", path])?;
         // A commit from another history cannot be compared.
         let deployed = log
             .lines()

@@ -276,7 +276,7 @@ fn body(
         after
     );
     let range = format!("{tip}..{}", source.commit);
-    let log = git.read_bytes(&[
+    let log = git.read_lossy(&[
         "log",
         "--no-merges",
         "--invert-grep",
@@ -284,7 +284,6 @@ fn body(
         "--format=%h %s",
         &range,
     ])?;
-    let log = String::from_utf8_lossy(&log);
     let commits: Vec<&str> = log.lines().collect();
     if !commits.is_empty() {
         body.push(&markdown!("\nNew in {}:\n\n", to));

@@ -68,7 +68,7 @@ fn sign(git: &Git, forge: &Forge, commit: &str, known: &[&str]) -> Result<String
             .map(|parent| signed.get(parent).map_or(parent, String::as_str).to_owned())
             .collect();
         let made = forge.make_commit(&NewCommit {
-            message: &git.read(&["show", "--no-patch", "--format=%B", id])?,
+            message: &git.own_message(id)?,
             tree: &git.read(&["rev-parse", &format!("{id}^{{tree}}")])?,
             parents: &parents,
         })?;

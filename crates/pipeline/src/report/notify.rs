@@ -236,12 +236,8 @@ impl WorkflowRun {
     fn subject(&self) -> Option<String> {
         let show = ["show", "--no-patch", "--no-show-signature", "--format=%s"];
         let git = Git::new(&root().ok()?);
-        let subject = git.read_bytes(&[&show[..], &[&self.event.sha]].concat());
-        Some(
-            String::from_utf8_lossy(&subject.ok()?)
-                .trim_end()
-                .to_owned(),
-        )
+        let subject = git.read_lossy(&[&show[..], &[&self.event.sha]].concat());
+        Some(subject.ok()?.trim_end().to_owned())
     }
 
     fn notification(&self, result: Conclusion, before: Option<Conclusion>) -> Notification<'_> {

@@ -39,6 +39,17 @@ pub fn commit(folder: &Path, file: &str, text: &str) -> String {
     git(folder, &["rev-parse", "HEAD"])
 }
 
+/// Stores the commit HEAD again with a message of bytes, and returns its id. `git commit` would convert them.
+#[allow(dead_code, reason = "not every test has such a message")]
+pub fn with_message(clone: &Path, message: &[u8]) -> String {
+    let commit = git(clone, &["cat-file", "commit", "HEAD"]);
+    let (head, _) = commit.split_once("\n\n").unwrap();
+    let file = clone.join(".git/message");
+    fs::write(&file, [head.as_bytes(), b"\n\n", message].concat()).unwrap();
+    let store = ["hash-object", "-t", "commit", "-w", file.to_str().unwrap()];
+    git(clone, &store)
+}
+
 /// Pushes three commits to develop, as a person does while others push.
 #[allow(dead_code, reason = "not every test has a race")]
 pub fn push_notes(clone: &Path) {

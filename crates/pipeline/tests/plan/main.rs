@@ -8,7 +8,9 @@ mod pull;
 mod tested;
 
 use common::{commit, git, pipeline, succeeded};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
@@ -457,6 +459,17 @@ fn the_files_of_a_change_add_up() {
     let planned = clone.planned("pull_request", "refs/pull/1/merge", "{}", &[]);
     assert_eq!(planned.packages, "lab parcel");
     assert!(planned.has("integration") && !planned.has("image"));
+}
+
+#[test]
+fn a_file_whose_name_is_not_utf_8_counts_by_its_folder() {
+    let clone = Clone::new();
+    let docs = clone.path().join("docs");
+    fs::create_dir_all(&docs).unwrap();
+    fs::write(docs.join(OsStr::from_bytes(b"caf\xe9.txt")), "two").unwrap();
+    clone.commit("docs/adopt.md", "two");
+    let planned = clone.planned("pull_request", "refs/pull/1/merge", "{}", &[]);
+    assert_eq!(planned.packages, "", "{}", planned.said);
 }
 
 #[test]

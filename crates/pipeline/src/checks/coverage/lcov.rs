@@ -15,7 +15,8 @@ pub(super) fn line_counts(
     lcov: &str,
 ) -> Result<BTreeMap<String, LineCount>> {
     let sources = tracked(root, &["*.rs"])?;
-    let sources = sources.iter().map(String::as_str);
+    // Cargo refuses a source whose path is not UTF-8.
+    let sources = sources.iter().filter_map(|file| file.to_str());
     let sources: Vec<&str> = sources
         .filter(|file| packages.iter().any(|package| package.has(file)))
         .collect();

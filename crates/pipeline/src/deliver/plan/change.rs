@@ -46,7 +46,7 @@ impl Change {
             &base,
             &event.sha,
         ];
-        let changed = git.read(&range)?;
+        let changed = git.read_lossy(&range)?;
         let mut files = changed.split('\0').filter(|file| !file.is_empty());
         let since = git::short(&base);
         if changed.is_empty() {

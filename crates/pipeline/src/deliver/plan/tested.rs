@@ -96,7 +96,7 @@ fn agreement(
         files.all(|file| delivery.by_values(file).is_some())
     };
     let options = ["--name-only", "--no-renames", "-z"];
-    let differing = git.read(&[&["diff"], &options[..], &[head, pushed]].concat())?;
+    let differing = git.read_lossy(&[&["diff"], &options[..], &[head, pushed]].concat())?;
     if !are_values(&differing) {
         return Ok(None);
     }
@@ -107,7 +107,7 @@ fn agreement(
     for commit in moves.lines() {
         // Of a merge, the differences to each parent.
         let words = ["diff-tree", "-r", "-m", "--root", "--no-commit-id"];
-        if !are_values(&git.read(&[&words[..], &options, &[commit]].concat())?) {
+        if !are_values(&git.read_lossy(&[&words[..], &options, &[commit]].concat())?) {
             return Ok(None);
         }
     }
