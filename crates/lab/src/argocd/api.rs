@@ -89,6 +89,15 @@ impl ArgoCd {
         Ok(self.api.execute("POST", &path, &wanted)?)
     }
 
+    /// Deletes an Application and what it deployed, as `argocd app delete --cascade` does.
+    ///
+    /// # Errors
+    /// When Argo CD refuses.
+    pub fn delete(&self, application: &str) -> Result<()> {
+        let path = format!("/applications/{application}?cascade=true");
+        Ok(self.api.delete(&path)?)
+    }
+
     /// The objects of an Application and the objects that they own.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod database;
 mod deploy;
 mod drift;
 mod egress;
+mod environments;
 mod feature;
 mod feature_branch;
 mod feature_to_production;

@@ -5,10 +5,10 @@ use anyhow::{Context, Result};
 use super::needs::Need;
 use super::world::World;
 use super::{
-    broken_image, clean_teardown, config, database, deploy, drift, egress, feature_branch,
-    feature_to_production, git_rollback, isolation, manifests, migration, monitoring, no_retrigger,
-    production, promotion, protection, pull_request, quorum, release, resource_tree, rollback,
-    sync_rights, untested_merge, untrusted_fork, workflow_parity,
+    broken_image, clean_teardown, config, database, deploy, drift, egress, environments,
+    feature_branch, feature_to_production, git_rollback, isolation, manifests, migration,
+    monitoring, no_retrigger, production, promotion, protection, pull_request, quorum, release,
+    resource_tree, rollback, sync_rights, untested_merge, untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -181,6 +181,14 @@ static SCENARIOS: &[Scenario] = &[
         needs: &[],
         part_of: None,
         run: Place::Inside(isolation::run),
+    },
+    Scenario {
+        name: "environments",
+        id: "B10",
+        title: "an environment comes by an entry in Git, and goes without a trace",
+        needs: &[Need::Staging],
+        part_of: None,
+        run: Place::Inside(environments::run),
     },
     Scenario {
         name: "sync-rights",
