@@ -14,11 +14,15 @@ use crate::sandbox::{namespaces, start};
 use crate::scenarios::needs::{self, Need};
 use crate::scenarios::registry::{self, Place, Scenario};
 
-/// Lists scenarios.
+/// Lists the scenarios with these names, or all.
 pub(super) fn list(names: &[String]) -> Result<ExitCode> {
+    let chosen = match names {
+        [] => registry::all(),
+        names => registry::named(names)?,
+    };
     for Scenario {
         name, id, title, ..
-    } in registry::named(names)?
+    } in chosen
     {
         println!("{name:<22} {id:<4} {title}");
     }

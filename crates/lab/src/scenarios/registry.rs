@@ -267,6 +267,11 @@ static SCENARIOS: &[Scenario] = &[
 /// The scenario that takes a change through all environments.
 const WHOLE: &str = "feature-to-production";
 
+/// All scenarios.
+pub fn all() -> Vec<&'static Scenario> {
+    SCENARIOS.iter().collect()
+}
+
 /// The scenarios with these names. If there are none: all but those that are part of another.
 ///
 /// # Errors
