@@ -7,6 +7,7 @@ pub mod env;
 pub mod forge;
 pub mod git;
 pub mod http;
+pub mod log;
 pub mod process;
 pub mod progress;
 pub mod reference;

@@ -1,6 +1,16 @@
 //! Named checks. They all run, and a table at the end shows the outcome of each.
+//!
+//! A check that fails is followed by others, so in a job its own output would be far above the end of the log, where
+//! people begin to read. There it is repeated before the table, and shown on the pages of the run and of the job.
 
+mod capture;
+
+use crate::workflow;
 use anyhow::Result;
+use capture::Capture;
+use devkit::log::{Otherwise, excerpt};
+use devkit::markdown;
+use devkit::text::code_block;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -30,6 +40,8 @@ struct Row {
     name: String,
     result: Result<Outcome>,
     time: Duration,
+    /// What the check printed, as far as it is known.
+    output: String,
 }
 
 impl Summary {
@@ -37,7 +49,7 @@ impl Summary {
     pub(crate) fn run(&mut self, check: &Check, root: &Path) {
         println!("== {}", check.name);
         let start = Instant::now();
-        let result = (check.run)(root);
+        let (result, output) = captured(|| (check.run)(root));
         if let Err(error) = &result {
             eprintln!("error: {}: {error:#}", check.name);
         }
@@ -45,6 +57,7 @@ impl Summary {
             name: check.name.to_owned(),
             result,
             time: start.elapsed(),
+            output,
         });
     }
 
@@ -55,6 +68,7 @@ impl Summary {
             name: name.to_owned(),
             result: Err(error),
             time: Duration::ZERO,
+            output: String::new(),
         });
     }
 
@@ -69,8 +83,19 @@ impl Summary {
         self.rows.iter().filter(|row| row.result.is_err()).count()
     }
 
+    /// Prints the table. In a job, first shows why checks failed.
+    pub(crate) fn show(&self) -> Result<()> {
+        for row in self.rows.iter().filter(|_| workflow::in_workflow()) {
+            if let Err(error) = &row.result {
+                show_failure(&row.name, &row.output, error)?;
+            }
+        }
+        print!("\n{SUMMARY}\n{}", self.table());
+        Ok(())
+    }
+
     /// The table, with a line for each check.
-    pub(crate) fn table(&self) -> String {
+    fn table(&self) -> String {
         let width = self
             .rows
             .iter()
@@ -88,6 +113,47 @@ impl Summary {
             format!("{}\n", line.trim_end())
         };
         self.rows.iter().map(line).collect()
+    }
+}
+
+/// The beginning of the line before the repeated output of a failed check. The lab looks for it in logs of jobs.
+const FAILED: &str = "== failed: ";
+
+/// The line after the last repeated output.
+const SUMMARY: &str = "== summary";
+
+/// Runs a part of a command that is not a check of its own. In a job, a failure is shown as that of a check.
+pub(crate) fn explained<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (result, output) = captured(run);
+    if let Err(error) = &result
+        && workflow::in_workflow()
+    {
+        show_failure(name, &output, error)?;
+        println!("\n{SUMMARY}");
+    }
+    result
+}
+
+/// Shows why a check failed: the important part of its output, and its error.
+fn show_failure(name: &str, output: &str, error: &anyhow::Error) -> Result<()> {
+    let output = excerpt(output, Otherwise::First);
+    let end = if output.is_empty() { "" } else { "\n" };
+    let failure = format!("{output}{end}error: {name}: {error:#}");
+    println!("\n{FAILED}{name}\n{failure}");
+    workflow::annotate_check(name, &failure);
+    let output = code_block("text", &failure);
+    workflow::summary(&markdown!("### {} failed\n\n{}", name, output))
+}
+
+/// Runs something, and returns what it printed if this process runs in a job. A terminal would lose its colours and
+/// progress bars.
+fn captured<T>(run: impl FnOnce() -> T) -> (T, String) {
+    match workflow::in_workflow().then(Capture::start) {
+        Some(Ok(capture)) => {
+            let result = run();
+            (result, capture.finish())
+        }
+        _ => (run(), String::new()),
     }
 }
 

@@ -219,6 +219,18 @@ pub(crate) fn annotate_notice(message: &str) {
     annotate("notice", message);
 }
 
+/// How many lines of a check's output its annotation has.
+const ANNOTATION: usize = 12;
+
+/// Shows why a check failed on the page of the workflow run: the first lines, and the last one.
+pub(crate) fn annotate_check(name: &str, failure: &str) {
+    let lines: Vec<&str> = failure.lines().collect();
+    let first = lines.iter().take(ANNOTATION);
+    let last = lines.last().filter(|_| lines.len() > ANNOTATION);
+    let shown: Vec<&str> = first.chain(last).copied().collect();
+    annotate(&format!("error title={name}"), &shown.join("\n"));
+}
+
 fn annotate(level: &str, message: &str) {
     if in_workflow() {
         println!("::{level}::{}", escape(message));

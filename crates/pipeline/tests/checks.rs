@@ -23,7 +23,7 @@ for name in ${CARGO_PKG_NAME-} ${CARGO_MANIFEST_DIR-}; do echo "run as $name" >>
 case "$asked" in "shellcheck --shell=bash -" | kubeconform*)
   while IFS= read -r line || [ -n "$line" ]; do echo "given: $line" >> "$FAKE/log"; done
 esac
-case "$asked" in ${FAIL-nothing}) exit 1 ;; esac
+case "$asked" in ${FAIL-nothing}) printf %s "${FAKE_SAYS-}"; exit 1 ;; esac
 case "$asked" in
   "helm template"*) echo "manifest" ;;
   "cargo clippy"*) printf %s "${FAKE_WARNING-}" ;;
@@ -286,15 +286,67 @@ fn lint_says_where_to_get_what_is_missing() {
     assert!(said.contains(reason), "{said}");
 }
 
+/// What clippy prints about a warning.
+const WARNING: &str = r#"{"reason":"compiler-message","package_id":"a 1.0.0","manifest_path":"/a/Cargo.toml","target":{"kind":["lib"],"crate_types":["lib"],"name":"a","src_path":"/a/src/lib.rs","edition":"2024"},"message":{"code":{"code":"clippy::x"},"level":"warning","spans":[],"children":[],"message":"x","rendered":"warning: it is x\n"}}"#;
+
 #[test]
 fn lint_shows_what_clippy_objects_to() {
     let project = Project::new();
-    let warning = r#"{"reason":"compiler-message","package_id":"a 1.0.0","manifest_path":"/a/Cargo.toml","target":{"kind":["lib"],"crate_types":["lib"],"name":"a","src_path":"/a/src/lib.rs","edition":"2024"},"message":{"code":{"code":"clippy::x"},"level":"warning","spans":[],"children":[],"message":"x","rendered":"warning: it is x\n"}}"#;
     let mut lint = project.step(&["lint"]);
-    let output = lint.env("FAKE_WARNING", warning).output().unwrap();
+    let output = lint.env("FAKE_WARNING", WARNING).output().unwrap();
     assert!(failed(&output).contains("warning: it is x\n"));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(row(&said, "clippy ").ends_with("1 warnings"), "{said}");
+}
+
+#[test]
+fn lint_shows_what_helm_objects_to_and_no_manifests() {
+    let project = Project::new();
+    let mut lint = project.step(&["lint"]);
+    lint.env("FAIL", "helm lint*/ci/*");
+    lint.env("FAKE_SAYS", "[ERROR] Chart.yaml: no version\n");
+    let output = lint.output().unwrap();
+    failed(&output);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("\n[ERROR] Chart.yaml: no version\n"),
+        "{said}"
+    );
+    assert!(!said.contains("\nmanifest\n"), "{said}");
+}
+
+#[test]
+fn in_a_job_the_last_lines_and_the_pages_show_why_checks_failed() {
+    let project = Project::new();
+    let mut lint = project.step(&["lint"]);
+    lint.env("FAIL", "cargo fmt*")
+        .env("FAKE_SAYS", "Diff in src/app.rs:1:\n")
+        .env("FAKE_WARNING", WARNING)
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", project.path("summary"));
+    let output = lint.output().unwrap();
+    assert!(failed(&output).ends_with("\nerror: 2 checks failed\n"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let reason = "error: format: `cargo fmt --all --check` failed (exit status: 1)";
+    // While they run, as on a laptop.
+    let live = "== format\nDiff in src/app.rs:1:\n== clippy\nwarning: it is x\n== dockerfile\n";
+    assert!(said.starts_with(live), "{said}");
+    // At the end.
+    let end = format!(
+        "\n== failed: format\nDiff in src/app.rs:1:\n{reason}\n\
+         ::error title=format::Diff in src/app.rs:1:%0A{reason}\n\n\
+         == failed: clippy\nwarning: it is x\nerror: clippy: 1 warnings\n\
+         ::error title=clippy::warning: it is x%0Aerror: clippy: 1 warnings\n\n\
+         == summary\nformat "
+    );
+    assert!(said.contains(&end), "{said}");
+    let page = project.read("summary");
+    let block = format!("### format failed\n\n```text\nDiff in src/app.rs:1:\n{reason}\n```\n");
+    assert!(page.starts_with(&block), "{page}");
+    assert!(
+        page.contains("### clippy failed\n\n```text\nwarning: it is x\n"),
+        "{page}"
+    );
 }
 
 /// Else each cargo inside `cargo pipeline` builds ring anew, and the next `cargo pipeline` does so again.

@@ -11,6 +11,7 @@ pub(crate) use packages::Package;
 pub(crate) use report::{CoverageReport, LineCount, REPORT, change, percent};
 
 use super::thresholds::Thresholds;
+use crate::check::explained;
 use crate::project::{metadata, root};
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
@@ -115,8 +116,7 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
     copy_dependencies(metadata, &target).context("cannot copy compiled dependencies")?;
     for run in test_runs(metadata, measured) {
         let words = [&["--no-report", "--locked"], &run.words[..]].concat();
-        let result = llvm_cov(&words).run();
-        result.context(run.failure)?;
+        explained("tests", || llvm_cov(&words).run().context(run.failure))?;
     }
     if measured.is_empty() {
         return Ok(());

@@ -76,7 +76,7 @@ impl Lint {
         for check in CODE.iter().chain(&CHARTS).chain(&WORKFLOWS) {
             report.run(check, &root);
         }
-        print!("\n{}", report.table());
+        report.show()?;
         ensure!(report.failed() == 0, "{} checks failed", report.failed());
         Ok(())
     }
@@ -149,10 +149,13 @@ fn chart(root: &Path) -> Result<Outcome> {
     for values in values_files(root)? {
         let lint = ["lint", "--strict", "--quiet", "--values", &values, CHART];
         let template = ["template", "waybill", "--values", &values, CHART];
-        for args in [&lint[..], &template[..]] {
+        // Only kubeconform needs the rendered manifests.
+        for (args, stdout) in [
+            (&lint[..], Stdio::inherit()),
+            (&template[..], Stdio::null()),
+        ] {
             let mut helm = tool(root, "helm", args)?;
-            // Only kubeconform needs the rendered manifests.
-            if let Err(error) = helm.stdout(Stdio::null()).run() {
+            if let Err(error) = helm.stdout(stdout).run() {
                 eprintln!("{error:#}");
                 failed.push(values.clone());
             }

@@ -47,7 +47,7 @@ impl Security {
         for check in &CHECKS {
             report.run(check, &root);
         }
-        print!("\n{}", report.table());
+        report.show()?;
         ensure!(report.failed() == 0, "{} checks failed", report.failed());
         Ok(())
     }

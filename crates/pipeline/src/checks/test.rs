@@ -135,10 +135,8 @@ impl Test {
             report.run(check, &root);
         }
         let (passed, failed) = (report.passed(), report.failed());
-        println!(
-            "\n{}\nchecks: {passed} passed, {failed} failed",
-            report.table()
-        );
+        report.show()?;
+        println!("\nchecks: {passed} passed, {failed} failed");
         ensure!(failed == 0, "not all checks passed");
         Ok(())
     }

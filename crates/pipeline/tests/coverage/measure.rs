@@ -82,10 +82,21 @@ fn tests_must_pass_except_the_integration_tests_of_the_service() {
     }
 
     let project = Project::new();
+    let failures = "failures:\n\n---- b stdout ----\nno\n";
+    let passed = "test a ... ok\n".repeat(200);
     let mut coverage = project.step(&["coverage"]);
-    let said = failed(&coverage.env("FAKE_UNIT", "101").output().unwrap());
-    assert!(said.contains("tests must pass"), "{said}");
+    coverage
+        .env("FAKE_UNIT", "101")
+        .env("FAKE_SAYS", format!("{passed}{failures}"))
+        .env("GITHUB_ACTIONS", "true");
+    let output = coverage.output().unwrap();
+    let reason = failed(&output);
+    assert!(reason.contains("tests must pass"), "{reason}");
     assert_eq!(project.figures(), Value::Null);
+    let said = String::from_utf8_lossy(&output.stdout);
+    let shown = format!("\n== failed: tests\n{failures}error: tests: tests must pass: ");
+    assert!(said.contains(&shown), "{said}");
+    assert!(project.read("summary").contains(failures));
 }
 
 /// The calls that run tests, after the words that all have.

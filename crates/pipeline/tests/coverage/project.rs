@@ -27,7 +27,7 @@ case "$*" in
   metadata*)
     cat "$FAKE/metadata.json"
     ;;
-  *--lib*) exit "${FAKE_UNIT-0}" ;;
+  *--lib*) printf %s "${FAKE_SAYS-}"; exit "${FAKE_UNIT-0}" ;;
   *report*) for file; do :; done; cp "$FAKE/lcov" "$file" ;;
 esac
 "#;
