@@ -127,6 +127,15 @@ fn a_wrong_value_is_refused_by_name() {
             "at '/podSecurityContext/seccompProfile/type'",
         ),
         ("listenAddress=10.0.0.1", "at '/listenAddress'"),
+    ] {
+        let refused = refusal(&["--set", values]);
+        assert!(refused.contains(complaint), "{values}: {refused}");
+    }
+}
+
+#[test]
+fn a_wrong_option_for_a_cluster_is_refused_by_name() {
+    for (values, complaint) in [
         (
             "ingress.host=a",
             "at '/ingress': additional properties 'host' not allowed",
