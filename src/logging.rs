@@ -81,9 +81,9 @@ pub fn dropped_lines() -> u64 {
     QUEUE.dropped()
 }
 
-/// Writes a message to standard error. It gives up if nothing reads it.
+/// Writes a message as lines to standard error. It gives up if nothing reads them.
 pub fn print_error(message: impl Display) {
-    let line = format!("{message}\n");
+    let line = format!("{}\n", message.to_string().trim_end());
     let (done, finished) = mpsc::channel();
     thread::spawn(move || {
         let _ = io::stderr().write_all(line.as_bytes());

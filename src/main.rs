@@ -1,6 +1,6 @@
 //! The command line of `waybill`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -20,6 +20,9 @@ struct Cli {
     mode: Option<Mode>,
 }
 
+/// The exit code for a command line that is not valid, as clap has it.
+const USAGE: u8 = 2;
+
 /// The commands.
 #[derive(Subcommand)]
 enum Mode {
@@ -38,7 +41,20 @@ enum Mode {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().mode.unwrap_or(Mode::Serve)) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let text = error.render();
+            match io::stderr().is_terminal() {
+                true => logging::print_error(text.ansi()),
+                false => logging::print_error(text),
+            }
+            return ExitCode::from(USAGE);
+        }
+        // This is the help or the version.
+        Err(error) => error.exit(),
+    };
+    match run(cli.mode.unwrap_or(Mode::Serve)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             logging::print_error(format_args!("waybill: {error:#}"));

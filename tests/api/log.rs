@@ -1,9 +1,10 @@
 //! A reader of the output that stalls, goes away or refuses it must not affect the service.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use rstest::rstest;
 use serde_json::Value;
 
 use crate::support::Kind::Sqlite;
@@ -101,6 +102,38 @@ fn serves_on_a_full_disk() {
     process.wait().unwrap();
 }
 
+/// The line with the path is longer than a pipe.
+#[test]
+fn a_long_line_is_whole() {
+    let service = Sqlite.serve();
+    let path = format!("/{}", "x".repeat(65_000));
+    assert_eq!(service.get(&path).status, 404);
+    service.wait_for_log(&[&path, "answered"]);
+}
+
+#[cfg(target_os = "linux")] // Other systems do not tell the size of a pipe.
+#[rstest]
+#[case("serve", Some(1))]
+#[case("sail", Some(2))]
+fn an_error_that_nothing_reads_does_not_delay_the_end(
+    #[case] mode: &str,
+    #[case] code: Option<i32>,
+) {
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    let size = rustix::pipe::fcntl_getpipe_size(&writer).unwrap();
+    writer.write_all(&vec![b'x'; size]).unwrap();
+    let mut process = command(mode, &[("WAYBILL_LOG_LEVEL", "loud")])
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut status = None;
+    wait_until("the process to end", || {
+        status = process.try_wait().unwrap();
+        status.is_some()
+    });
+    assert_eq!(status.unwrap().code(), code);
+}
+
 #[test]
 fn an_error_without_a_reader_is_an_ordinary_error() {
     for mode in ["serve", "migrate", "check-config", "healthcheck"] {
@@ -113,12 +146,19 @@ fn an_error_without_a_reader_is_an_ordinary_error() {
     }
 }
 
-#[test]
-fn check_config_accepts_a_reader_that_ends_early() {
-    let mut process = command("check-config", &[])
+#[rstest]
+#[case("check-config")]
+#[case("migrate")]
+#[case("--help")]
+fn a_reader_that_ends_early_is_no_failure(#[case] mode: &str) {
+    let database = Sqlite.empty();
+    let mut process = command(mode, &[("WAYBILL_DATABASE_URL", &database.url)])
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     drop(process.stdout.take());
-    assert_eq!(process.wait().unwrap().code(), Some(0));
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
