@@ -1,7 +1,7 @@
 //! `waybill healthcheck`, for probes and smoke tests that run a command. The image contains neither a shell nor curl.
 
 use std::fmt::{self, Display, Formatter};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
@@ -76,10 +76,11 @@ impl Target {
         stream.set_read_timeout(Some(TIMEOUT))?;
         let (path, host) = (&self.path, self.authority());
         stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes())?;
+        // Only the first line: the server may keep the connection open after its response.
         let mut answer = Vec::new();
-        stream.take(4096).read_to_end(&mut answer)?;
+        BufReader::new(stream.take(4096)).read_until(b'\n', &mut answer)?;
         String::from_utf8_lossy(&answer)
-            .split(' ')
+            .split_whitespace()
             .nth(1)
             .map(str::to_owned)
             .context("the response is not HTTP")

@@ -76,6 +76,10 @@ impl Api {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(OpenApi)]

@@ -211,6 +211,10 @@ impl AsyncWrite for Connection {
         // hyper flushes after it has written everything.
         if self.state.phase() == Phase::Response {
             self.state.enter(Phase::Idle);
+            // hyper may not read again before something wakes it, and then no other timer would end the connection.
+            if let Poll::Ready(error) = self.poll_read_timer(context) {
+                return Poll::Ready(Err(error));
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -43,6 +44,11 @@ pub(super) async fn observe(
     let mut response = next.run(request).instrument(span.clone()).await;
 
     response.headers_mut().insert(REQUEST_ID, id);
+    if api.is_stopping() {
+        // The connection will end soon. A client that reuses it at that moment would get no response.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     let status = response.status().as_u16();
     let duration = began.elapsed();
     api.metrics.request_ends(method, route, status, duration);

@@ -1,7 +1,6 @@
 //! The routes for probes and operators: `/health`, `/ready` and `/version`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::Json;
 use axum::extract::State;
@@ -63,7 +62,7 @@ pub(super) struct Readiness {
 )]
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<Json<Readiness>, Problem> {
     let not_ready = |reason: String| Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason);
-    if api.stopping.load(Ordering::Relaxed) {
+    if api.is_stopping() {
         return Err(not_ready("the service is stopping".to_owned()));
     }
     api.store

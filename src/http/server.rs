@@ -142,6 +142,8 @@ impl Server {
         let stream = Connection::new(stream, Arc::clone(state), header_timeout, idle_timeout);
         let mut http = http1::Builder::new()
             .max_buf_size(HEAD_LIMIT)
+            // A client may end its side after its request and wait for the response. hyper would drop both.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let mut stopping = false;
         let ended = loop {

@@ -1,7 +1,7 @@
 //! Slow, silent and many clients, and what is not a request at all.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rstest::rstest;
@@ -85,6 +85,33 @@ fn an_idle_connection_stays_open_until_its_own_timeout() {
     assert!(is_closed(&stream));
     // The service counts from the end of its answer, which is later.
     assert!(began.elapsed() >= Duration::from_millis(3000));
+}
+
+/// Their requests may be there before the service looks at the connections for the first time.
+#[test]
+fn closes_connections_that_are_idle_after_their_first_request() {
+    let service = Sqlite.serve_with(&[("WAYBILL_HTTP_IDLE_TIMEOUT_MS", "300")]);
+    let _open = silent(&service, 30, &format!("{HEAD}\r\n"));
+    wait_until("only the connection of the scrape to be open", || {
+        service.metric(CONNECTIONS) == Some(1.0)
+    });
+}
+
+/// As `nc -N` and some health checks do.
+#[test]
+fn a_client_that_only_reads_on_gets_its_response() {
+    let service = Sqlite.serve();
+    let mut lock = service.database.connect();
+    lock.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let (mut stream, rest) = service.begin_request();
+    stream.write_all(&rest).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    wait_until("the request to be in progress", || {
+        service.metric("waybill_http_requests_in_flight") == Some(2.0)
+    });
+    lock.batch_execute("ROLLBACK").unwrap();
+    let answer = read_all(stream);
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
 }
 
 #[test]

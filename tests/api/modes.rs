@@ -1,6 +1,9 @@
 //! `waybill check-config`, `migrate` and `healthcheck`, and the errors that keep `serve` from starting.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Output, Stdio};
+use std::thread;
 
 use rstest::rstest;
 
@@ -209,6 +212,22 @@ fn healthcheck_checks_a_service_elsewhere() {
     assert_eq!(code, Some(1));
     let expected = format!("no answer from http://localhost:{port}/ready; check that");
     assert!(err.contains(&expected), "{err}");
+}
+
+#[test]
+fn healthcheck_does_not_wait_for_the_end_of_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        // The end of the request is the end of the program.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let (code, err) = healthcheck_of(&format!("http://127.0.0.1:{port}"));
+    assert_eq!(code, Some(0), "{err}");
+    server.join().unwrap();
 }
 
 #[rstest]

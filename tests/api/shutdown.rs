@@ -1,6 +1,6 @@
 //! The shutdown after SIGTERM.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -38,6 +38,31 @@ fn serves_requests_during_the_delay_but_is_not_ready(#[values(Sqlite, Postgres)]
         .assert_problem(503, "the service is stopping");
     service.get("/api/v1/deployments").json(200);
     assert_eq!(service.wait().code(), Some(0));
+}
+
+/// A client that reuses a connection at the moment of its end would get no response.
+#[test]
+fn asks_for_new_connections_during_the_delay() {
+    let service = Sqlite.serve_with(&[("WAYBILL_SHUTDOWN_DELAY_MS", "2000")]);
+    let mut stream = TcpStream::connect(service.address).unwrap();
+    let request = b"GET /health HTTP/1.1\r\nHost: service\r\n\r\n";
+    stream.write_all(request).unwrap();
+    let mut answer = [0; 1024];
+    let count = stream.read(&mut answer).unwrap();
+    let first = String::from_utf8_lossy(&answer[..count]);
+    assert!(!first.contains("connection: close"), "{first}");
+
+    service.terminate();
+    wait_until("the service not to be ready", || {
+        service.get("/ready").status == 503
+    });
+    stream.write_all(request).unwrap();
+    let last = read_all(stream);
+    assert!(
+        last.starts_with("HTTP/1.1 200 ") && last.contains("connection: close"),
+        "{last}"
+    );
+    service.get("/health").json(200);
 }
 
 #[rstest]
