@@ -63,9 +63,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::NotFound(_) => StatusCode::NOT_FOUND,
-            // draft-ietf-httpapi-idempotency-key-header, section 2.7
-            Error::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Refused(_) | Error::Contended | Error::KeyOutlived(_) => StatusCode::CONFLICT,
+            // draft-ietf-httpapi-idempotency-key-header proposes 422 for a key that was used before. But the request is as
+            // described, and only the state of the ledger forbids it.
+            Error::Refused(_) | Error::Contended | Error::KeyOutlived(_) | Error::KeyReused => {
+                StatusCode::CONFLICT
+            }
             Error::ReadOnly => {
                 tracing::warn!("the database is read-only");
                 return Self::new(

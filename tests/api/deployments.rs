@@ -81,7 +81,7 @@ fn records_a_deployment_once_per_key(#[values(Sqlite, Postgres)] kind: Kind) {
         &deployment_with(json!({ "version": "v2" })),
     )
     .assert_problem(
-        422,
+        409,
         "the Idempotency-Key was already used for a different request",
     );
     assert_ne!(

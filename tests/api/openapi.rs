@@ -114,6 +114,34 @@ fn describes_everything_in_sentences() {
     assert!(lacking.is_empty(), "{lacking:#?}");
 }
 
+/// Clients and proxies rely on `Allow` (RFC 9110, section 15.5.6).
+#[test]
+fn each_path_allows_exactly_the_described_methods() {
+    let service = Sqlite.serve();
+    let document = service.get("/openapi.json").json(200);
+    let recorded = service.record(&deployment());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = item.as_object().unwrap().keys();
+        let mut allowed: BTreeSet<String> = methods.map(|name| name.to_uppercase()).collect();
+        if allowed.contains("GET") {
+            allowed.insert("HEAD".to_owned());
+        }
+        let path = path.replace("/api/v1/deployments/{id}", &recorded);
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
+        ] {
+            let answer = service.send(method, &path, &[], "");
+            let is_allowed = allowed.contains(method);
+            assert_eq!(answer.status != 405, is_allowed, "{method} {path}");
+            if !is_allowed {
+                let listed = answer.headers["allow"].to_str().unwrap().split(',');
+                let listed: BTreeSet<String> = listed.map(|name| name.trim().into()).collect();
+                assert_eq!(listed, allowed, "{method} {path}");
+            }
+        }
+    }
+}
+
 /// A generated client sends and receives the types that the document names, so they must match the actual values.
 #[rstest]
 fn responses_have_the_described_fields(#[values(Sqlite, Postgres)] kind: Kind) {
