@@ -84,11 +84,29 @@ impl Session {
 pub(crate) struct Manager {
     settings: Settings,
     health: Arc<Health>,
+    /// The file of an SQLite database.
+    file: Option<sqlite::FileId>,
 }
 
 impl Manager {
+    /// The file of an SQLite database must exist.
     pub(super) fn new(settings: Settings, health: Arc<Health>) -> Self {
-        Self { settings, health }
+        let file = sqlite::file_id(&settings.url);
+        Self {
+            settings,
+            health,
+            file,
+        }
+    }
+
+    /// Fails if another file is at the path of an SQLite database, or none. Open connections would write to the previous
+    /// file, which nobody sees any more, and a new one could apply its write-ahead log to the other file.
+    fn check_file(&self) -> Result<(), Failure> {
+        if self.file == sqlite::file_id(&self.settings.url) {
+            Ok(())
+        } else {
+            Err(Failure::Replaced)
+        }
     }
 }
 
@@ -108,6 +126,7 @@ impl r2d2::ManageConnection for Manager {
     type Error = Failure;
 
     fn connect(&self) -> Result<Session, Failure> {
+        self.check_file()?;
         let generation = self.health.generation.load(Ordering::Relaxed);
         Ok(Session {
             database: establish(&self.settings)?,
@@ -122,6 +141,7 @@ impl r2d2::ManageConnection for Manager {
         if session.generation < self.health.generation.load(Ordering::Relaxed) {
             return Err(Failure::Stale);
         }
+        self.check_file()?;
         // diesel's ping prepares its statement, for which a pooler may use two sessions.
         Ok(session.database.batch_execute("SELECT 1")?)
     }

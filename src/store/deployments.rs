@@ -237,8 +237,8 @@ fn replay(connection: &mut Database, key: &str, request: &str) -> Result<Option<
     }
 }
 
-/// Writes and removes a deployment in one transaction, so that no other transaction ever sees it. On a full disk this
-/// fails as a real deployment would.
+/// Makes each kind of write in one transaction that leaves nothing, so that no other transaction ever sees it. On a full
+/// disk, or for a user without the rights, this fails as a request would.
 pub(super) fn try_to_write(connection: &mut Database) -> Result<(), Error> {
     let text = || "readiness check".to_owned();
     let row = Row {
@@ -258,7 +258,21 @@ pub(super) fn try_to_write(connection: &mut Database) -> Result<(), Error> {
         diesel::insert_into(deployments::table)
             .values(row)
             .execute(connection)?;
+        diesel::update(written.clone())
+            .set(deployments::actor.eq(text()))
+            .execute(connection)?;
         diesel::delete(written).execute(connection)?;
+        // A real key has no space.
+        let key = (
+            idempotency_keys::key.eq(text()),
+            idempotency_keys::request.eq(text()),
+            idempotency_keys::response.eq(text()),
+            idempotency_keys::created_at.eq(Utc::now().naive_utc()),
+        );
+        diesel::insert_into(idempotency_keys::table)
+            .values(key)
+            .execute(connection)?;
+        diesel::delete(idempotency_keys::table.find(text())).execute(connection)?;
         Ok(())
     })
 }

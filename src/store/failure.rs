@@ -14,6 +14,12 @@ pub(crate) enum Failure {
     /// The session may still be connected to a server that became read-only.
     #[error("the connection is replaced, because the database was read-only")]
     Stale,
+    /// The file of an SQLite database is no longer at its path.
+    #[error(
+        "the file of the database was deleted or replaced; stop the service before you replace it, with its files -wal and \
+         -shm"
+    )]
+    Replaced,
     /// The database can't store every text. SQLite always can.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code))]
     #[error(

@@ -1,8 +1,26 @@
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, ConnectionError, ConnectionResult, QueryResult, SqliteConnection};
+
+use super::DatabaseUrl;
+
+/// The device and the inode of a file. Another file does not get them while this one is open.
+pub(super) type FileId = (u64, u64);
+
+/// The file at the path of an SQLite database, if there is one. Other databases have none.
+pub(super) fn file_id(url: &DatabaseUrl) -> Option<FileId> {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.dev(), file.ino()))
+        }
+        #[cfg(feature = "postgres")]
+        DatabaseUrl::Postgres(_) => None,
+    }
+}
 
 /// Opens the file, and waits at most `timeout` for a lock.
 pub(super) fn establish(path: &Path, timeout: Duration) -> ConnectionResult<SqliteConnection> {

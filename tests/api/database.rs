@@ -6,6 +6,8 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use rstest::rstest;
 use serde_json::json;
 
@@ -128,6 +130,89 @@ fn every_kind_of_write_recovers() {
         set_read_only(&service.database, false);
         wait_until("the write to succeed", || send().status < 300);
     }
+}
+
+/// A role that may only read, and a database with it as the user.
+fn reader() -> (String, Database) {
+    let mut database = Postgres.migrated();
+    let role = format!("reader_of_{}", name(&database));
+    Server::get().execute(&format!("CREATE ROLE {role} LOGIN"));
+    let grant = format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}");
+    database.connect().batch_execute(&grant).unwrap();
+    database.url = database.url.replace("postgres@", &format!("{role}@"));
+    (role, database)
+}
+
+/// As after a restore, which does not bring the rights back.
+#[test]
+fn a_user_without_a_right_is_not_ready() {
+    let (role, database) = reader();
+    let admin = Server::get().url(name(&database));
+    let service = Service::start(database, &[]);
+    let mut admin = PgConnection::establish(&admin).unwrap();
+    for right in [
+        "INSERT ON deployments",
+        "UPDATE ON deployments",
+        "DELETE ON deployments",
+        "INSERT, SELECT, DELETE ON idempotency_keys",
+    ] {
+        service
+            .get("/ready")
+            .assert_problem(503, "permission denied for table");
+        service.get(PATH).json(200);
+        admin
+            .batch_execute(&format!("GRANT {right} TO {role}"))
+            .unwrap();
+    }
+    service.get("/ready").json(200);
+    exercise(&service);
+}
+
+#[test]
+fn a_limit_on_sessions_below_the_size_of_the_pool_fails_no_request() {
+    let (role, database) = reader();
+    Server::get().execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 1"));
+    let service = Service::start(database, &[]);
+    concurrently(&service, |service| {
+        service.get(PATH).json(200);
+    });
+}
+
+#[test]
+fn a_restart_of_the_server_between_two_requests_fails_none() {
+    let service = Postgres.serve();
+    let path = service.record(&deployment());
+    for _ in 0..3 {
+        close_sessions(&service.database);
+        service.get(&path).json(200);
+        close_sessions(&service.database);
+        service.record(&deployment());
+    }
+}
+
+/// Open connections would write to a file that nobody sees any more.
+#[test]
+fn a_file_that_is_not_at_its_path_is_not_written() {
+    let service = Sqlite.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
+    service.record(&deployment());
+    let path = service.database.url.strip_prefix("sqlite://").unwrap();
+    let aside = format!("{path}.aside");
+    fs::rename(path, &aside).unwrap();
+    for _ in ["deleted", "replaced"] {
+        service
+            .post(PATH, &deployment())
+            .assert_problem(503, "the database is unavailable; try again later");
+        service
+            .get("/ready")
+            .assert_problem(503, "the file of the database was deleted or replaced");
+        assert!(!fs::exists(path).unwrap() || fs::read(path).unwrap().is_empty());
+        fs::write(path, "").unwrap();
+    }
+    fs::rename(&aside, path).unwrap();
+    wait_until("the service to be ready again", || {
+        service.get("/ready").status == 200
+    });
+    service.record(&deployment());
 }
 
 /// A limit on the size of files fails like a full disk.
