@@ -77,7 +77,10 @@
     };
 
   # Programs that the shells don't provide, with the reason.
-  elsewhere.jscpd = "it is not in nixpkgs; `cargo pipeline tools quality` installs it";
+  elsewhere = {
+    jscpd = "it is not in nixpkgs; `cargo pipeline tools quality` installs it";
+    rollouts-controller = "`cargo lab test canary` builds it, and nothing else needs it";
+  };
 
   # The shell of crane adds the Rust toolchain and a C compiler.
   shell = programs: variables:

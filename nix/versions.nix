@@ -45,6 +45,12 @@
     reason = "any release can serve the few names of the lab";
   };
 
+  argo-rollouts = {
+    lab = "1.9.1";
+    shell = "none";
+    reason = "only the scenario `canary` needs it, which builds it";
+  };
+
   runner = {
     lab = "1.0.8";
     shell = "1.0.3";

@@ -39,6 +39,8 @@ static ACTIONLINT: Module = module!("actionlint");
 static KUBECONFORM: Module = module!("kubeconform");
 static GITLEAKS: Module = module!("gitleaks");
 static TRIVY: Module = module!("trivy");
+// It needs an older version of Kubernetes' libraries than Argo CD does.
+static ARGO_ROLLOUTS: Module = module!("argo-rollouts");
 
 /// Tools that only look for problems and take long to install. The lab installs them for the scenarios that need them.
 pub const SCANNERS: [&str; 5] = ["cargo-deny", "cargo-machete", "gitleaks", "jscpd", "trivy"];
@@ -271,6 +273,21 @@ pub static TOOLS: &[Tool] = &[
             ..Build::new(&TRIVY, "github.com/aquasecurity/trivy")
         }),
         &[Step::Security, Step::Scan],
+    ),
+    // No step needs it: the lab installs it for the scenario `canary`.
+    tool(
+        "argo-rollouts",
+        Source::Go(Build {
+            programs: &[(
+                "rollouts-controller",
+                "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+            )],
+            variables: &["github.com/argoproj/argo-rollouts/utils/version.version=VERSION"],
+            files: &["manifests/install.yaml"],
+            minutes: 3.0,
+            ..Build::new(&ARGO_ROLLOUTS, "github.com/argoproj/argo-rollouts")
+        }),
+        &[],
     ),
     tool("cargo-llvm-cov", Source::Crate("0.9.1"), &[Step::Coverage]),
     // The Dockerfile installs the same version.

@@ -9,6 +9,7 @@ use devkit::progress::Progress;
 
 use super::down::{self, Data};
 use super::up;
+use crate::cluster::rollouts;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::{namespaces, start};
 use crate::scenarios::needs::{self, Need};
@@ -71,7 +72,11 @@ fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -
         scanners: needs().any(|need| *need == Need::Scanners),
         ..up::Options::default()
     };
-    up::run(layout, options, progress)
+    up::run(layout, options, progress)?;
+    if needs().any(|need| *need == Need::Rollouts) {
+        rollouts::build(layout, progress)?;
+    }
+    Ok(())
 }
 
 /// Runs scenarios one after the other; those on the host run beside them. Returns how many failed.

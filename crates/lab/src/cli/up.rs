@@ -139,7 +139,8 @@ fn check_repository(layout: &Layout, checkout: &Path) -> Result<()> {
 /// Prepares on the host what the lab needs, and starts the namespaces if they do not exist. Returns the first process.
 fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
     let programs = install_tools(layout, progress)?;
-    images::ensure(layout, progress)?;
+    let names = images::CLUSTER.into_iter().chain([images::BUILDER]);
+    images::ensure(layout, &names.collect::<Vec<_>>(), progress)?;
     checkout::fetch_crates(checkout, progress)?;
     let pipeline = progress.run("Building `cargo pipeline`", || {
         checkout::build_pipeline(checkout)

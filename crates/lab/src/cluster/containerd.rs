@@ -1,6 +1,7 @@
 //! The container runtime of the node.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -48,17 +49,6 @@ pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
         ],
     );
     containerd.ensure(layout)?;
-    let ctr = || {
-        command(
-            "ctr",
-            [
-                "--address",
-                "/run/containerd/containerd.sock",
-                "-n",
-                "k8s.io",
-            ],
-        )
-    };
     containerd.wait(layout, Duration::from_secs(30), || {
         ctr().arg("version").run_quietly().is_ok()
     })?;
@@ -69,11 +59,25 @@ pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
     }
     // The pause image comes last: if it is there, the others are too.
     for name in images::CLUSTER.iter().rev() {
-        let archive = images::archive(&Layout::inside(), name)?;
-        ctr()
-            .args(["images", "import"])
-            .arg(&archive)
-            .run_quietly()?;
+        import(name)?;
     }
     Ok(())
+}
+
+/// Imports an image of the lab. The node then does not pull it.
+///
+/// # Errors
+/// When the image was not built, or containerd refuses it.
+pub(super) fn import(name: &str) -> Result<()> {
+    let archive = images::archive(&Layout::inside(), name)?;
+    ctr()
+        .args(["images", "import"])
+        .arg(&archive)
+        .run_quietly()?;
+    Ok(())
+}
+
+fn ctr() -> Command {
+    let socket = "/run/containerd/containerd.sock";
+    command("ctr", ["--address", socket, "-n", "k8s.io"])
 }

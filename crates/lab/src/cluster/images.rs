@@ -118,6 +118,22 @@ static IMAGES: &[Image] = &[
         base: true,
     },
     Image {
+        name: ROLLOUTS,
+        containerfile: containerfile!("argo-rollouts"),
+        reference: |_| {
+            Ok(format!(
+                "quay.io/argoproj/argo-rollouts:{}",
+                version(ROLLOUTS)?
+            ))
+        },
+        fill: |layout, context| {
+            let program_name = "rollouts-controller";
+            program(layout, ROLLOUTS, program_name, &context.join(program_name))
+        },
+        tools: &[ROLLOUTS],
+        base: false,
+    },
+    Image {
         name: "redis",
         containerfile: containerfile!("redis"),
         reference: |layout| manifest_image(layout, "public.ecr.aws/docker/library/redis:"),
@@ -126,7 +142,7 @@ static IMAGES: &[Image] = &[
         base: true,
     },
     Image {
-        name: "rust",
+        name: BUILDER,
         containerfile: containerfile!("rust"),
         reference: |_| Ok(RUST.into()),
         fill: |_, _| Ok(()),
@@ -135,8 +151,14 @@ static IMAGES: &[Image] = &[
     },
 ];
 
-/// The images that the cluster runs; the others are used to build images.
-pub const CLUSTER: &[&str] = &["pause", "coredns", "argocd", "redis"];
+/// The images that the cluster needs when it starts.
+pub const CLUSTER: [&str; 4] = ["pause", "coredns", "argocd", "redis"];
+
+/// The image that CI builds images with.
+pub const BUILDER: &str = "rust";
+
+/// The controller of Argo Rollouts, for the scenario that needs it: the image and the tool.
+pub(super) const ROLLOUTS: &str = "argo-rollouts";
 
 /// The pinned version of a tool, with a leading `v`.
 ///
@@ -167,15 +189,25 @@ fn manifest_image(layout: &Layout, repository: &str) -> Result<String> {
         .with_context(|| format!("{} names no image {repository}", path.display()))
 }
 
+fn named(name: &str) -> Result<&'static Image> {
+    let image = IMAGES.iter().find(|image| image.name == name);
+    image.with_context(|| format!("the lab has no image {name}"))
+}
+
+/// The name of an image in the manifests that use it.
+///
+/// # Errors
+/// When the lab has no such image, or a tool that names it is missing.
+pub(super) fn reference(layout: &Layout, name: &str) -> Result<String> {
+    (named(name)?.reference)(layout)
+}
+
 /// The file of an image, which containerd and buildah can load.
 ///
 /// # Errors
 /// When the lab has no such image, or a tool it is built from is missing.
 pub fn archive(layout: &Layout, name: &str) -> Result<PathBuf> {
-    let image = IMAGES
-        .iter()
-        .find(|image| image.name == name)
-        .with_context(|| format!("the lab has no image {name}"))?;
+    let image = named(name)?;
     let reference = (image.reference)(layout)?;
     let mut parts = vec![image.containerfile.to_owned(), reference];
     for tool in image.tools {
@@ -201,13 +233,14 @@ pub fn archives(layout: &Layout) -> Result<Vec<PathBuf>> {
     images.chain([Ok(debian::base_archive(layout))]).collect()
 }
 
-/// Builds the images that are missing.
+/// Builds those of the images that are missing.
 ///
 /// # Errors
-/// When a build fails.
-pub fn ensure(layout: &Layout, progress: Progress) -> Result<()> {
-    for image in IMAGES {
-        let archive = archive(layout, image.name)?;
+/// When the lab has no such image, or a build fails.
+pub fn ensure(layout: &Layout, names: &[&str], progress: Progress) -> Result<()> {
+    for name in names {
+        let image = named(name)?;
+        let archive = archive(layout, name)?;
         if archive.exists() {
             continue;
         }

@@ -7,6 +7,7 @@ pub mod database;
 pub mod images;
 pub mod kubectl;
 mod node;
+pub mod rollouts;
 mod volumes;
 
 use std::time::Duration;

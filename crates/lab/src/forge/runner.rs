@@ -129,7 +129,7 @@ fn prepare_image_builds(layout: &Layout, host: &Host) -> Result<()> {
         buildah.env_clear().envs(variables.iter().cloned());
         buildah
     };
-    let archive = images::archive(&Layout::inside(), "rust")?;
+    let archive = images::archive(&Layout::inside(), images::BUILDER)?;
     let mark = Layout::inside().cache(format!(
         "jobs/{}.loaded",
         archive.file_stem().unwrap_or_default().to_string_lossy()

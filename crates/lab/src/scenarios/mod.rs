@@ -3,6 +3,7 @@
 
 mod broken_image;
 mod budget;
+mod canary;
 mod clean_teardown;
 mod config;
 mod database;
@@ -21,7 +22,9 @@ mod monitoring;
 pub mod needs;
 mod no_retrigger;
 mod own_release;
+mod pod_targets;
 mod production;
+mod prometheus;
 mod promotion;
 mod protection;
 mod pull_request;

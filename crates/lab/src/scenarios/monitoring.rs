@@ -2,19 +2,16 @@
 //! an environment that is missing raises an alert.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use devkit::forge::encoded;
-use devkit::http::{Client, Tls};
 use devkit::process::{Run, command};
 use k8s_openapi::api::core::v1::Service;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::prometheus::{self, Prometheus, SERVICE_PORT};
 use super::world::World;
 use crate::argocd::api::NAMESPACE;
 use crate::expect::{Verdict, eventually};
@@ -27,14 +24,11 @@ const EMPTY: &str = "scenario-monitoring";
 /// Panels that have no data while nothing is wrong.
 const EMPTY_PANELS: [&str; 2] = ["Failed requests", "Not ready"];
 
-/// The port of the service's pods.
-const PORT: u16 = 8080;
-
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given Prometheus with the chart's alerts for dev and for a namespace in which nothing runs,
-    let prometheus = Prometheus::start(world)?;
+    let prometheus = Monitoring::start(world)?;
     // then it reads the pods of dev and Argo CD,
     prometheus.reads_its_targets()?;
     // evaluates every alert, of which only that of the empty namespace is active,
@@ -46,26 +40,6 @@ pub(super) fn run(world: &World) -> Result<()> {
             .join(&world.delivery.chart),
         world,
     )
-}
-
-/// A Prometheus that ends with the scenario.
-struct Prometheus {
-    process: Child,
-    api: Client,
-    log: PathBuf,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// An answer of the API (<https://prometheus.io/docs/prometheus/latest/querying/api/>).
-#[derive(Deserialize)]
-struct Answer<T> {
-    data: T,
 }
 
 #[derive(Deserialize)]
@@ -104,11 +78,6 @@ struct Rule {
 }
 
 #[derive(Deserialize)]
-struct Found {
-    result: Vec<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
 struct Dashboard {
     panels: Vec<Panel>,
 }
@@ -124,13 +93,12 @@ struct Query {
     expr: String,
 }
 
-impl Prometheus {
+/// A Prometheus with the chart's alerts.
+struct Monitoring(Prometheus);
+
+impl Monitoring {
     fn start(world: &World) -> Result<Self> {
-        let folder = world.layout.state("tmp").join("prometheus");
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
-        fs::create_dir_all(&folder)?;
+        let folder = prometheus::folder(&world.layout.state("tmp"))?;
         let chart = world
             .clone("monitoring", world.trunk())?
             .join(&world.delivery.chart);
@@ -138,40 +106,14 @@ impl Prometheus {
             let text = rules(world, &chart, namespace)?;
             fs::write(folder.join(format!("{namespace}.rules.yaml")), text)?;
         }
-        let file = folder.join("prometheus.yaml");
-        // JSON is YAML.
-        fs::write(&file, settings(world)?)?;
-        let log = folder.join("log");
-        let process = command("prometheus", [format!("--config.file={}", file.display())])
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("--web.listen-address={ADDRESS}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log)?)
-            .spawn()
-            .context("cannot start prometheus")?;
-        Ok(Self {
-            process,
-            api: Client::new(&format!("http://{ADDRESS}/api/v1"), Tls::none()),
-            log,
-        })
-    }
-
-    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let answer: Answer<T> = self.api.get(path).with_context(|| {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            format!("Prometheus says:\n{log}")
-        })?;
-        Ok(answer.data)
+        let started = Prometheus::start(&folder, ADDRESS, &settings(world)?)?;
+        Ok(Self(started))
     }
 
     fn reads_its_targets(&self) -> Result<()> {
         eventually("Prometheus reads its targets", LIMIT, || {
             // Its API answers a moment after the start.
-            let targets: Targets = match self.get("/targets?state=active") {
+            let targets: Targets = match self.0.get("/targets?state=active") {
                 Ok(targets) => targets,
                 Err(error) => return Ok(Verdict::Pending(format!("{error:#}"))),
             };
@@ -195,7 +137,7 @@ impl Prometheus {
 
     fn only_the_missing_release_is_reported(&self) -> Result<()> {
         eventually("the alert of the empty namespace is active", LIMIT, || {
-            let groups: Groups = self.get("/rules?type=alert")?;
+            let groups: Groups = self.0.get("/rules?type=alert")?;
             let mut active = Vec::new();
             for Group { file, rules } in groups.groups {
                 for rule in rules {
@@ -226,9 +168,8 @@ impl Prometheus {
                     .replace("$job", &world.delivery.name)
                     .replace("$__rate_interval", "1m");
                 eventually(&format!("{title} has data"), LIMIT, || {
-                    let path = format!("/query?query={}", encoded(&query));
-                    let found: Found = self.get(&path).with_context(|| query.clone())?;
-                    let empty = found.result.is_empty() && !EMPTY_PANELS.contains(&title.as_str());
+                    let found = self.0.query(&query).with_context(|| query.clone())?;
+                    let empty = found.is_empty() && !EMPTY_PANELS.contains(&title.as_str());
                     Ok(match empty {
                         true => Verdict::Pending(query.clone()),
                         false => Verdict::Met(()),
@@ -259,7 +200,7 @@ fn rules(world: &World, chart: &Path, namespace: &str) -> Result<String> {
 
 /// The settings of Prometheus. The labels of the service's metrics are those that the chart's PodMonitor gives. Debian's
 /// Prometheus does not find pods by itself.
-fn settings(world: &World) -> Result<String> {
+fn settings(world: &World) -> Result<Value> {
     let metrics = "argocd-metrics";
     let service = world.kubernetes.get::<Service>(NAMESPACE, metrics)?;
     let address = service.and_then(|service| service.spec?.cluster_ip);
@@ -270,7 +211,7 @@ fn settings(world: &World) -> Result<String> {
         let address = pod.status.and_then(|status| status.pod_ip);
         let address = address.context("a pod has no address")?;
         pods.push(json!({
-            "targets": [format!("{address}:{PORT}")],
+            "targets": [format!("{address}:{SERVICE_PORT}")],
             "labels": {
                 "namespace": dev.namespace(),
                 "pod": pod.metadata.name,
@@ -279,13 +220,12 @@ fn settings(world: &World) -> Result<String> {
         }));
     }
     let argocd = json!({"targets": [format!("{address}:8082")]});
-    let settings = json!({
+    Ok(json!({
         "global": {"scrape_interval": "2s", "evaluation_interval": "2s"},
         "rule_files": ["*.rules.yaml"],
         "scrape_configs": [
             {"job_name": POOLS[0], "static_configs": pods},
             {"job_name": POOLS[1], "static_configs": [argocd]},
         ],
-    });
-    Ok(settings.to_string())
+    }))
 }

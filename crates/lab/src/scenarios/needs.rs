@@ -24,6 +24,8 @@ pub enum Need {
     Crate(&'static str),
     /// The scanners, which jobs skip if they are not installed.
     Scanners,
+    /// The controller of Argo Rollouts and its image in the cache.
+    Rollouts,
     /// The tip of dev's branch is the bot's write-back.
     WriteBack,
     /// The environment staging serves an image.
@@ -41,8 +43,8 @@ pub enum Need {
 }
 
 impl Need {
-    /// Reaches the state inside the running lab, if it is not reached already. [`Need::Crate`] and [`Need::Scanners`] can
-    /// only be reached on the host.
+    /// Reaches the state inside the running lab, if it is not reached already. [`Need::Crate`], [`Need::Scanners`] and
+    /// [`Need::Rollouts`] can only be reached on the host.
     ///
     /// # Errors
     /// When a delivery that the state needs fails.
@@ -52,7 +54,7 @@ impl Need {
         }
         eprintln!("── preparing: {}", self.description());
         match self {
-            Self::Crate(_) | Self::Scanners => Ok(()),
+            Self::Crate(_) | Self::Scanners | Self::Rollouts => Ok(()),
             Self::WriteBack | Self::Promotable => deploy::run(world),
             Self::Staging => {
                 Self::Promotable.ensure(world)?;
@@ -87,6 +89,7 @@ impl Need {
         match self {
             Self::Crate(_) => "a crate in Cargo's cache",
             Self::Scanners => "the scanners",
+            Self::Rollouts => "the controller of Argo Rollouts",
             Self::WriteBack => "a write-back as the last commit on dev's branch",
             Self::Staging => "an image in staging",
             Self::StagingHistory => "two images in staging, one after the other",
@@ -100,7 +103,7 @@ impl Need {
     fn is_met(self, world: &World) -> Result<bool> {
         let forge = &world.forge;
         match self {
-            Self::Crate(_) | Self::Scanners => Ok(true),
+            Self::Crate(_) | Self::Scanners | Self::Rollouts => Ok(true),
             Self::WriteBack => {
                 let first = world.delivery.first();
                 let Some(tip) = forge.tip(&first.branch)? else {

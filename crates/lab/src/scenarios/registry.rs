@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::needs::Need;
 use super::world::World;
 use super::{
-    broken_image, clean_teardown, config, database, deploy, drift, egress, environments,
+    broken_image, canary, clean_teardown, config, database, deploy, drift, egress, environments,
     feature_branch, feature_to_production, git_rollback, isolation, manifests, migration,
     monitoring, no_retrigger, production, promotion, protection, pull_request, quorum, release,
     resource_tree, rollback, sync_rights, untested_merge, untrusted_fork, workflow_parity,
@@ -215,6 +215,14 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(broken_image::run),
     },
     Scenario {
+        name: "canary",
+        id: "G10",
+        title: "a canary is analysed and rolled out, and a broken one goes back without a failed request",
+        needs: &[Need::Rollouts],
+        part_of: None,
+        run: Place::Inside(canary::run),
+    },
+    Scenario {
         name: "untrusted-fork",
         id: "C11",
         title: "a fork's pull request finds no secret and publishes nothing",
@@ -267,19 +275,24 @@ static SCENARIOS: &[Scenario] = &[
 /// The scenario that takes a change through all environments.
 const WHOLE: &str = "feature-to-production";
 
+/// A scenario that runs only if it is named, because it builds a controller and then takes about six minutes.
+const BY_NAME: &str = "canary";
+
 /// All scenarios.
 pub fn all() -> Vec<&'static Scenario> {
     SCENARIOS.iter().collect()
 }
 
-/// The scenarios with these names. If there are none: all but those that are part of another.
+/// The scenarios with these names. If there are none: all but [`BY_NAME`] and those that are part of another.
 ///
 /// # Errors
 /// When there is no scenario with a name.
 pub fn named(names: &[String]) -> Result<Vec<&'static Scenario>> {
     if names.is_empty() {
-        let whole = SCENARIOS.iter().filter(|s| s.part_of.is_none());
-        return Ok(whole.collect());
+        let all = SCENARIOS.iter();
+        return Ok(all
+            .filter(|scenario| scenario.part_of.is_none() && scenario.name != BY_NAME)
+            .collect());
     }
     names
         .iter()
@@ -308,6 +321,13 @@ mod tests {
             panic!("deplyo is no scenario")
         };
         assert!(error.to_string().contains("\"deplyo\""), "{error}");
+    }
+
+    #[test]
+    fn a_complete_run_leaves_out_what_runs_only_by_its_name() {
+        assert!(named(&[BY_NAME.into()]).is_ok());
+        let all = named(&[]).unwrap();
+        assert!(all.iter().all(|scenario| scenario.name != BY_NAME));
     }
 
     #[test]
