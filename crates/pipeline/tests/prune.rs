@@ -7,10 +7,12 @@ mod common;
 
 use common::{DELIVERY, commit, failed, git, pipeline, succeeded};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use testkit::github::{GitHub, not_found};
@@ -228,6 +230,22 @@ fn releases_stay() {
         project.deploy("staging", "staging", number);
     }
     assert_eq!(project.pruned(&["--keep", "1"]), ["2"]);
+}
+
+#[test]
+fn a_branch_whose_name_is_not_utf_8_keeps_its_image() {
+    let versions = [2, 1].map(|number| version(number, OLD, &[&format!("develop-{number}")]));
+    let project = Project::new("User", versions.to_vec());
+    project.deploy("staging", "staging", 1);
+    let made = Command::new("git")
+        .arg("update-ref")
+        .arg(OsStr::from_bytes(b"refs/heads/caf\xe9"))
+        .arg("HEAD")
+        .current_dir(project.clone())
+        .status();
+    assert!(made.unwrap().success());
+    project.deploy("staging", "staging", 2);
+    assert_eq!(project.pruned(&["--keep", "1"]), [""; 0]);
 }
 
 #[test]

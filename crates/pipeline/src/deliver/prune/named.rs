@@ -24,9 +24,10 @@ pub(super) fn images(git: &Git, delivery: &Delivery, keep: usize) -> Result<BTre
         }
     }
     let places = ["refs/remotes/origin", "refs/heads", "refs/tags"];
-    let refs = git.read(&[&["for-each-ref", "--format=%(refname)"], &places[..]].concat())?;
-    for reference in refs.lines() {
-        let commit = git.require_commit(reference)?;
+    // Their names are bytes. An annotated tag is an object of its own.
+    let refs = git.read(&[&["for-each-ref", "--format=%(objectname)"], &places[..]].concat())?;
+    for object in refs.lines() {
+        let commit = git.require_commit(object)?;
         for file in &files {
             named.extend(present(git, &commit, file)?);
         }
