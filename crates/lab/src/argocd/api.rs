@@ -95,7 +95,8 @@ impl ArgoCd {
     /// When Argo CD refuses.
     pub fn delete(&self, application: &str) -> Result<()> {
         let path = format!("/applications/{application}?cascade=true");
-        Ok(self.api.delete(&path)?)
+        // Without a content type Argo CD refuses the request, to protect browsers.
+        Ok(self.api.execute("DELETE", &path, &json!({}))?)
     }
 
     /// The objects of an Application and the objects that they own.

@@ -1,6 +1,6 @@
 //! T6, B6. staging gets an image that does not exist, because its repository is wrong. Argo CD reports Degraded and the
-//! reason, the previous pods continue to serve, and a rollback makes staging Healthy. Meanwhile the bot has proposed the
-//! rollback in Git, with a hold.
+//! reason, the previous pods continue to serve, and the bot proposes a rollback in Git, with a hold. Before anyone
+//! merges it, a rollback in Argo CD's history makes staging Healthy.
 
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,9 @@ pub(super) fn run(world: &World) -> Result<()> {
     let now = staging.serving();
     ensure!(now.as_ref() == Some(&good.commit), "staging serves {now:?}");
 
+    // Then the bot proposes to go back in Git, within 2 minutes.
+    is_proposed(world, &staging, &good)?;
+
     // When a user rolls back in Argo CD's history, then staging is Healthy,
     let asked = Instant::now();
     argocd.rollback(&application, entry)?;
@@ -61,8 +64,6 @@ pub(super) fn run(world: &World) -> Result<()> {
     staging.wait_health(&HealthStatus::Healthy, SERVING_LIMIT)?;
     eprintln!("  asked to Healthy: {:.1} s", asked.elapsed().as_secs_f64());
 
-    // and the bot has proposed to go back in Git, within 2 minutes;
-    is_proposed(world, &staging, &good)?;
     // and as soon as Git names the same image, Synced.
     let revision = merge(world, &staging, "Repair", (&with, without))?;
     staging.wait_compared(&revision, &SyncStatus::Synced, SERVING_LIMIT)?;

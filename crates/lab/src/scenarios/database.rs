@@ -2,8 +2,9 @@
 //! and restore it from a dump after it was lost.
 
 use anyhow::{Result, ensure};
-use devkit::http::get_text;
+use devkit::http::{Client, Tls};
 use devkit::process::Run;
+use serde_json::json;
 
 use super::own_release::{LIMIT, OwnRelease};
 use super::traffic::Traffic;
@@ -12,11 +13,6 @@ use crate::cluster::database;
 use crate::cluster::kubectl::kubectl;
 use crate::expect::{Verdict, eventually};
 use crate::sandbox::credentials::random;
-
-/// A record that a backup contains.
-const RECORD: &str = "INSERT INTO deployments VALUES ('01a0', 'shop', 'prod', 'v1.4.0', \
-    '1d7b4e0a3c5f60718293a4b5c6d7e8f901234567', 'sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08', \
-    'healthy', 'alice', '2026-01-02 03:04:05', '2026-01-02 03:04:06');";
 
 pub(super) fn run(world: &World) -> Result<()> {
     OwnRelease::with(world, "scenario-database", 2, |release| {
@@ -56,7 +52,13 @@ fn gets_another_password(world: &World, release: &OwnRelease) -> Result<()> {
 fn is_restored(release: &OwnRelease) -> Result<()> {
     // Given a dump of the database,
     let name = release.namespace;
-    database::sql(name, RECORD)?;
+    let api = Client::new(&format!("{}/api/v1", release.url()?), Tls::none());
+    let record = json!({
+        "application": "shop", "environment": "prod", "version": "v1.4.0", "actor": "alice",
+        "commit": "1d7b4e0a3c5f60718293a4b5c6d7e8f901234567",
+        "image_digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    });
+    api.execute("POST", "/deployments", &record)?;
     let dump = database::dump(name)?;
     // when the database is lost,
     database::sql(
@@ -72,11 +74,7 @@ fn is_restored(release: &OwnRelease) -> Result<()> {
     database::sql(name, &dump)?;
     // then the service is ready by itself, and has the record.
     is_ready(release, true)?;
-    let records = get_text(&format!(
-        "{}/api/v1/deployments?application=shop",
-        release.url()?
-    ));
-    let records = records.unwrap_or_default();
+    let records = api.text("/deployments?application=shop")?;
     ensure!(
         records.contains("v1.4.0"),
         "the record is missing: {records}"

@@ -34,8 +34,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) fn run(world: &World) -> Result<()> {
     let scratch = Scratch::new(world)?;
     let result = scratch.comes_and_goes();
-    // Whatever happened, the root reads prod's branch again.
-    let restored = scratch.read_from(&world.delivery.last().branch);
+    // Whatever happened, the root waits for nothing and reads prod's branch again.
+    let main = &world.delivery.last().branch;
+    let restored = scratch.confirm().and_then(|()| scratch.read_from(main));
     let removed = scratch.remove_data();
     result.and(restored).and(removed)
 }
@@ -125,12 +126,7 @@ impl<'a> Scratch<'a> {
         self.wait_gone("the Deployment", deployment)?;
 
         // When a person confirms, then the project is deleted too.
-        let now = Timestamp::now().round(jiff::Unit::Second)?;
-        let approved = format!("argocd.argoproj.io/deletion-approved={now}");
-        let words = ["annotate", "--overwrite", "-n", NAMESPACE, "application"];
-        kubectl(words)
-            .args([&world.delivery.name, &approved])
-            .run_quietly()?;
+        self.confirm()?;
         self.wait_gone("the project", || {
             let words = [
                 "get",
@@ -147,31 +143,37 @@ impl<'a> Scratch<'a> {
         Ok(())
     }
 
+    /// Confirms that the root may delete, as `argocd app confirm-deletion` does.
+    fn confirm(&self) -> Result<()> {
+        let now = Timestamp::now().round(jiff::Unit::Second)?;
+        let approved = format!("argocd.argoproj.io/deletion-approved={now}");
+        let words = ["annotate", "--overwrite", "-n", NAMESPACE, "application"];
+        let mut annotate = kubectl(words);
+        annotate.args([&self.world.delivery.name, &approved]);
+        Ok(annotate.run_quietly()?)
+    }
+
     /// Lets the root Application read a branch, and waits until it has applied it.
     fn read_from(&self, branch: &str) -> Result<()> {
         let patch = json!({"spec": {"source": {"targetRevision": branch}}}).to_string();
-        let words = ["patch", "application", "-n", NAMESPACE, "--type", "merge"];
-        kubectl(words)
-            .args([&self.world.delivery.name, "--patch", &patch])
-            .run_quietly()?;
         let tip = self.world.forge.tip(branch)?;
-        eventually(
-            &format!("the root has applied {branch}"),
-            SERVING_LIMIT,
-            || {
-                let sync = self.root()?.status.sync;
-                Ok(
-                    match sync.status == SyncStatus::Synced && Some(&sync.revision) == tip.as_ref()
-                    {
-                        true => Verdict::Met(()),
-                        false => Verdict::Pending(format!(
-                            "it is {:?} at {}",
-                            sync.status, sync.revision
-                        )),
-                    },
-                )
-            },
-        )
+        let what = format!("the root has applied {branch}");
+        eventually(&what, SERVING_LIMIT, || {
+            // Again and again: a sync of the other branch that ends meanwhile sets that one.
+            let words = ["patch", "application", "-n", NAMESPACE, "--type", "merge"];
+            let mut patched = kubectl(words);
+            patched.args([&self.world.delivery.name, "--patch", &patch]);
+            patched.run_quietly()?;
+            let sync = self.root()?.status.sync;
+            Ok(
+                match sync.status == SyncStatus::Synced && Some(&sync.revision) == tip.as_ref() {
+                    true => Verdict::Met(()),
+                    false => {
+                        Verdict::Pending(format!("it is {:?} at {}", sync.status, sync.revision))
+                    }
+                },
+            )
+        })
     }
 
     /// Deletes what Argo CD leaves: the namespace and its database.
