@@ -46,8 +46,7 @@ impl Platform {
         }
     }
 
-    /// Rust's name of the platform with a static C library
-    /// (<https://doc.rust-lang.org/rustc/platform-support.html>).
+    /// Rust's name of the platform with a static C library. Source: The rustc book, "Platform Support".
     pub fn rust_target(self) -> &'static str {
         match self {
             Self::Amd64 => "x86_64-unknown-linux-musl",
