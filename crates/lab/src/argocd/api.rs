@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use devkit::http::{Client, Tls};
 use k8s_openapi::List;
-use k8s_openapi::api::core::v1::{Event, Secret, Service};
+use k8s_openapi::api::core::v1::{Event, Secret};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -157,12 +157,7 @@ pub fn password(kubernetes: &Kubernetes) -> Result<String> {
 /// # Errors
 /// When the Service is missing or has no cluster IP.
 pub fn address(kubernetes: &Kubernetes) -> Result<String> {
-    kubernetes
-        .get::<Service>(NAMESPACE, "argocd-server")?
-        .context("Argo CD has no Service argocd-server")?
-        .spec
-        .and_then(|spec| spec.cluster_ip)
-        .context("the Service argocd-server has no cluster IP")
+    kubernetes.cluster_ip(NAMESPACE, "argocd-server")
 }
 
 #[cfg(test)]

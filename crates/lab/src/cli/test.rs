@@ -84,22 +84,24 @@ fn run_all(layout: &Layout, init: i32, chosen: &[&Scenario]) -> usize {
     let (host, inside): (Vec<&Scenario>, Vec<&Scenario>) = chosen
         .iter()
         .partition(|scenario| matches!(scenario.run, Place::Host(_)));
-    let has_failed = |scenario: &&&Scenario| !report(scenario, || run_one(layout, init, scenario));
+    let failed = |scenarios: Vec<&Scenario>| {
+        let scenarios = scenarios.into_iter();
+        scenarios.filter(|one| !passes(layout, init, one)).count()
+    };
     thread::scope(|scope| {
-        let host = scope.spawn(|| host.iter().filter(has_failed).count());
-        let failed = inside.iter().filter(has_failed).count();
-        failed + host.join().unwrap_or(1)
+        let host = scope.spawn(|| failed(host));
+        failed(inside) + host.join().unwrap_or(1)
     })
 }
 
 /// Runs a scenario, prints how it ended, and returns whether it passed.
-fn report(scenario: &Scenario, run: impl Fn() -> Result<()>) -> bool {
+fn passes(layout: &Layout, init: i32, scenario: &Scenario) -> bool {
     let Scenario {
         name, id, title, ..
     } = scenario;
     eprintln!("── {id} {name}: {title}");
     let started = Instant::now();
-    let result = run();
+    let result = run_one(layout, init, scenario);
     let seconds = started.elapsed().as_secs_f64();
     match &result {
         Ok(()) => println!("{id} {name} ... ok ({seconds:.1} s)"),

@@ -1,7 +1,8 @@
 //! A client of the cluster's API.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use devkit::http::{Client, Tls};
+use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::{ClusterResourceScope, List, ListableResource, NamespaceResourceScope, Resource};
 use serde::de::DeserializeOwned;
 
@@ -59,6 +60,18 @@ impl Kubernetes {
     {
         let list: Option<List<T>> = self.0.find(&in_namespace::<T>(namespace))?;
         Ok(list.map(|list| list.items).unwrap_or_default())
+    }
+
+    /// The cluster IP of a Service.
+    ///
+    /// # Errors
+    /// When the Service does not exist yet, or has none.
+    pub fn cluster_ip(&self, namespace: &str, name: &str) -> Result<String> {
+        self.get::<Service>(namespace, name)?
+            .with_context(|| format!("the Service {name} does not exist yet"))?
+            .spec
+            .and_then(|spec| spec.cluster_ip)
+            .with_context(|| format!("the Service {name} has no cluster IP"))
     }
 
     pub(super) fn ready(&self) -> bool {

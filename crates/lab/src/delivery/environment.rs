@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use devkit::delivery::{self, Delivery};
 use devkit::git::short;
 use devkit::http::get_text;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 
 use crate::argocd::api::NAMESPACE;
@@ -134,13 +134,7 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// When the Service does not exist yet.
     pub fn cluster_ip(&self) -> Result<String> {
-        let name = self.service();
-        self.kubernetes
-            .get::<Service>(self.namespace(), name)?
-            .with_context(|| format!("the Service {name} does not exist yet"))?
-            .spec
-            .and_then(|spec| spec.cluster_ip)
-            .with_context(|| format!("the Service {name} has no cluster IP"))
+        self.kubernetes.cluster_ip(self.namespace(), self.service())
     }
 
     /// The service's URL in the cluster.

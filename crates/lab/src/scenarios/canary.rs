@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use devkit::process::Run;
-use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 
 use super::pod_targets::PodTargets;
@@ -340,9 +339,7 @@ impl<'a> Canary<'a> {
 
     fn url(&self) -> Result<String> {
         let name = &self.world.delivery.name;
-        let service = self.world.kubernetes.get::<Service>(NAME, name)?;
-        let address = service.and_then(|service| service.spec?.cluster_ip);
-        let address = address.context("the Service has no cluster IP")?;
+        let address = self.world.kubernetes.cluster_ip(NAME, name)?;
         Ok(format!("http://{address}"))
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devkit::process::{Run, command};
-use k8s_openapi::api::core::v1::Service;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -28,18 +27,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given Prometheus with the chart's alerts for dev and for a namespace in which nothing runs,
-    let prometheus = Monitoring::start(world)?;
+    let clone = world.clone("monitoring", world.trunk())?;
+    let chart = clone.join(&world.delivery.chart);
+    let prometheus = Monitoring::start(world, &chart)?;
     // then it reads the pods of dev and Argo CD,
     prometheus.reads_its_targets()?;
     // evaluates every alert, of which only that of the empty namespace is active,
     prometheus.only_the_missing_release_is_reported()?;
     // and every panel of the dashboard shows data.
-    prometheus.fills(
-        &world
-            .clone("monitoring", world.trunk())?
-            .join(&world.delivery.chart),
-        world,
-    )
+    prometheus.fills(&chart, world)
 }
 
 #[derive(Deserialize)]
@@ -97,13 +93,10 @@ struct Query {
 struct Monitoring(Prometheus);
 
 impl Monitoring {
-    fn start(world: &World) -> Result<Self> {
+    fn start(world: &World, chart: &Path) -> Result<Self> {
         let folder = prometheus::folder(&world.layout.state("tmp"))?;
-        let chart = world
-            .clone("monitoring", world.trunk())?
-            .join(&world.delivery.chart);
         for namespace in [world.dev().namespace(), EMPTY] {
-            let text = rules(world, &chart, namespace)?;
+            let text = rules(world, chart, namespace)?;
             fs::write(folder.join(format!("{namespace}.rules.yaml")), text)?;
         }
         let started = Prometheus::start(&folder, ADDRESS, &settings(world)?)?;
@@ -201,10 +194,7 @@ fn rules(world: &World, chart: &Path, namespace: &str) -> Result<String> {
 /// The settings of Prometheus. The labels of the service's metrics are those that the chart's PodMonitor gives. Debian's
 /// Prometheus does not find pods by itself.
 fn settings(world: &World) -> Result<Value> {
-    let metrics = "argocd-metrics";
-    let service = world.kubernetes.get::<Service>(NAMESPACE, metrics)?;
-    let address = service.and_then(|service| service.spec?.cluster_ip);
-    let address = address.with_context(|| format!("the Service {metrics} has no cluster IP"))?;
+    let address = world.kubernetes.cluster_ip(NAMESPACE, "argocd-metrics")?;
     let dev = world.dev();
     let mut pods = Vec::new();
     for pod in dev.pods()? {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use devkit::process::{Run, command};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 
 use super::world::World;
 use crate::cluster::database;
@@ -97,14 +97,8 @@ impl<'a> OwnRelease<'a> {
     /// # Errors
     /// When there is no Service.
     pub fn url(&self) -> Result<String> {
-        let World {
-            kubernetes,
-            delivery,
-            ..
-        } = self.world;
-        let service = kubernetes.get::<Service>(self.namespace, &delivery.name)?;
-        let address = service.and_then(|service| service.spec?.cluster_ip);
-        let address = address.context("the Service has no cluster IP")?;
+        let name = &self.world.delivery.name;
+        let address = self.world.kubernetes.cluster_ip(self.namespace, name)?;
         Ok(format!("http://{address}"))
     }
 }
