@@ -61,6 +61,16 @@ impl Summary {
         });
     }
 
+    /// Records a check that need not run here.
+    pub(crate) fn skip(&mut self, name: &str, reason: &str) {
+        self.rows.push(Row {
+            name: name.to_owned(),
+            result: Ok(Outcome::Skipped(reason.to_owned())),
+            time: Duration::ZERO,
+            output: String::new(),
+        });
+    }
+
     /// Records a failure that happened before the checks began.
     pub(crate) fn fail(&mut self, name: &str, error: anyhow::Error) {
         eprintln!("error: {name}: {error:#}");

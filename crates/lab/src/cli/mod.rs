@@ -10,6 +10,7 @@ mod status;
 mod test;
 mod up;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -78,6 +79,9 @@ enum Command {
         /// List the scenarios instead of running them
         #[arg(long)]
         list: bool,
+        /// How many scenarios may run at the same time, if they do not disturb each other
+        #[arg(long, short, value_name = "N", default_value = "2")]
+        jobs: NonZero<usize>,
     },
     /// Run the part of a command that belongs inside the lab
     #[command(hide = true)]
@@ -110,6 +114,7 @@ pub fn run(options: Options) -> Result<ExitCode> {
                 Command::Test {
                     scenarios,
                     list: true,
+                    ..
                 },
             ..
         } => return test::list(&scenarios),
@@ -134,7 +139,9 @@ pub fn run(options: Options) -> Result<ExitCode> {
         Command::Status { json } => return status::run(&layout, json),
         Command::Logs { part } => logs::run(&layout, part.as_deref())?,
         Command::Exec { command } => return exec::run(&layout, &command),
-        Command::Test { scenarios, .. } => return test::run(&layout, &scenarios, progress),
+        Command::Test {
+            scenarios, jobs, ..
+        } => return test::run(&layout, &scenarios, jobs, progress),
         Command::PortForward { init } => port_forward::run(&layout, init)?,
     }
     Ok(ExitCode::SUCCESS)

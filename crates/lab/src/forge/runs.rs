@@ -156,17 +156,28 @@ impl WorkflowRun {
         )
     }
 
-    /// Runs a job again, and those that need it, as a person does on the forge's page.
+    /// Runs a job again, and those that need it, as a person does on the forge's page. Waits until the job has ended.
     ///
     /// # Errors
-    /// When the run has no such job, or the forge refuses.
-    pub fn rerun_job(&self, forge: &Forge, name: &str) -> Result<()> {
-        let path = format!(
-            "/actions/runs/{}/jobs/{}/rerun",
-            self.id,
-            self.job(name)?.id
-        );
-        Ok(forge.execute("POST", &path, &json!({}))?)
+    /// When the run has no such job, the forge refuses, or the job does not end in time.
+    pub fn rerun_job(
+        &self,
+        forge: &Forge,
+        name: &str,
+        limit: Duration,
+    ) -> Result<Option<Conclusion>> {
+        let before = self.job(name)?;
+        let path = format!("/actions/runs/{}/jobs/{}/rerun", self.id, before.id);
+        forge.execute("POST", &path, &json!({}))?;
+        eventually(&format!("job {name} ends again"), limit, || {
+            let jobs = forge.jobs(self.id)?;
+            let job = jobs.into_iter().find(|job| job.is(name));
+            let job = job.with_context(|| format!("the run has no job {name}"))?;
+            Ok(match job.completed_at == before.completed_at {
+                false if job.conclusion.is_some() => Verdict::Met(job.conclusion),
+                _ => Verdict::Pending(format!("it is {:?}", job.status)),
+            })
+        })
     }
 
     /// When the first job started.

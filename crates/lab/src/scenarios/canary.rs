@@ -331,7 +331,8 @@ impl<'a> Canary<'a> {
             "set role \"{NAME}\";
             create schema {BROKEN};
             create table {BROKEN}.__diesel_schema_migrations as table public.__diesel_schema_migrations;
-            create table {BROKEN}.deployments (like public.deployments);
+            create table {BROKEN}.deployments (like public.deployments including all);
+            create table {BROKEN}.idempotency_keys (like public.idempotency_keys including all);
             insert into {BROKEN}.deployments values ('', '', '', '', '', '', '', '', now());"
         );
         database::sql(NAME, &statements).map(drop)

@@ -18,7 +18,6 @@ use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
 use crate::expect::{Verdict, eventually};
 use crate::forge::PERSON;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun, push, wait_failed_job};
-use crate::sandbox::credentials::random;
 use crate::timeline::Recorder;
 
 /// The workflow that rolls back.
@@ -26,15 +25,41 @@ const ROLLBACK: &str = "rollback.yaml";
 
 pub(super) fn run(world: &World) -> Result<()> {
     let dev = world.dev();
+    let build = Build::of(world, &dev)?;
     goes_back_by_a_commit(world, &dev)?;
-    let run = stays_after_a_build(world, &dev)?;
-    is_released_by_a_commit(world, &dev, &run)?;
+    stays_after_a_build(world, &dev, &build)?;
+    is_released_by_a_commit(world, &dev, &build)?;
 
     let staging = world.staging()?;
     let promotion = refuses_an_earlier_promotion(world, &staging)?;
     goes_back_by_a_pull_request(world, &staging)?;
     stays_after_a_promotion(world, &staging, &promotion)?;
     is_released_by_a_pull_request(world, &staging)
+}
+
+/// The build of what an environment serves.
+struct Build {
+    commit: String,
+    run: WorkflowRun,
+}
+
+impl Build {
+    fn of(world: &World, environment: &Environment) -> Result<Self> {
+        let entry = environment.entry;
+        let commit = steps::built_from(world, entry, &tip(world, environment)?)?;
+        let run = WorkflowRun::wait(&world.forge, &push(&entry.branch), &commit, CI_LIMIT)?;
+        Ok(Self { commit, run })
+    }
+
+    /// Publishes the image and writes it back again.
+    fn deliver(&self, world: &World) -> Result<()> {
+        let conclusion = self.run.rerun_job(&world.forge, "deliver", CI_LIMIT)?;
+        ensure!(
+            conclusion == Some(Conclusion::Success),
+            "the conclusion of deliver is {conclusion:?}"
+        );
+        Ok(())
+    }
 }
 
 fn goes_back_by_a_commit(world: &World, dev: &Environment) -> Result<()> {
@@ -58,22 +83,13 @@ fn goes_back_by_a_commit(world: &World, dev: &Environment) -> Result<()> {
     dev.wait_deployed(&good, SERVING_LIMIT)
 }
 
-/// Returns the build that the hold stopped.
-fn stays_after_a_build(world: &World, dev: &Environment) -> Result<Build> {
-    // When a change is merged, then it is built and published, and dev stays as it is.
+fn stays_after_a_build(world: &World, dev: &Environment, build: &Build) -> Result<()> {
+    // When a build is delivered, then its job succeeds, and dev stays as it is.
     let (before, image) = (
         dev.serving(),
         world.forge.image(dev.entry, &tip(world, dev)?)?,
     );
-    let clone = world.clone("held", world.trunk())?;
-    let (main, code) = ("fn main()", random()?);
-    world.edit(&clone, "src/main.rs", main, &format!("// {code}\n{main}"))?;
-    world.commit(&clone, "Add a comment")?;
-    let title = "Change the service under a hold";
-    let mut recorder = Recorder::start();
-    let commit = ship::merge(&world.forge, &clone, world.trunk(), title, &mut recorder)?;
-    let run = WorkflowRun::wait(&world.forge, &push(world.trunk()), &commit, CI_LIMIT)?;
-    run.ensure_conclusion("deliver", Conclusion::Success)?;
+    build.deliver(world)?;
     let now = world.forge.image(dev.entry, &tip(world, dev)?)?;
     ensure!(
         now == image,
@@ -84,26 +100,18 @@ fn stays_after_a_build(world: &World, dev: &Environment) -> Result<Build> {
         "{} changed under a hold",
         dev.name()
     );
-    Ok(Build { commit, run })
-}
-
-/// A build of a commit.
-struct Build {
-    commit: String,
-    run: WorkflowRun,
+    Ok(())
 }
 
 fn is_released_by_a_commit(world: &World, dev: &Environment, build: &Build) -> Result<()> {
-    // When the hold is released and the job is started again, then dev gets the version.
+    // When the hold is released and the build is delivered again, then dev gets the version.
     command(world, &["release-hold", "--env", dev.name()])?;
     ensure_held(world, dev, false)?;
-    build.run.rerun_job(&world.forge, "deliver")?;
-    let mut recorder = Recorder::start();
-    let commit = &build.commit;
+    build.deliver(world)?;
+    let (commit, mut recorder) = (&build.commit, Recorder::start());
     ship::follow(&world.forge, dev, commit, &mut recorder, world.progress).map(drop)
 }
 
-/// Returns a promotion that was proposed before the hold.
 fn refuses_an_earlier_promotion(world: &World, staging: &Environment) -> Result<Pull> {
     // Given a promotion whose checks have passed,
     let (forge, to) = (&world.forge, staging.entry);

@@ -9,6 +9,7 @@ use devkit::forge::Commit;
 use devkit::process::{Run, command};
 use devkit::reference::Digest;
 
+use super::registry::Part;
 use super::world::World;
 use super::{deploy, production, steps};
 use crate::delivery::ship::{self, CI_LIMIT};
@@ -17,7 +18,7 @@ use crate::sandbox::network::FORGE;
 use crate::timeline::Recorder;
 
 /// A state of the lab that a scenario starts from. The lab always serves a commit in dev.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     /// A crate in Cargo's cache on the host, as a line of Cargo.toml. Inside there is no network to fetch it from, and a
     /// lab sees the crates that were there when it started.
@@ -81,6 +82,29 @@ impl Need {
                 Self::Sbom.ensure(world)?;
                 production::run(world)
             }
+        }
+    }
+
+    /// What reaching the state changes.
+    pub fn changes(self) -> &'static [Part] {
+        match self {
+            Self::Crate(_) | Self::Scanners | Self::Rollouts => &[],
+            Self::WriteBack | Self::Promotable => &[Part::Dev],
+            Self::Staging | Self::StagingHistory | Self::Sbom | Self::UnreleasedVersion => {
+                &[Part::Dev, Part::Staging]
+            }
+            Self::Production => &[Part::Dev, Part::Staging, Part::Prod],
+        }
+    }
+
+    /// The states that stay once this one is reached, whatever other scenarios do.
+    pub fn lasting(self) -> &'static [Self] {
+        match self {
+            Self::Staging => &[Self::Staging],
+            Self::StagingHistory => &[Self::Staging, Self::StagingHistory],
+            Self::Sbom => &[Self::Staging, Self::Sbom],
+            Self::Production => &[Self::Staging, Self::Sbom, Self::Production],
+            _ => &[],
         }
     }
 

@@ -2,19 +2,31 @@
 //! verify the image.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use devkit::delivery::Delivery;
 use devkit::forge::Release;
+use devkit::http::get_text;
 use devkit::process::{Run, command};
 use devkit::reference::Digest;
+use devkit::values::Values;
 
 use super::steps;
 use super::world::World;
+use crate::cluster::database;
+use crate::cluster::kubectl::kubectl;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{WorkflowRun, release, wait_failed_job};
 use crate::sandbox::credentials::random;
+use crate::sandbox::layout::KUBECONFIG;
 use crate::sandbox::network::FORGE;
+
+/// Where the chart of the version is installed.
+const NAMESPACE: &str = "scenario-release";
+
+/// The values with which the chart is installed. The lab has no volume for the file of an SQLite database.
+const VALUES: &str = "database:\n  existingSecret:\n    name: database\n";
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has an image,
@@ -60,11 +72,11 @@ pub(super) fn run(world: &World) -> Result<()> {
     let found = found.with_context(|| format!("{version} has no release"))?;
     is_explained(&found, &image.digest)?;
 
-    // And Helm renders the chart of that version from the registry, where its digest is signed.
+    // And Helm installs the chart of that version from the registry, where its digest is signed.
     is_published(world, version.trim_start_matches('v'))
 }
 
-/// Checks the chart in the registry with Helm and cosign, as a user of the chart does.
+/// Checks the chart in the registry with Helm and cosign, and installs it, as a user of the chart does.
 fn is_published(world: &World, version: &str) -> Result<()> {
     let Delivery { owner, name, .. } = &world.delivery;
     let chart = format!("{FORGE}/{owner}/charts/{name}").to_lowercase();
@@ -81,12 +93,43 @@ fn is_published(world: &World, version: &str) -> Result<()> {
         .arg(format!("--key={}", key.display()))
         .arg(format!("{chart}@{digest}"))
         .run_quietly()?;
-    let rendered = command("helm", ["template", name, &reference, "--version", version]).read()?;
-    ensure!(
-        rendered.contains(&format!(":v{version}")),
-        "the chart does not run the image of its version:\n{rendered}"
+    is_installed(world, &reference, version)
+}
+
+/// Installs the chart of a version from the registry, as its notes say. It runs the image of its version.
+fn is_installed(world: &World, reference: &str, version: &str) -> Result<()> {
+    let (name, commit) = (
+        &world.delivery.name,
+        world.environment(world.delivery.tagged()).serving(),
     );
-    Ok(())
+    let helm = |words: &[&str]| {
+        let mut helm = command("helm", words);
+        helm.args(["--kubeconfig", KUBECONFIG, "--namespace", NAMESPACE]);
+        helm.arg(name);
+        helm
+    };
+    remove()?;
+    database::create_empty(NAMESPACE, &Values::parse(VALUES)?)?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("values.yaml");
+    fs::write(&file, VALUES)?;
+    let mut install = helm(&["install", "--wait"]);
+    install.args([reference, "--version", version]);
+    install.arg("--values").arg(file).run_quietly()?;
+    let address = world.kubernetes.cluster_ip(NAMESPACE, name)?;
+    let answer = get_text(&format!("http://{address}/version")).unwrap_or_default();
+    let commit = commit.context("staging does not answer")?;
+    ensure!(
+        answer.contains(&commit),
+        "the chart runs {answer}, not {commit}"
+    );
+    helm(&["uninstall", "--wait"]).run_quietly()?;
+    remove()
+}
+
+fn remove() -> Result<()> {
+    kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found"]).run_quietly()?;
+    database::delete(NAMESPACE)
 }
 
 fn is_explained(found: &Release, digest: &Digest) -> Result<()> {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use devkit::delivery::{self, Delivery, Promotion};
 use devkit::process::Run;
 use devkit::progress::Progress;
+use tempfile::TempDir;
 
 use crate::cluster::api::Kubernetes;
 use crate::delivery::environment::Environment;
@@ -25,6 +26,8 @@ pub struct World {
     pub kubernetes: Kubernetes,
     /// Where progress is shown.
     pub progress: Progress,
+    /// The clones of this scenario, removed when it ends. Scenarios that run beside each other have their own.
+    clones: TempDir,
 }
 
 impl World {
@@ -39,6 +42,7 @@ impl World {
             forge: Forge::new(layout)?,
             kubernetes: Kubernetes::new(layout)?,
             progress,
+            clones: tempfile::tempdir_in(layout.state("tmp"))?,
         })
     }
 
@@ -78,16 +82,16 @@ impl World {
         &self.delivery.first().branch
     }
 
-    /// A new clone of a branch in the lab's folder for temporary files.
+    /// A new clone of a branch, which replaces an earlier one of the same name.
     ///
     /// # Errors
     /// When the branch cannot be cloned.
     pub fn clone(&self, name: &str, branch: &str) -> Result<PathBuf> {
-        let folder = self.layout.state("tmp").join(format!("scenario-{name}"));
+        let folder = self.clones.path().join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
-        let git = self.forge.git(&self.layout.state("tmp"));
+        let git = self.forge.git(self.clones.path());
         git.command(&["clone", "--quiet", "--branch", branch, &self.forge.url()])
             .arg(&folder)
             .run_quietly()?;

@@ -9,12 +9,15 @@ use crate::project::{SERVICE_TESTS, root};
 use crate::tools::{self, Step};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use devkit::git::Git;
 use devkit::process::{Run, command};
 use std::path::Path;
 
 /// Run all checks of the project, including the scenarios of the lab.
 ///
-/// First installs the tools that the chosen stages need. The last line of the output is `checks: N passed, N failed`.
+/// First installs the tools that the chosen stages need. With the stage `lab`, the jobs of the lab's CI run clippy, the
+/// tests and the quality checks of the current commit, so they do not run twice; with `--skip lab`, or if files differ from
+/// the commit, they run here. The last line of the output is `checks: N passed, N failed`.
 #[derive(clap::Args)]
 pub(crate) struct Test {
     /// Skip a stage (can be repeated)
@@ -84,6 +87,9 @@ const LAB: [Check; 1] = [Check {
     run: lab,
 }];
 
+/// The checks that CI runs as jobs of their own, because they compile everything.
+const IN_LAB: [&str; 4] = ["clippy", "quality", "unit", "integration"];
+
 impl Stage {
     fn checks(self, database: Option<Database>) -> &'static [Check] {
         match self {
@@ -131,8 +137,13 @@ impl Test {
             report.fail("tools", error);
         }
         let checks = stages.iter().flat_map(|stage| stage.checks(self.database));
+        let in_lab = self.only.is_empty() && stages.contains(&Stage::Lab) && is_committed(&root);
         for check in checks {
-            report.run(check, &root);
+            if in_lab && IN_LAB.contains(&check.name) {
+                report.skip(check.name, "the lab's CI runs it on this commit");
+            } else {
+                report.run(check, &root);
+            }
         }
         let (passed, failed) = (report.passed(), report.failed());
         report.show()?;
@@ -152,6 +163,12 @@ impl Test {
             .filter(wanted)
             .collect()
     }
+}
+
+/// Whether all files are as in the commit, which is what the lab delivers.
+fn is_committed(root: &Path) -> bool {
+    let status = Git::new(root).read(&["status", "--porcelain"]);
+    status.is_ok_and(|changes| changes.is_empty())
 }
 
 fn cargo(root: &Path, args: &[&str]) -> Result<Outcome> {
