@@ -12,7 +12,9 @@ use rstest::rstest;
 use serde_json::json;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Database, Server, Service, command, deployment, output, wait_until};
+use crate::support::{
+    DATABASE_TIMEOUT, Database, Server, Service, TIMEOUT, command, deployment, output, wait_until,
+};
 
 const PATH: &str = "/api/v1/deployments";
 
@@ -193,7 +195,7 @@ fn a_restart_of_the_server_between_two_requests_fails_none() {
 /// Open connections would write to a file that nobody sees any more.
 #[test]
 fn a_file_that_is_not_at_its_path_is_not_written() {
-    let service = Sqlite.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
+    let service = Sqlite.serve_with(&[DATABASE_TIMEOUT]);
     service.record(&deployment());
     let path = service.database.url.strip_prefix("sqlite://").unwrap();
     let aside = format!("{path}.aside");
@@ -224,7 +226,7 @@ fn a_full_disk() {
     let service = Service::start_limited(
         "trap '' XFSZ; ulimit -S -f 200",
         Sqlite.migrated(),
-        &[("WAYBILL_DATABASE_TIMEOUT_MS", "500")],
+        &[DATABASE_TIMEOUT],
     );
     service.get("/ready").json(200);
     wait_until("the disk to be full", || {
@@ -252,10 +254,7 @@ fn a_full_disk() {
 
 #[test]
 fn a_slow_database() {
-    let settings = [
-        ("WAYBILL_DATABASE_TIMEOUT_MS", "300"),
-        ("WAYBILL_DATABASE_POOL_SIZE", "2"),
-    ];
+    let settings = [DATABASE_TIMEOUT, ("WAYBILL_DATABASE_POOL_SIZE", "2")];
     let service = Postgres.serve_with(&settings);
     let mut other = service.database.connect();
     other
@@ -273,7 +272,7 @@ fn a_slow_database() {
         service.get("/health").json(200);
     });
     // Requests wait for a connection and then for the statement, and not for all requests before them.
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < 4 * TIMEOUT);
     other.batch_execute("ROLLBACK").unwrap();
     service.get("/ready").json(200);
     service.record(&deployment());
@@ -364,7 +363,7 @@ fn exercise(service: &Service) {
 
 #[test]
 fn transaction_pooling_works_without_a_pooler() {
-    let service = Postgres.serve_with(&[POOLING, ("WAYBILL_DATABASE_TIMEOUT_MS", "300")]);
+    let service = Postgres.serve_with(&[POOLING, DATABASE_TIMEOUT]);
     exercise(&service);
     let mut other = service.database.connect();
     other

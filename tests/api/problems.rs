@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Server, deployment, read_all, wait_until};
+use crate::support::{DATABASE_TIMEOUT, Server, deployment, read_all, wait_until};
 
 const PATH: &str = "/api/v1/deployments";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -116,7 +116,7 @@ fn a_request_that_takes_too_long(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[rstest]
 fn a_locked_database(#[values(Sqlite, Postgres)] kind: Kind) {
-    let service = kind.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "100")]);
+    let service = kind.serve_with(&[DATABASE_TIMEOUT]);
     let mut other = service.database.connect();
     let lock = match kind {
         Sqlite => "BEGIN IMMEDIATE",
@@ -132,7 +132,7 @@ fn a_locked_database(#[values(Sqlite, Postgres)] kind: Kind) {
 
 #[test]
 fn a_database_that_disappears_and_returns() {
-    let service = Postgres.serve_with(&[("WAYBILL_DATABASE_TIMEOUT_MS", "200")]);
+    let service = Postgres.serve_with(&[DATABASE_TIMEOUT]);
     service.record(&deployment());
     let database = service.database.url.rsplit('/').next().unwrap();
     // These are two transactions. In a single one the pool could reconnect before the first statement takes effect.

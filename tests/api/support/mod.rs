@@ -20,6 +20,12 @@ pub(crate) use postgres::Server;
 /// The time after which a test fails. It is long, because only failing tests wait for it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// A time-out for a database that does not answer. A statement takes less, also on a busy machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// The setting with [`TIMEOUT`].
+pub(crate) const DATABASE_TIMEOUT: (&str, &str) = ("WAYBILL_DATABASE_TIMEOUT_MS", "1500");
+
 /// The kinds of database that the service runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
