@@ -151,7 +151,10 @@ fn report_to_forge(checkout: &Path, forge: &Forge) -> Result<()> {
 }
 
 /// Applies a part of Argo CD's settings. Each field manager has a name of its own, so that none removes what others set.
-fn apply_settings(manager: &str, manifests: &str) -> Result<()> {
+///
+/// # Errors
+/// When the API server refuses.
+pub fn apply_settings(manager: &str, manifests: &str) -> Result<()> {
     let manager = format!("--field-manager={manager}");
     let words = ["apply", "--server-side", "-n", "argocd", "-f", "-"];
     kubectl(words)

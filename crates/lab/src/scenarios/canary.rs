@@ -4,18 +4,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use devkit::process::Run;
 use serde_json::{Value, json};
 
+use super::own_application::OwnApplication;
 use super::pod_targets::PodTargets;
 use super::prometheus::{self, Prometheus};
 use super::traffic::Traffic;
 use super::world::World;
-use crate::argocd::api;
-use crate::argocd::application::{Application, HealthStatus};
+use crate::argocd::application::HealthStatus;
 use crate::cluster::api::Kubernetes;
 use crate::cluster::database;
-use crate::cluster::kubectl::{apply, kubectl};
 use crate::cluster::rollouts::{self, AnalysisPhase, AnalysisRun, Rollout, RolloutPhase};
 use crate::expect::{Verdict, eventually};
 use crate::sandbox::network::NODE;
@@ -45,29 +43,19 @@ const RETURN_LIMIT: Duration = Duration::from_secs(60);
 const SCRAPE_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) fn run(world: &World) -> Result<()> {
-    remove()?;
+    let canary = Canary::new(world)?;
+    canary.application.remove()?;
     rollouts::install()?;
     // If this fails, the namespace shows why.
-    proves(world)?;
-    remove()?;
+    proves(world, &canary)?;
+    canary.application.remove()?;
     rollouts::remove()
 }
 
-fn remove() -> Result<()> {
-    for words in [
-        ["delete", "application", NAME, "--namespace=argocd"],
-        ["delete", "namespace", NAME, "--wait"],
-    ] {
-        kubectl(words).arg("--ignore-not-found").run_quietly()?;
-    }
-    database::delete(NAME)
-}
-
-fn proves(world: &World) -> Result<()> {
+fn proves(world: &World, canary: &Canary) -> Result<()> {
     // Given a version that gets requests,
     let (prometheus, _targets) = start_prometheus(world)?;
-    let canary = Canary::new(world)?;
-    canary.create()?;
+    canary.application.create_database()?;
     let first = canary.values();
     canary.set(&first)?;
     let first = canary.wait_healthy(None)?;
@@ -142,6 +130,7 @@ fn report(what: &str, started: Instant) {
 /// An Application with a canary of the service, apart from the environments.
 struct Canary<'a> {
     world: &'a World,
+    application: OwnApplication<'a>,
     values: Value,
 }
 
@@ -158,7 +147,15 @@ impl<'a> Canary<'a> {
                 "canary": {"prometheus": format!("http://{}", address())},
             },
         });
-        Ok(Self { world, values })
+        let application = OwnApplication {
+            automated: true,
+            ..OwnApplication::new(world, NAME, world.delivery.last())
+        };
+        Ok(Self {
+            world,
+            application,
+            values,
+        })
     }
 
     fn values(&self) -> Value {
@@ -171,53 +168,23 @@ impl<'a> Canary<'a> {
         format!("{prefix}_{name}")
     }
 
-    /// Creates the namespace with an empty database.
-    fn create(&self) -> Result<()> {
-        let (prod, branch) = (self.world.delivery.last(), self.world.trunk());
-        let values = self.world.forge.values(prod, branch)?;
-        database::create_empty(NAME, &values)
-    }
-
     /// Declares values over those of prod, which Argo CD syncs.
     fn set(&self, values: &Value) -> Result<()> {
-        let (delivery, forge) = (&self.world.delivery, &self.world.forge);
-        let chart = &delivery.chart;
-        let file = &delivery.last().values;
-        let file = file.strip_prefix(&format!("{chart}/"));
-        let file = file.with_context(|| format!("prod's values are not in {chart}"))?;
-        let application = json!({
-            "apiVersion": "argoproj.io/v1alpha1",
-            "kind": "Application",
-            "metadata": {"name": NAME},
-            "spec": {
-                "project": "default",
-                "source": {
-                    "repoURL": forge.url(),
-                    "targetRevision": self.world.trunk(),
-                    "path": chart,
-                    "helm": {"releaseName": delivery.name, "valueFiles": [file], "valuesObject": values},
-                },
-                "destination": {"server": "https://kubernetes.default.svc", "namespace": NAME},
-                "syncPolicy": {"automated": {"enabled": true, "prune": false}},
-            },
-        });
-        apply(api::NAMESPACE, &application.to_string())
+        self.application.set(values, &Value::Null)
     }
 
     fn rollout(&self) -> Result<Rollout> {
         let name = &self.world.delivery.name;
         let rollout = self.world.kubernetes.get(NAME, name)?;
         rollout.with_context(|| {
-            let status = self.application().map(|application| application.status);
+            let status = self
+                .application
+                .find()
+                .map(|application| application.status);
             let conditions = status.map(|status| status.conditions).unwrap_or_default();
             let messages: Vec<_> = conditions.into_iter().map(|one| one.message).collect();
             format!("there is no Rollout {name} yet; {}", messages.join("; "))
         })
-    }
-
-    fn application(&self) -> Result<Application> {
-        let application = self.world.kubernetes.get(api::NAMESPACE, NAME)?;
-        application.with_context(|| format!("Argo CD has no Application {NAME}"))
     }
 
     /// Waits until all pods run a version other than the one with this hash, and returns its hash.
@@ -281,7 +248,7 @@ impl<'a> Canary<'a> {
     fn wait_reported(&self, health: &HealthStatus) -> Result<()> {
         let what = format!("Argo CD reports {health:?}");
         eventually(&what, RETURN_LIMIT, || {
-            let now = self.application()?.status.health.status;
+            let now = self.application.find()?.status.health.status;
             Ok(match now == *health {
                 true => Verdict::Met(()),
                 false => Verdict::Pending(format!("it reports {now:?}")),

@@ -7,8 +7,9 @@ use super::world::World;
 use super::{
     broken_image, canary, clean_teardown, config, database, deploy, drift, egress, environments,
     feature_branch, feature_to_production, gate, git_rollback, isolation, manifests, migration,
-    monitoring, no_retrigger, production, promotion, protection, pull_request, quorum, release,
-    resource_tree, rollback, sync_rights, untested_merge, untrusted_fork, workflow_parity,
+    monitoring, no_retrigger, notifications, production, promotion, protection, pull_request,
+    quorum, release, resource_tree, rollback, sync_rights, untested_merge, untrusted_fork,
+    workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -277,6 +278,16 @@ static SCENARIOS: &[Scenario] = &[
         changes: &[],
         part_of: None,
         run: Place::Inside(migration::run),
+    },
+    Scenario {
+        name: "notifications",
+        id: "G9",
+        title: "people hear of each deployment, failure and rollback, and of what waits for them",
+        needs: &[],
+        reads: &[Part::Dev],
+        changes: &[],
+        part_of: None,
+        run: Place::Inside(notifications::run),
     },
     Scenario {
         name: "database",
