@@ -9,7 +9,7 @@ use devkit::forge::Commit;
 use devkit::process::{Run, command};
 use devkit::reference::Digest;
 
-use super::registry::Part;
+use super::part::Part;
 use super::world::World;
 use super::{deploy, production, steps};
 use crate::delivery::ship::{self, CI_LIMIT};

@@ -6,7 +6,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use devkit::progress::locked;
 
 use super::needs::Need;
-use super::registry::{Part, Scenario};
+use super::part::Part;
+use super::registry::Scenario;
 
 /// Scenarios that wait for their turn, and what the running ones use.
 pub struct Queue {

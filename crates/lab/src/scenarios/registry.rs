@@ -3,12 +3,13 @@
 use anyhow::{Context, Result};
 
 use super::needs::Need;
+use super::part::{EVERYTHING, Part};
 use super::world::World;
 use super::{
     broken_image, canary, clean_teardown, config, database, deploy, drift, egress, environments,
     feature_branch, feature_to_production, gate, git_rollback, isolation, manifests, migration,
     monitoring, no_retrigger, notifications, production, promotion, protection, pull_request,
-    quorum, release, resource_tree, rollback, sync_rights, untested_merge, untrusted_fork,
+    quorum, release, resource_tree, rollback, sync_rights, syncs, untested_merge, untrusted_fork,
     workflow_parity,
 };
 use crate::sandbox::layout::Layout;
@@ -32,22 +33,6 @@ pub struct Scenario {
     /// The test itself.
     pub run: Place,
 }
-
-/// A part of the lab that a scenario may change. Others that read or change it run before or after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// The first environment, its branch and the images that are built from it.
-    Dev,
-    /// The environments between the first and the last, and their branches.
-    Staging,
-    /// The last environment and its branch, from which the Applications come too.
-    Prod,
-    /// The forge's runner: what fills it, or has a limit of time that includes its jobs.
-    Runner,
-}
-
-/// All parts.
-pub const EVERYTHING: &[Part] = &[Part::Dev, Part::Staging, Part::Prod, Part::Runner];
 
 /// Where a scenario runs.
 pub enum Place {
@@ -350,6 +335,16 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(canary::run),
     },
     Scenario {
+        name: "syncs",
+        id: "R2",
+        title: "a hundred changes in a row are synced, by Argo CD's own count",
+        needs: &[],
+        reads: &[Part::Dev],
+        changes: &[],
+        part_of: None,
+        run: Place::Inside(syncs::run),
+    },
+    Scenario {
         name: "sync-rights",
         id: "B7",
         title: "who may sync an environment syncs no other one, and no commit of another branch",
@@ -374,15 +369,15 @@ static SCENARIOS: &[Scenario] = &[
 /// The scenario that takes a change through all environments.
 const WHOLE: &str = "feature-to-production";
 
-/// A scenario that runs only if it is named, because it builds a controller and then takes about six minutes.
-const BY_NAME: &str = "canary";
+/// Scenarios that run only if they are named, because they take minutes: one builds a controller, one repeats itself.
+const BY_NAME: [&str; 2] = ["canary", "syncs"];
 
 /// All scenarios.
 pub fn all() -> Vec<&'static Scenario> {
     SCENARIOS.iter().collect()
 }
 
-/// The scenarios with these names. If there are none: all but [`BY_NAME`] and those that are part of another.
+/// The scenarios with these names. If there are none: all but those of [`BY_NAME`] and those that are part of another.
 ///
 /// # Errors
 /// When there is no scenario with a name.
@@ -390,7 +385,7 @@ pub fn named(names: &[String]) -> Result<Vec<&'static Scenario>> {
     if names.is_empty() {
         let all = SCENARIOS.iter();
         return Ok(all
-            .filter(|scenario| scenario.part_of.is_none() && scenario.name != BY_NAME)
+            .filter(|scenario| scenario.part_of.is_none() && !BY_NAME.contains(&scenario.name))
             .collect());
     }
     names
@@ -424,9 +419,9 @@ mod tests {
 
     #[test]
     fn a_complete_run_leaves_out_what_runs_only_by_its_name() {
-        assert!(named(&[BY_NAME.into()]).is_ok());
-        let all = named(&[]).unwrap();
-        assert!(all.iter().all(|scenario| scenario.name != BY_NAME));
+        assert!(named(&BY_NAME.map(str::to_owned)).is_ok());
+        let mut all = named(&[]).unwrap().into_iter();
+        assert!(all.all(|scenario| !BY_NAME.contains(&scenario.name)));
     }
 
     #[test]
