@@ -135,13 +135,16 @@ fn a_database_that_disappears_and_returns() {
     let service = Postgres.serve_with(&[DATABASE_TIMEOUT]);
     service.record(&deployment());
     let database = service.database.url.rsplit('/').next().unwrap();
-    // These are two transactions. In a single one the pool could reconnect before the first statement takes effect.
     Server::get().execute(&format!(
         "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
     ));
-    Server::get().execute(&format!(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-    ));
+    // The pool may be connecting at this moment, and such a session is not listed yet.
+    wait_until("the service to have no session", || {
+        Server::get().execute(&format!(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        ));
+        service.get(PATH).status == 503
+    });
     service
         .get(PATH)
         .assert_problem(503, "the database is unavailable; try again later");

@@ -7,13 +7,13 @@
 use super::branch::{Attempt, Branch};
 use super::registry::Registry;
 use super::remote::{HELD, with_bot, with_remote};
-use super::values_file::{TRAILER_PREFIX, ValuesFile};
+use super::values_file::{ValuesFile, newest_source};
 use super::verification;
 use crate::project::root;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use devkit::delivery::{Delivery, Environment, Promotion};
-use devkit::git::{CommitInfo, Git, is_commit, short};
+use devkit::git::{CommitInfo, Git, short};
 use devkit::reference::{Digest, Image, Tag};
 use devkit::values::{self, Hold, Values};
 use devkit::{markdown, plain};
@@ -286,17 +286,9 @@ struct Target {
 impl Target {
     /// The commit deployed to `path` last, if it is newer than `sha`.
     fn newer(&self, tip: &str, path: &str, sha: &str) -> Result<Option<String>> {
-        let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
-        let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
-        let log = self
-            .branch
-            .git
-            .read_lossy(&["log", &format, &grep, tip, "--", path])?;
+        let deployed = newest_source(&self.branch.git, tip, path)?;
         // A commit from another history cannot be compared.
-        let deployed = log
-            .lines()
-            .find(|line| is_commit(line))
-            .and_then(|line| self.here.commit(line));
+        let deployed = deployed.and_then(|deployed| self.here.commit(&deployed));
         match deployed {
             Some(deployed) if deployed != sha && self.here.contains(&deployed, sha)? => {
                 Ok(Some(deployed))

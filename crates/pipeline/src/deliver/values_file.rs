@@ -3,7 +3,7 @@
 use crate::workflow;
 use anyhow::{Context, Result};
 use devkit::delivery::Environment;
-use devkit::git::{CommitInfo, File, Git, short};
+use devkit::git::{CommitInfo, File, Git, is_commit, short};
 use devkit::plain;
 use devkit::reference::{Digest, Image};
 use devkit::text::Plain;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// The prefix of the trailers that name the deployed source commit. Argo CD's source hydrator writes the same
 /// (<https://argo-cd.readthedocs.io/en/stable/user-guide/source-hydrator/>).
-pub(super) const TRAILER_PREFIX: &str = "Argocd-reference-commit";
+const TRAILER_PREFIX: &str = "Argocd-reference-commit";
 
 /// How the subject of a commit that deploys an image begins.
 pub(super) const SUBJECT_PREFIX: &str = "chore(deploy):";
@@ -27,6 +27,14 @@ pub(super) fn pinned_digest(root: &Path, env: &Environment) -> Result<Option<Dig
     let text = text.with_context(|| format!("cannot read {}", env.values))?;
     let digest = || Values::parse(text)?.digest();
     digest().with_context(|| env.values.clone())
+}
+
+/// The commit that the newest image in a values file was built from, by the trailers of the commits up to `tip`.
+pub(super) fn newest_source(git: &Git, tip: &str, path: &str) -> Result<Option<String>> {
+    let format = format!("--format=%(trailers:key={TRAILER_PREFIX}-sha,valueonly)");
+    let grep = format!("--grep=^{TRAILER_PREFIX}-sha: ");
+    let log = git.read_lossy(&["log", &format, &grep, tip, "--", path])?;
+    Ok(log.lines().find(|line| is_commit(line)).map(str::to_owned))
 }
 
 /// A values file at a commit.

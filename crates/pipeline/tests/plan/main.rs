@@ -101,9 +101,22 @@ impl Clone {
         git(&clone.path(), &["add", "--all"]);
         clone.commit("delivery.toml", common::DELIVERY);
         clone.commit(VALUES, "a: 1\n");
-        clone.commit("src/main.rs", "one");
+        let code = clone.commit("src/main.rs", "one");
+        clone.deliver(&code);
         git(&clone.path(), &["push", "--quiet", "origin", "develop"]);
         clone
+    }
+
+    /// Writes the image of a commit back, as `cargo pipeline deploy` does.
+    fn deliver(&self, source: &str) -> String {
+        let values = format!("image:\n  tag: \"{source}\"\n  digest: sha256:{source:0>64}\n");
+        fs::write(self.path().join(VALUES), values).unwrap();
+        let message = format!("chore(deploy): dev\n\nArgocd-reference-commit-sha: {source}");
+        git(
+            &self.path(),
+            &["commit", "--quiet", "--all", "-m", &message],
+        );
+        self.head()
     }
 
     fn path(&self) -> PathBuf {
@@ -246,6 +259,56 @@ fn in_doubt_it_builds() {
     clone.commit(VALUES, "a: 3\n");
     let (build, said) = clone.push("develop", &values);
     assert!(build && said.contains("rewritten"), "{said}");
+}
+
+#[test]
+fn a_push_includes_what_an_earlier_one_did_not_deliver() {
+    let clone = Clone::new();
+    // The run of this push fails, so nothing is written back.
+    let missed = clone.commit("src/main.rs", "two");
+    let before = clone.head();
+    clone.commit("README.md", "two");
+    let push = |before: &str| {
+        let payload = format!(r#"{{"before": "{before}"}}"#);
+        clone.planned("push", "refs/heads/develop", &payload, &[])
+    };
+    let planned = push(&before);
+    for job in ["unit", "integration", "image", "deliver"] {
+        assert!(planned.has(job), "{job}: {}", planned.said);
+    }
+    assert!(planned.said.contains("has only the image of"));
+    // Its write-back needs no build, and the push after it has nothing to catch up.
+    let before = clone.head();
+    let delivered = clone.deliver(&missed);
+    assert!(!push(&before).has("image"));
+    clone.commit("README.md", "three");
+    let planned = push(&delivered);
+    assert!(
+        !planned.has("image") && planned.has("unit"),
+        "{}",
+        planned.said
+    );
+    // A hold keeps an earlier image on purpose.
+    clone.commit("src/main.rs", "three");
+    let values = fs::read_to_string(clone.path().join(VALUES)).unwrap();
+    let before = clone.commit(VALUES, &format!("{values}hold:\n  reason: it failed\n"));
+    clone.commit("README.md", "four");
+    assert!(!push(&before).has("image"));
+}
+
+#[test]
+fn the_first_image_is_built_by_any_push() {
+    let clone = Clone::new();
+    let before = clone.commit(VALUES, "image:\n  tag: \"\"\n  digest: \"\"\n");
+    clone.commit("README.md", "two");
+    let payload = format!(r#"{{"before": "{before}"}}"#);
+    let planned = clone.planned("push", "refs/heads/develop", &payload, &[]);
+    assert!(planned.has("image"), "{}", planned.said);
+    assert!(
+        planned.said.contains("has no image yet"),
+        "{}",
+        planned.said
+    );
 }
 
 #[test]

@@ -24,6 +24,17 @@ pub(super) struct Affected {
     pub(super) nix: bool,
 }
 
+impl Affected {
+    /// What either of two changes can affect.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.tests.extend(other.tests);
+        self.service |= other.service;
+        self.image |= other.image;
+        self.nix |= other.nix;
+        self
+    }
+}
+
 /// The packages of the project and the files that belong to them.
 pub(super) struct Packages(Vec<Member>);
 

@@ -1,6 +1,8 @@
 //! Which files an event changes.
 
 use super::affected::{Affected, Packages};
+use super::files::changed_files;
+use super::missed::missed;
 use crate::workflow::{Event, Payload};
 use anyhow::{Context, Result};
 use devkit::delivery::Delivery;
@@ -10,6 +12,8 @@ use devkit::git::{self, Git};
 pub(super) struct Change {
     /// What the change can affect. Nothing where only values of environments changed.
     pub(super) affected: Option<Affected>,
+    /// Whether it includes earlier pushes, which have not passed the tests.
+    pub(super) has_missed: bool,
     /// Why, for the log.
     pub(super) reason: String,
 }
@@ -25,6 +29,7 @@ impl Change {
     ) -> Self {
         Self::known(event, payload, git, delivery, packages).unwrap_or_else(|error| Self {
             affected: Some(packages.all()),
+            has_missed: false,
             reason: format!("{error:#}"),
         })
     }
@@ -37,35 +42,43 @@ impl Change {
         packages: &Packages,
     ) -> Result<Self> {
         let base = base(event, payload, git, &delivery.first().branch)?;
-        // Without rename detection, a renamed values file counts under both names.
-        let range = [
-            "diff",
-            "--name-only",
-            "--no-renames",
-            "-z",
-            &base,
-            &event.sha,
-        ];
-        let changed = git.read_lossy(&range)?;
-        let mut files = changed.split('\0').filter(|file| !file.is_empty());
+        let files = changed_files(git, &base, &event.sha)?;
         let since = git::short(&base);
-        if changed.is_empty() {
+        if files.is_empty() {
             // People push an empty commit to trigger a run.
             return Ok(Self {
                 affected: Some(packages.all()),
+                has_missed: false,
                 reason: format!("nothing changed since {since}"),
             });
         }
         let is_code = |file: &&str| delivery.by_values(file).is_none();
-        let Some(first) = files.clone().find(is_code) else {
+        let mut code = files.iter().map(String::as_str).filter(is_code).peekable();
+        let Some(first) = code.peek().copied() else {
             return Ok(Self {
                 affected: None,
+                has_missed: false,
                 reason: format!("only environment values changed since {since}"),
             });
         };
-        Ok(Self {
-            affected: Some(packages.affected(files.by_ref().filter(is_code))),
-            reason: format!("{first} changed since {since}"),
+        let reason = format!("{first} changed since {since}");
+        let affected = packages.affected(code);
+        let is_built = event.name == "push" && event.branch() == Some(&delivery.first().branch);
+        let missed = match is_built {
+            true => missed(git, delivery, &base, packages)?,
+            false => None,
+        };
+        Ok(match missed {
+            None => Self {
+                affected: Some(affected),
+                has_missed: false,
+                reason,
+            },
+            Some((earlier, why)) => Self {
+                affected: Some(affected.and(earlier)),
+                has_missed: true,
+                reason: format!("{reason}; {why}"),
+            },
         })
     }
 }

@@ -7,6 +7,8 @@
 
 mod affected;
 mod change;
+mod files;
+mod missed;
 mod pull;
 mod tested;
 
@@ -50,7 +52,7 @@ impl Plan {
             // Then it is checked here.
             Err(error) => reason = format!("{reason}; no pull request was found: {error:#}"),
         }
-        if event.name == "push" && !jobs.is_empty() {
+        if event.name == "push" && !jobs.is_empty() && !change.has_missed {
             match Tested::find(&event, &payload, &git, &delivery) {
                 Ok(None) => {}
                 Ok(Some(tested)) => {
