@@ -141,6 +141,16 @@ impl World {
         output
     }
 
+    /// Checks that both got one message with this headline, or none.
+    fn expect(&self, headline: Option<&str>, when: &str) {
+        assert_eq!(self.told(), [usize::from(headline.is_some()); 2], "{when}");
+        if let Some(headline) = headline {
+            let text = &self.slack.requests()[0].json()["text"];
+            let text = text.as_str().unwrap();
+            assert!(text.contains(&format!("ci {headline} on")), "{text}");
+        }
+    }
+
     /// How many messages Slack and the webhook got.
     fn told(&self) -> [usize; 2] {
         [&self.slack, &self.webhook].map(|server| server.requests().len())
@@ -179,13 +189,7 @@ fn failure_and_recovery_are_told_and_nothing_else() {
     ] {
         let world = World::new(Server::forge(&before));
         succeeded(&world.notify(&["--strict", "--result", now], &[]));
-        let expected = usize::from(headline.is_some());
-        assert_eq!(world.told(), [expected; 2], "{now} after {before}");
-        if let Some(headline) = headline {
-            let text = &world.slack.requests()[0].json()["text"];
-            let text = text.as_str().unwrap();
-            assert!(text.contains(&format!("ci {headline} on")), "{text}");
-        }
+        world.expect(headline, &format!("{now} after {before}"));
     }
 }
 
@@ -336,6 +340,71 @@ fn a_run_that_is_run_again_follows_its_own_first_attempt() {
         let attempt = [("GITHUB_RUN_ATTEMPT", attempt)];
         succeeded(&world.notify(&["--strict", "--result=success"], &attempt));
         assert_eq!(world.told(), [told; 2]);
+    }
+}
+
+/// The jobs of a run, with their conclusions.
+fn jobs(conclusions: &[(&str, &str)]) -> Value {
+    let job = |(name, conclusion): &(&str, &str)| json!({ "id": 1, "name": name, "status": "completed", "conclusion": conclusion });
+    let jobs: Vec<Value> = conclusions.iter().map(job).collect();
+    json!({ "total_count": jobs.len(), "jobs": jobs })
+}
+
+/// A job that may fail makes the conclusion of the run a failure.
+#[test]
+fn the_conclusion_of_the_asked_job_counts_and_not_that_of_its_run() {
+    let runs = |all: &[Value]| json!({ "total_count": all.len(), "workflow_runs": all });
+    let red = [run(11, "failure"), run(10, "success")];
+    for (required, now, headline) in [
+        (
+            jobs(&[("nix", "failure"), ("required", "success")]),
+            "success",
+            None,
+        ),
+        (
+            jobs(&[("nix", "failure"), ("required (push)", "success")]),
+            "failure",
+            Some("fails"),
+        ),
+        (
+            jobs(&[("nix", "success"), ("required (push)", "failure")]),
+            "success",
+            Some("works again"),
+        ),
+        (
+            jobs(&[("required", "timed_out")]),
+            "failure",
+            Some("still fails"),
+        ),
+        // It says nothing, so the run before decides.
+        (jobs(&[("required", "skipped")]), "success", None),
+        // The workflow file was not valid, so the run has no jobs.
+        (jobs(&[]), "success", Some("works again")),
+    ] {
+        let world = World::new(Server::github(vec![
+            ("/runs/1011/jobs?", 200, required.clone()),
+            ("/runs?", 200, runs(&red)),
+        ]));
+        let args = ["--strict", "--result", now, "--job", "required"];
+        succeeded(&world.notify(&args, &[]));
+        world.expect(headline, &format!("{now} after {required}"));
+    }
+}
+
+#[test]
+fn the_asked_job_counts_in_an_earlier_attempt_too() {
+    for (required, told) in [("success", 0), ("failure", 1)] {
+        let world = World::new(Server::github(vec![
+            ("/runs/4711/attempts/1 ", 200, run(12, "failure")),
+            (
+                "/runs/4711/attempts/1/jobs?",
+                200,
+                jobs(&[("nix", "failure"), ("required (push)", required)]),
+            ),
+        ]));
+        let args = ["--strict", "--result=success", "--job=required"];
+        succeeded(&world.notify(&args, &[("GITHUB_RUN_ATTEMPT", "2")]));
+        assert_eq!(world.told(), [told; 2], "after {required}");
     }
 }
 

@@ -227,7 +227,16 @@ impl Forge {
         self.find(&format!("/actions/runs/{run}/attempts/{attempt}"))
     }
 
-    /// The jobs of a run.
+    /// The jobs of an earlier attempt of a run. Gitea keeps none.
+    ///
+    /// # Errors
+    /// When the forge refuses, or has no such attempt.
+    pub fn jobs_of_attempt(&self, run: u64, attempt: u64) -> Result<Vec<Job>, Error> {
+        let path = format!("/actions/runs/{run}/attempts/{attempt}/jobs");
+        self.list_in(&path, "jobs")
+    }
+
+    /// The jobs of a run, in its newest attempt.
     ///
     /// # Errors
     /// When the forge refuses.

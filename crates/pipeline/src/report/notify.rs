@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use serde::Serialize;
 use sha2::Sha256;
+use std::cmp::Reverse;
 use std::io::ErrorKind;
 use std::time::Duration;
 use ureq::http::Uri;
@@ -29,14 +30,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Notify chats and webhooks when a run fails or succeeds again.
 ///
-/// Reports each failure, and the first success after a failure. The conclusion of the previous run comes from the forge,
-/// with GITHUB_TOKEN. NOTIFY_SLACK_URL gets a line of text. NOTIFY_WEBHOOK_URL gets a JSON object, signed if
+/// Reports each failure, and the first success after a failure. The conclusion of the previous run, or of the same job in
+/// it, comes from the forge, with GITHUB_TOKEN. NOTIFY_SLACK_URL gets a line of text. NOTIFY_WEBHOOK_URL gets a JSON object, signed if
 /// NOTIFY_WEBHOOK_SECRET is set (docs/github.md). Without these variables, the command does nothing.
 #[derive(clap::Args)]
 pub(crate) struct Notify {
     /// Conclusion of this run
     #[arg(long, env = "NOTIFY_RESULT", value_enum)]
     result: Conclusion,
+    /// Name of the job that `--result` is the conclusion of. Its conclusion in the previous run counts, whatever the other
+    /// jobs did there. By default, the conclusion of the previous run counts
+    #[arg(long)]
+    job: Option<String>,
     /// Fail if a notification fails; by default this is a warning
     #[arg(long)]
     strict: bool,
@@ -60,9 +65,9 @@ impl Conclusion {
         }
     }
 
-    /// The conclusion of a run on the forge. `None` if it says nothing about the code, or does not exist yet.
-    fn of(run: &forge::Run) -> Option<Self> {
-        match run.conclusion? {
+    /// The conclusion of a run or job on the forge. `None` if it says nothing about the code, or does not exist yet.
+    fn of(conclusion: Option<forge::Conclusion>) -> Option<Self> {
+        match conclusion? {
             forge::Conclusion::Success => Some(Self::Success),
             conclusion if conclusion.is_failure() => Some(Self::Failure),
             _ => None,
@@ -86,7 +91,7 @@ impl Notify {
         }
         let run = WorkflowRun::from_env(event)?;
         let mut problems = Vec::new();
-        let before = run.previous().unwrap_or_else(|error| {
+        let before = run.previous(self.job.as_deref()).unwrap_or_else(|error| {
             problems.push(format!(
                 "cannot read the conclusion of the previous run: {error:#}"
             ));
@@ -126,6 +131,22 @@ impl Notify {
         }
         Ok(())
     }
+}
+
+/// The conclusion of a run, or of a job of it. `jobs` reads its jobs: a run that succeeded has no job that failed.
+fn conclusion(
+    run: &forge::Run,
+    job: Option<&str>,
+    jobs: impl FnOnce() -> Result<Vec<forge::Job>>,
+) -> Result<Option<Conclusion>> {
+    let of_run = Conclusion::of(run.conclusion);
+    let (Some(Conclusion::Failure), Some(name)) = (of_run, job) else {
+        return Ok(of_run);
+    };
+    let jobs = jobs()?;
+    let job = jobs.iter().find(|job| job.is(name));
+    // Without the job, the run failed before it had jobs: its file is not valid.
+    Ok(job.map_or(of_run, |job| Conclusion::of(job.conclusion)))
 }
 
 /// The headline of a notification. `None` if the conclusion is not news.
@@ -182,12 +203,15 @@ impl WorkflowRun {
 
     /// The previous conclusion: of the previous attempt of this run, or of the previous run of the same workflow on the same
     /// branch. Cancelled runs are ignored, so that a failure before them still counts.
-    fn previous(&self) -> Result<Option<Conclusion>> {
+    fn previous(&self, job: Option<&str>) -> Result<Option<Conclusion>> {
         let forge = Forge::from_env(&["GITHUB_TOKEN"])?;
         if self.attempt > 1 {
-            let attempt = forge.find_attempt(self.id, self.attempt - 1)?;
-            if let Some(conclusion) = attempt.as_ref().and_then(Conclusion::of) {
-                return Ok(Some(conclusion));
+            let before = self.attempt - 1;
+            if let Some(attempt) = forge.find_attempt(self.id, before)? {
+                let jobs = || Ok(forge.jobs_of_attempt(self.id, before)?);
+                if let Some(conclusion) = conclusion(&attempt, job, jobs)? {
+                    return Ok(Some(conclusion));
+                }
             }
         }
         let filter = RunFilter {
@@ -196,13 +220,15 @@ impl WorkflowRun {
             status: Some("completed"),
             head_sha: None,
         };
-        let runs = forge.runs(&filter)?;
-        let earlier = runs
-            .iter()
-            .filter(|run| run.run_number < self.number && self.is_of_workflow(run))
-            .filter_map(|run| Some((run.run_number, Conclusion::of(run)?)));
-        let last = earlier.max_by_key(|(number, _)| *number);
-        Ok(last.map(|(_, conclusion)| conclusion))
+        let mut runs = forge.runs(&filter)?;
+        runs.retain(|run| run.run_number < self.number && self.is_of_workflow(run));
+        runs.sort_by_key(|run| Reverse(run.run_number));
+        for run in &runs {
+            if let Some(conclusion) = conclusion(run, job, || Ok(forge.jobs(run.id)?))? {
+                return Ok(Some(conclusion));
+            }
+        }
+        Ok(None)
     }
 
     /// Compares files, because two workflows may have the same name.
