@@ -403,6 +403,12 @@ fn each_event_has_its_jobs() {
         ("push", "refs/heads/main", &["retag", "notify"], ""),
         ("push", "refs/heads/feature/x", &["image"], ""),
         ("pull_request", "refs/pull/1/merge", &["image"], ""),
+        (
+            "merge_group",
+            "refs/heads/gh-readonly-queue/develop/pr-1-4f2a91c",
+            &["image"],
+            "",
+        ),
         ("workflow_dispatch", "refs/heads/develop", &["image"], ""),
     ] {
         let expected = [&tests[..], more].concat();
