@@ -7,15 +7,22 @@ use std::collections::BTreeMap;
 
 /// Check that every job that this event needs has succeeded.
 ///
-/// Reads the variable NEEDS, which the workflow sets to `${{ toJSON(needs) }}`. A job that the plan lists must have
-/// succeeded; another one may have been skipped.
+/// Reads the variable NEEDS, which the workflow sets to `${{ toJSON(needs) }}`. A job that the plan lists must be there and
+/// have succeeded; another one may have been skipped. The jobs `nix`, `sarif` and `notify` are optional.
 #[derive(clap::Args)]
-pub(crate) struct Required {}
+pub(crate) struct Required {
+    /// Name of the job that runs this command, if the plan lists it: a job cannot need itself
+    #[arg(long)]
+    job: Option<String>,
+}
+
+/// The jobs that `plan` may list and that no other job has to wait for.
+const OPTIONAL: [&str; 3] = ["nix", "sarif", "notify"];
 
 impl Required {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
-        let failures = failures(&workflow::require("NEEDS")?)?;
+        let failures = failures(&workflow::require("NEEDS")?, self.job.as_deref())?;
         for failure in &failures {
             println!("{failure}");
         }
@@ -49,8 +56,8 @@ enum Conclusion {
     Skipped,
 }
 
-/// What is wrong with the jobs, one sentence each.
-fn failures(needs: &str) -> Result<Vec<String>> {
+/// What is wrong with the jobs, one sentence each. The job `own` runs the command.
+fn failures(needs: &str, own: Option<&str>) -> Result<Vec<String>> {
     let needs: BTreeMap<String, Job> =
         serde_json::from_str(needs).context("NEEDS is not the JSON of the `needs` context")?;
     let plan = needs.get("plan").context("NEEDS has no job `plan`")?;
@@ -69,7 +76,12 @@ fn failures(needs: &str) -> Result<Vec<String>> {
         Conclusion::Skipped => Some(format!("{name}: skipped, but the plan needs it")),
         other => Some(format!("{name}: {other:?}").to_lowercase()),
     };
-    Ok(needs.iter().filter_map(failed).collect())
+    let missing = planned.iter().filter(|job| {
+        let exempt = OPTIONAL.contains(&job.as_str()) || own == Some(job);
+        !exempt && !needs.contains_key(*job)
+    });
+    let missing = missing.map(|job| format!("{job}: planned, but missing in `needs`"));
+    Ok(needs.iter().filter_map(failed).chain(missing).collect())
 }
 
 #[cfg(test)]
@@ -77,13 +89,17 @@ mod tests {
     use super::*;
 
     fn judged(jobs: &str, results: &[(&str, &str)]) -> Vec<String> {
+        failures(&needs(jobs, results), None).unwrap()
+    }
+
+    fn needs(jobs: &str, results: &[(&str, &str)]) -> String {
         let mut needs = serde_json::json!({
             "plan": {"result": "success", "outputs": {"jobs": jobs}},
         });
         for (name, result) in results {
             needs[name] = serde_json::json!({"result": result, "outputs": null});
         }
-        failures(&needs.to_string()).unwrap()
+        needs.to_string()
     }
 
     #[test]
@@ -108,6 +124,32 @@ mod tests {
     }
 
     #[test]
+    fn a_planned_job_that_is_not_needed_is_noticed() {
+        let jobs = r#"["lint", "unit", "nix", "sarif", "notify"]"#;
+        assert_eq!(
+            judged(jobs, &[("unit", "success")]),
+            ["lint: planned, but missing in `needs`"]
+        );
+        let all = [("lint", "success"), ("unit", "success")];
+        assert!(
+            judged(jobs, &all).is_empty(),
+            "optional jobs may be missing"
+        );
+    }
+
+    #[test]
+    fn only_the_job_that_runs_the_command_does_not_need_itself() {
+        let jobs = r#"["lint", "deliver"]"#;
+        let needs = needs(jobs, &[("lint", "success")]);
+        let missing = |own| failures(&needs, own).unwrap();
+        assert!(missing(Some("deliver")).is_empty());
+        for own in [None, Some("lint")] {
+            let expected = "deliver: planned, but missing in `needs`";
+            assert_eq!(missing(own), [expected], "{own:?}");
+        }
+    }
+
+    #[test]
     fn a_job_that_was_not_planned_may_not_fail() {
         assert_eq!(
             judged("[]", &[("deliver", "failure")]),
@@ -119,7 +161,7 @@ mod tests {
     fn a_failed_plan_is_a_failure_by_itself() {
         let needs =
             r#"{"plan": {"result": "failure", "outputs": {}}, "unit": {"result": "skipped"}}"#;
-        assert_eq!(failures(needs).unwrap(), ["plan: failure"]);
+        assert_eq!(failures(needs, None).unwrap(), ["plan: failure"]);
     }
 
     #[test]
@@ -131,7 +173,7 @@ mod tests {
             r#"{"plan": {"result": "success", "outputs": {"jobs": "lint"}}}"#,
             r#"{"plan": {"result": "perhaps", "outputs": {"jobs": "[]"}}}"#,
         ] {
-            assert!(failures(needs).is_err(), "{needs}");
+            assert!(failures(needs, None).is_err(), "{needs}");
         }
     }
 }

@@ -52,6 +52,74 @@ fn checks(workflow: &Workflow, event: &str) -> Vec<String> {
     jobs.map(|(id, job)| check_name(id, job, event)).collect()
 }
 
+/// The jobs that `required` judges.
+const REQUIRED: [&str; 9] = [
+    "plan",
+    "lint",
+    "security",
+    "unit",
+    "integration",
+    "image",
+    "image-arm64",
+    "deliver",
+    "retag",
+];
+
+/// No required job is left out of the check, and no optional one, such as the slow `nix`, is in it.
+fn required_jobs(workflow: &Workflow) -> Vec<String> {
+    let needs = &workflow.jobs["required"].needs;
+    let missing = REQUIRED
+        .iter()
+        .filter(|job| !needs.iter().any(|it| it == *job));
+    let missing = missing.map(|job| format!("`required` does not judge {job}"));
+    let more = needs.iter().filter(|job| !REQUIRED.contains(&job.as_str()));
+    let more = more.map(|job| format!("`required` waits for {job}"));
+    missing.chain(more).collect()
+}
+
+/// A job that judges the jobs before it, and is itself planned, names itself: it cannot need itself.
+fn judges(workflow: &Workflow) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (id, job) in &workflow.jobs {
+        let own = match id.as_str() {
+            "required" => String::new(),
+            id => format!(" --job {id}"),
+        };
+        let calls = job.steps.iter().filter_map(|step| step.run.as_deref());
+        let mut calls = calls.filter(|run| run.starts_with("cargo pipeline required"));
+        if calls.any(|run| run != format!("cargo pipeline required{own}")) {
+            problems.push(format!("{id} judges other jobs than those before it"));
+        }
+    }
+    problems
+}
+
+#[test]
+fn a_job_does_not_wait_for_itself() {
+    let faults = [
+        ("required --job deliver", "required"),
+        (
+            "run: cargo pipeline required\n",
+            "run: cargo pipeline required --job lint\n",
+        ),
+    ];
+    finds("ci.yaml", judges, &faults);
+}
+
+#[test]
+fn the_required_check_judges_exactly_the_required_jobs() {
+    let list = format!("needs: [{}]", REQUIRED.join(", "));
+    let optional = ["nix", "sarif", "notify"].map(|job| list.replace(']', &format!(", {job}]")));
+    let missing = REQUIRED.map(|job| {
+        let others = REQUIRED.iter().filter(|other| **other != job);
+        let others: Vec<&str> = others.copied().collect();
+        format!("needs: [{}]", others.join(", "))
+    });
+    let lists = optional.iter().chain(&missing);
+    let faults: Vec<_> = lists.map(|wrong| (list.as_str(), wrong.as_str())).collect();
+    finds("ci.yaml", required_jobs, &faults);
+}
+
 /// A write-back changes one values file.
 fn ignores_write_backs(workflow: &Workflow) -> Vec<String> {
     let filter = workflow.filter("push");
