@@ -16,6 +16,7 @@ mod contexts;
 mod environments;
 mod events;
 mod model;
+mod notify;
 mod permissions;
 
 use model::Workflow;
