@@ -109,7 +109,27 @@ fn without_a_signature_the_commit_is_pushed_with_a_warning() {
         said.contains("::warning::the commit is not signed: GitHub signs only what an App makes"),
         "{said}"
     );
-    assert!(!signed_by(&project, "develop").0);
+    // The default address belongs to nobody: an account on GitHub could have one below users.noreply.github.com.
+    let bot = (false, "delivery-bot@delivery-bot.invalid".to_owned());
+    assert_eq!(signed_by(&project, "develop"), bot);
+    for format in ["%an", "%cn"] {
+        assert_eq!(show(&project, format, "develop"), "delivery-bot");
+    }
+}
+
+#[test]
+fn the_variables_name_the_author_of_an_unsigned_commit() {
+    let project = on_github();
+    *project.signs.lock().unwrap() = false;
+    let hold = ["hold", "--env", "dev", "--reason", "tests"];
+    let mut hold = command(&project, &hold);
+    hold.env("DELIVERY_BOT_NAME", "shop-bot")
+        .env("DELIVERY_BOT_EMAIL", "bot@shop.example.org");
+    succeeded(&hold.output().unwrap());
+    assert_eq!(
+        show(&project, "%an <%ae> %cn <%ce>", "develop"),
+        "shop-bot <bot@shop.example.org> shop-bot <bot@shop.example.org>"
+    );
 }
 
 #[test]

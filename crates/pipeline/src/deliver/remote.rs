@@ -38,9 +38,6 @@ fn identity() -> Identity {
     };
     Identity {
         name: or("DELIVERY_BOT_NAME", "delivery-bot"),
-        email: or(
-            "DELIVERY_BOT_EMAIL",
-            "delivery-bot@users.noreply.github.com",
-        ),
+        email: or("DELIVERY_BOT_EMAIL", "delivery-bot@delivery-bot.invalid"),
     }
 }
