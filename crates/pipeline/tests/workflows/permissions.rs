@@ -122,6 +122,46 @@ fn permissions(workflow: &Workflow) -> Vec<String> {
     problems
 }
 
+/// Without a licence, a private repository has no code scanning: these actions would fail in each run. Scorecard runs in
+/// public repositories only, which all have it.
+fn code_scanning(workflow: &Workflow) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (id, job) in &workflow.jobs {
+        let scans = |step: &Step| {
+            let action = step.action().unwrap_or_default();
+            action.starts_with("github/codeql-action/")
+        };
+        let condition = job.condition.as_ref().map_or("", |text| &text.0);
+        let switch = match workflow.name.as_str() {
+            "scorecard" => " && !github.event.repository.private",
+            _ => " && vars.CODE_SCANNING != 'false'",
+        };
+        if job.steps.iter().any(scans) && !condition.ends_with(switch) {
+            problems.push(format!("{id} fails where there is no code scanning"));
+        }
+    }
+    problems
+}
+
+#[test]
+fn a_variable_switches_code_scanning_off() {
+    let faults = [
+        (" && vars.CODE_SCANNING != 'false'", ""),
+        (
+            " && vars.CODE_SCANNING != 'false'",
+            " || vars.CODE_SCANNING != 'false'",
+        ),
+    ];
+    for file in ["ci.yaml", "codeql.yaml"] {
+        finds(file, code_scanning, &faults);
+    }
+    let private = [(" && !github.event.repository.private", "")];
+    finds("scorecard.yaml", code_scanning, &private);
+    for (file, workflow) in crate::model::workflows() {
+        assert_eq!(code_scanning(&workflow), [""; 0], "{file}");
+    }
+}
+
 #[test]
 fn each_job_has_the_permissions_that_its_steps_need() {
     for (file, lines) in [
