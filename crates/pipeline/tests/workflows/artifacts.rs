@@ -82,6 +82,56 @@ fn an_artifact_is_uploaded_by_an_earlier_job_of_the_run() {
     );
 }
 
+/// The image of the other platform is added to the first one before anything is published.
+fn platforms(workflow: &Workflow) -> Vec<String> {
+    let steps = &workflow.jobs["deliver"].steps;
+    let position = |is: &dyn Fn(&Step) -> bool| steps.iter().position(is);
+    let downloads = position(&|step| {
+        step.action() == Some("actions/download-artifact")
+            && step.with["name"].0 == "image-arm64"
+            && step.with["path"].0 == "target/image-arm64"
+    });
+    let adds = position(&|step| {
+        step.run.as_deref() == Some("cargo pipeline image --add target/image-arm64")
+    });
+    let publishes = position(&|step| step.commands().contains(&"publish"));
+    let (Some(downloads), Some(adds), Some(publishes)) = (downloads, adds, publishes) else {
+        return vec!["the image of the other platform is not published".to_owned()];
+    };
+    let mut problems = Vec::new();
+    if !(downloads < adds && adds < publishes) {
+        problems.push("the index is made too early or too late".to_owned());
+    }
+    let planned = "contains(fromJSON(needs.plan.outputs.jobs), 'image-arm64')";
+    for step in [&steps[downloads], &steps[adds]] {
+        if step.condition.as_ref().is_none_or(|text| text.0 != planned) {
+            problems.push("there may be no image of the other platform".to_owned());
+        }
+    }
+    problems
+}
+
+#[test]
+fn the_images_of_all_platforms_are_published_as_one() {
+    let planned = "      - if: contains(fromJSON(needs.plan.outputs.jobs), 'image-arm64')\n";
+    let add = "        run: cargo pipeline image --add target/image-arm64\n";
+    let step = format!("{planned}{add}");
+    let publish = "      - id: publish\n        run: cargo pipeline publish\n";
+    let late = format!("{publish}{step}");
+    let in_order = format!("{step}{publish}");
+    let always = add.replacen("        ", "      - ", 1);
+    let faults = [
+        (step.as_str(), ""),
+        (&in_order, &late),
+        (&step, &always),
+        (
+            "          path: target/image-arm64\n",
+            "          path: target/image\n",
+        ),
+    ];
+    finds("ci.yaml", platforms, &faults);
+}
+
 /// The artifact of another run needs that run's number and a token. The other workflow is known by its name.
 fn foreign(of: &Workflow) -> Vec<String> {
     let mut problems = Vec::new();
