@@ -170,6 +170,31 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>
     })
 }
 
+/// An action that is a list of steps
+/// (<https://docs.github.com/en/actions/reference/workflows-and-actions/metadata-syntax>).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    pub name: String,
+    pub description: String,
+    pub inputs: BTreeMap<String, ActionInput>,
+    pub runs: Composite,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActionInput {
+    pub description: String,
+    pub default: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Composite {
+    pub using: String,
+    pub steps: Vec<Step>,
+}
+
 impl Step {
     /// The action without its version: `actions/checkout`.
     pub fn action(&self) -> Option<&str> {
