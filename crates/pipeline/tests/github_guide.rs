@@ -9,7 +9,7 @@ mod common;
 use common::{DELIVERY, succeeded};
 use http::Request;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -18,10 +18,16 @@ use tempfile::TempDir;
 use testkit::github::{GitHub, not_found};
 use testkit::server as http;
 
+/// The text of the guide between two headings.
+fn steps(from: &str, to: &str) -> String {
+    let guide = fs::read_to_string("../../docs/github.md").unwrap();
+    let steps = guide.split_once(from).unwrap().1;
+    steps.split_once(to).unwrap().0.to_owned()
+}
+
 /// The shell blocks between two headings, as one script.
 fn script(from: &str, to: &str) -> String {
-    let guide = fs::read_to_string("../../docs/github.md").unwrap();
-    let steps = guide.split_once(from).unwrap().1.split_once(to).unwrap().0;
+    let steps = steps(from, to);
     let mut script = String::new();
     let mut inside = false;
     for line in steps.lines() {
@@ -190,6 +196,8 @@ fn the_commands_work_from_top_to_bottom() {
     let said = succeeded(&shell.wait_with_output().unwrap());
 
     assert!(said.contains("the forge agrees with the rules"), "{said}");
+    // The token of step 5 can do what the commands asked for, and nothing else.
+    assert_eq!(permissions_of_the_token(), named(&github.permissions()));
     let called = fs::read_to_string(&log).unwrap();
     for call in [
         "gh variable set DELIVERY_BOT_CLIENT_ID --body ",
@@ -209,6 +217,48 @@ fn the_commands_work_from_top_to_bottom() {
     );
     for secret in ["key.pem", "ghcr.json"] {
         assert!(!project.join(secret).exists(), "{secret} is left");
+    }
+}
+
+/// The permissions that step 5 tells people to give to the token: what is set in italics, such as *Contents: read*.
+fn permissions_of_the_token() -> BTreeSet<String> {
+    let step = steps("- **Token.**", "as an administrator");
+    let words: Vec<&str> = step.split_whitespace().collect();
+    let text = words.join(" ");
+    let italics = text.split('*').skip(1).step_by(2);
+    italics.map(str::to_owned).collect()
+}
+
+/// The names that GitHub's pages have for the permissions of some requests.
+fn named(permissions: &BTreeSet<String>) -> BTreeSet<String> {
+    let writes: Vec<&str> = permissions
+        .iter()
+        .filter_map(|permission| permission.strip_suffix(": write"))
+        .collect();
+    let mut names = BTreeSet::new();
+    for permission in permissions {
+        let (scope, access) = permission.split_once(": ").unwrap();
+        let (first, rest) = scope.split_at(1);
+        let scope_name = format!("{}{rest}", first.to_uppercase());
+        match access {
+            // Every token may read metadata.
+            "read" if scope == "metadata" || writes.contains(&scope) => false,
+            "write" => names.insert(format!("{scope_name}: read and write")),
+            other => names.insert(format!("{scope_name}: {other}")),
+        };
+    }
+    names
+}
+
+/// A package takes over the visibility of its repository when a job publishes it first.
+#[test]
+fn the_guide_says_who_can_read_the_package() {
+    let step = steps("## 8. The package", "## 9. Argo CD");
+    for line in [
+        "| public | public | nothing |",
+        "| private | private | give each namespace a pull secret |",
+    ] {
+        assert!(step.lines().any(|it| it == line), "{line}");
     }
 }
 

@@ -10,6 +10,7 @@ mod schema;
 use crate::server::{Request, serve};
 use schema::Schema;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 const OPERATIONS: &str = include_str!("operations.json");
@@ -24,6 +25,7 @@ pub struct GitHub {
     /// The address, without a path.
     pub address: String,
     faults: Arc<Mutex<Vec<String>>>,
+    permissions: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl GitHub {
@@ -31,8 +33,11 @@ impl GitHub {
     pub fn start(mut answer: impl FnMut(&Request) -> (u16, Value) + Send + 'static) -> Self {
         let faults = Arc::new(Mutex::new(Vec::new()));
         let found = Arc::clone(&faults);
+        let permissions = Arc::new(Mutex::new(BTreeSet::new()));
+        let needed = Arc::clone(&permissions);
         let api = Api::read();
         let address = serve(move |request| {
+            needed.lock().unwrap().insert(api.permission(&request));
             let (mut wrong, status, value) = api.exchange(&request, &mut answer);
             if wrong.is_empty() {
                 let text = if value.is_null() {
@@ -50,7 +55,16 @@ impl GitHub {
             found.lock().unwrap().append(&mut wrong);
             (400, json!({ "message": message }).to_string())
         });
-        Self { address, faults }
+        Self {
+            address,
+            faults,
+            permissions,
+        }
+    }
+
+    /// The permissions that the requests needed, such as `contents: read`.
+    pub fn permissions(&self) -> BTreeSet<String> {
+        self.permissions.lock().unwrap().clone()
     }
 
     /// Takes out what was wrong, so that it does not fail the test.
@@ -92,15 +106,11 @@ impl Api {
         request: &Request,
         answer: &mut impl FnMut(&Request) -> (u16, Value),
     ) -> (Vec<String>, u16, Value) {
-        let (path, query) = match request.target().split_once('?') {
-            Some((path, query)) => (path, query),
-            None => (request.target(), ""),
-        };
-        let wanted = |template: &String| {
-            let (method, template) = template.split_once(' ').unwrap();
-            method == request.method() && matches(template, path)
-        };
-        let Some((_, operation)) = self.operations.iter().find(|(name, _)| wanted(name)) else {
+        let query = request
+            .target()
+            .split_once('?')
+            .map_or("", |(_, query)| query);
+        let Some(operation) = self.operation(request) else {
             return (
                 vec!["there is no such operation".to_owned()],
                 0,
@@ -124,6 +134,26 @@ impl Api {
             faults.push("an error has a message".to_owned());
         }
         (faults, status, value)
+    }
+
+    /// What is known of the operation that a request asks for.
+    fn operation(&self, request: &Request) -> Option<&Value> {
+        let path = request.target().split('?').next().unwrap();
+        let wanted = |template: &String| {
+            let (method, template) = template.split_once(' ').unwrap();
+            method == request.method() && matches(template, path)
+        };
+        let mut operations = self.operations.iter();
+        let (_, operation) = operations.find(|(name, _)| wanted(name))?;
+        Some(operation)
+    }
+
+    /// The permission that a request needs.
+    fn permission(&self, request: &Request) -> String {
+        let operation = self.operation(request);
+        let permission = operation.and_then(|operation| operation["permission"].as_str());
+        let request = format!("{} {}", request.method(), request.target());
+        permission.map_or(format!("unknown: {request}"), str::to_owned)
     }
 
     fn schema<'a>(&'a self, kind: &'a Value) -> Schema<'a> {
