@@ -65,7 +65,7 @@ pub(super) fn compare(forge: &Forge, rules: &Rules) -> Result<Comparison> {
         };
         comparison.differences.extend(wanted.compare(forge)?);
     }
-    if rules.owners.any && !rules.solo {
+    if !rules.owners.files.is_empty() && !rules.solo {
         let errors = repository::owners_errors(forge)?.into_iter();
         comparison
             .differences

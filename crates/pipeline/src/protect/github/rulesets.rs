@@ -178,7 +178,8 @@ impl Wanted<'_> {
     /// teams.
     pub(super) fn unowned_branches(&self) -> impl Iterator<Item = String> {
         let rules = self.rules;
-        let unowned = rules.owners.any && !rules.solo && self.maintainers.is_personal();
+        let unowned =
+            !rules.owners.files.is_empty() && !rules.solo && self.maintainers.is_personal();
         let branches = rules.branches.iter().filter(move |_| unowned);
         branches.filter(|branch| branch.approvals == 0).map(|branch| {
             format!(
