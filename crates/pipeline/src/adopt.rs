@@ -274,6 +274,10 @@ mod tests {
             ),
             ("charts/parcel/values.yaml", "charts/shop/values.yaml"),
             ("a parcel-dev b", "a shop-dev b"),
+            (
+                "home: https://github.com/parcel/parcel\nmaintainers:\n  - name: The Parcel maintainers",
+                "home: https://github.com/acme/shop\nmaintainers:\n  - name: The Shop maintainers",
+            ),
         ] {
             assert_eq!(renamed(text, "shop"), expected);
         }

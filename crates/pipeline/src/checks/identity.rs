@@ -26,6 +26,7 @@ pub(crate) fn disagreements(root: &Path) -> Result<Vec<String>> {
     );
     let file = format!("{chart}/Chart.yaml");
     expect_yaml(root, &mut problems, &file, "name", name)?;
+    problems.extend(chart_urls(&file, &read(root, &file)?, &delivery)?);
     let file = format!("{chart}/values.yaml");
     let image = delivery.image_repository().to_string();
     expect_yaml(root, &mut problems, &file, "image.repository", &image)?;
@@ -95,16 +96,40 @@ fn values_files(root: &Path, delivery: &Delivery) -> Result<Vec<String>> {
     Ok(missing.chain(unknown).collect())
 }
 
+/// The pages that a chart names, which registries such as Artifact Hub show.
+fn chart_urls(file: &str, text: &str, delivery: &Delivery) -> Result<Vec<String>> {
+    let tree = Node::parse(text).with_context(|| file.to_owned())?;
+    let sources = tree.get("sources").map(Node::items).unwrap_or_default();
+    let home = tree.get("home").map(|url| ("home", url));
+    let urls = home
+        .into_iter()
+        .chain(sources.iter().map(|url| ("sources", url)));
+    let mut problems = Vec::new();
+    for (key, url) in urls {
+        let url = url.text().unwrap_or_default();
+        if !is_repository(url, delivery) {
+            problems.push(format!(
+                "{file}: `{key}` is `{url}`, which is not {}",
+                delivery.repository()
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+/// Whether a URL is that of the project's repository, on any forge.
+fn is_repository(url: &str, delivery: &Delivery) -> bool {
+    url.trim_end_matches(".git")
+        .ends_with(&format!("/{}", delivery.repository()))
+}
+
 /// Argo CD's repository and environments.
 fn argocd(text: &str, delivery: &Delivery) -> Result<Vec<String>> {
     let tree = Node::parse(text).context(ARGOCD)?;
     let mut problems = Vec::new();
     let url = tree.get("repoURL").and_then(Node::text).unwrap_or_default();
     let repository = delivery.repository();
-    if !url
-        .trim_end_matches(".git")
-        .ends_with(&format!("/{repository}"))
-    {
+    if !is_repository(url, delivery) {
         problems.push(format!(
             "{ARGOCD}: `repoURL` is `{url}`, which is not {repository}"
         ));
@@ -272,6 +297,29 @@ mod tests {
         let problems =
             argocd("repoURL: https://forge.example/acme/other.git", &delivery()).unwrap();
         assert!(problems[0].contains("acme/other"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_page_of_another_project_in_the_chart_is_named() {
+        let of = |home: &str, source: &str| {
+            let text = format!("name: shop\nhome: {home}\nsources:\n  - {source}\n");
+            chart_urls("Chart.yaml", &text, &delivery()).unwrap()
+        };
+        let ours = format!("https://forge.example/{}", delivery().repository());
+        let other = "https://forge.example/acme/other";
+        assert_eq!(of(&ours, &ours), [""; 0]);
+        assert_eq!(
+            of(other, &ours),
+            [format!(
+                "Chart.yaml: `home` is `{other}`, which is not {}",
+                delivery().repository()
+            )]
+        );
+        assert!(of(&ours, other)[0].starts_with("Chart.yaml: `sources` is"));
+        assert_eq!(
+            chart_urls("Chart.yaml", "name: shop\n", &delivery()).unwrap(),
+            [""; 0]
+        );
     }
 
     #[test]

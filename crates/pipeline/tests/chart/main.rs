@@ -4,6 +4,7 @@ mod argocd;
 mod canary;
 mod deployments;
 mod helm;
+mod metadata;
 mod monitoring;
 mod network;
 mod notifications;
