@@ -197,3 +197,25 @@ fn each_commit_is_checked_and_has_one_check_called_required() {
         ],
     );
 }
+
+/// A pull request that adds a dependency with a severe vulnerability fails.
+fn reviews(workflow: &Workflow) -> Vec<String> {
+    let mut steps = workflow.jobs.values().flat_map(|job| &job.steps);
+    let reviews = steps.any(|step| {
+        let severity = step.with.get("fail-on-severity");
+        step.action() == Some("actions/dependency-review-action")
+            && severity.is_some_and(|severity| severity.0 == "high")
+    });
+    let always = workflow.on.contains_key("pull_request") && reviews;
+    Vec::from_iter((!always).then(|| "no dependency is reviewed".to_owned()))
+}
+
+#[test]
+fn the_dependencies_of_a_pull_request_are_reviewed() {
+    let faults = [
+        ("  pull_request:\n", "  push:\n"),
+        ("actions/dependency-review-action@", "actions/checkout@"),
+        ("severity: high", "severity: critical"),
+    ];
+    finds("dependency-review.yaml", reviews, &faults);
+}
