@@ -21,54 +21,14 @@ const GAUGE: &str = "_database_connections_max ";
 pub(super) fn run(world: &World) -> Result<()> {
     // Given the service in dev has some pool size,
     let dev = world.dev();
-    let before = pool_size(
-        &dev.get("/metrics")
-            .context("the service in dev does not answer")?,
-    )?;
     let pods = uids(world)?;
-    let (file, branch) = (&dev.entry.values, &dev.entry.branch);
-    let image = world.forge.image(dev.entry, branch)?;
-    let commit = dev
-        .serving()
-        .context("the service in dev does not answer")?;
-    let after = if before == 4 { 3 } else { 4 };
 
-    // When a pull request changes it and is merged,
-    let clone = world.clone("config", branch)?;
-    let setting = |size: u32| format!("{SETTING}: \"{size}\"");
-    world.edit(&clone, file, &setting(before), &setting(after))?;
-    world.commit(&clone, "dev: Change the pool size")?;
-    let mut recorder = Recorder::start();
-    let merged = ship::merge(
-        &world.forge,
-        &clone,
-        branch,
-        "Change dev's pool size",
-        &mut recorder,
-    )?;
+    // when a pull request changes it and is merged,
+    let change = Change::merge(world)?;
     let pushed = Instant::now();
 
-    // Then Argo CD applies it, new pods run the same image, and the new value is in effect.
-    dev.wait_deployed(
-        &Deployed {
-            revision: merged.clone(),
-            digest: image.digest.clone(),
-            commit,
-        },
-        Duration::from_secs(180),
-    )?;
-    eventually(
-        "the new pool size is in effect",
-        Duration::from_secs(30),
-        || {
-            let now = pool_size(&dev.get("/metrics").unwrap_or_default())?;
-            Ok(if now == after {
-                Verdict::Met(())
-            } else {
-                Verdict::Pending(format!("it is {now}"))
-            })
-        },
-    )?;
+    // then Argo CD applies it, new pods run the same image, and the new value is in effect.
+    change.wait_in_effect(world)?;
     eprintln!(
         "  merged to in effect: {:.1} s",
         pushed.elapsed().as_secs_f64()
@@ -79,18 +39,73 @@ pub(super) fn run(world: &World) -> Result<()> {
     );
 
     // And CI built nothing for it.
-    let run = WorkflowRun::wait(
-        &world.forge,
-        &push(branch),
-        &merged,
-        Duration::from_secs(300),
-    )?;
+    let branch = &dev.entry.branch;
+    let Deployed {
+        revision, digest, ..
+    } = &change.expected;
+    let limit = Duration::from_secs(300);
+    let run = WorkflowRun::wait(&world.forge, &push(branch), revision, limit)?;
     run.ensure_conclusion("deliver", Conclusion::Skipped)?;
     ensure!(
-        world.forge.image(dev.entry, branch)? == image,
-        "the image in {file} changed"
+        world.forge.image(dev.entry, branch)?.digest == *digest,
+        "the image in {} changed",
+        dev.entry.values
     );
     Ok(())
+}
+
+/// A merged change of dev's pool size.
+pub(super) struct Change {
+    /// What Argo CD deploys.
+    pub(super) expected: Deployed,
+    size: u32,
+}
+
+impl Change {
+    /// Changes the pool size in the values of dev by a pull request.
+    ///
+    /// # Errors
+    /// When dev does not answer, or the pull request cannot be merged.
+    pub(super) fn merge(world: &World) -> Result<Self> {
+        let dev = world.dev();
+        let metrics = dev.get("/metrics");
+        let before = pool_size(&metrics.context("the service in dev does not answer")?)?;
+        let (file, branch) = (&dev.entry.values, &dev.entry.branch);
+        let digest = world.forge.image(dev.entry, branch)?.digest;
+        let commit = dev.serving();
+        let commit = commit.context("the service in dev does not answer")?;
+        let size = if before == 4 { 3 } else { 4 };
+        let clone = world.clone("config", branch)?;
+        let setting = |size: u32| format!("{SETTING}: \"{size}\"");
+        world.edit(&clone, file, &setting(before), &setting(size))?;
+        world.commit(&clone, "dev: Change the pool size")?;
+        let title = "Change dev's pool size";
+        let mut recorder = Recorder::start();
+        let revision = ship::merge(&world.forge, &clone, branch, title, &mut recorder)?;
+        let expected = Deployed {
+            revision,
+            digest,
+            commit,
+        };
+        Ok(Self { expected, size })
+    }
+
+    /// Waits until new pods have the value.
+    ///
+    /// # Errors
+    /// When they have not in time.
+    pub(super) fn wait_in_effect(&self, world: &World) -> Result<()> {
+        let dev = world.dev();
+        dev.wait_deployed(&self.expected, Duration::from_secs(180))?;
+        let what = "the new pool size is in effect";
+        eventually(what, Duration::from_secs(30), || {
+            let now = pool_size(&dev.get("/metrics").unwrap_or_default())?;
+            Ok(match now == self.size {
+                true => Verdict::Met(()),
+                false => Verdict::Pending(format!("it is {now}")),
+            })
+        })
+    }
 }
 
 fn pool_size(metrics: &str) -> Result<u32> {

@@ -23,6 +23,7 @@ mod monitoring;
 pub mod needs;
 mod no_retrigger;
 mod notifications;
+mod outage;
 mod own_application;
 mod own_release;
 mod part;

@@ -8,9 +8,9 @@ use super::world::World;
 use super::{
     broken_image, canary, clean_teardown, config, database, deploy, drift, egress, environments,
     feature_branch, feature_to_production, gate, git_rollback, isolation, manifests, migration,
-    monitoring, no_retrigger, notifications, production, promotion, protection, pull_request,
-    quorum, release, resource_tree, rollback, sync_rights, syncs, untested_merge, untrusted_fork,
-    workflow_parity,
+    monitoring, no_retrigger, notifications, outage, production, promotion, protection,
+    pull_request, quorum, release, resource_tree, rollback, sync_rights, syncs, untested_merge,
+    untrusted_fork, workflow_parity,
 };
 use crate::sandbox::layout::Layout;
 
@@ -343,6 +343,16 @@ static SCENARIOS: &[Scenario] = &[
         changes: &[],
         part_of: None,
         run: Place::Inside(syncs::run),
+    },
+    Scenario {
+        name: "outage",
+        id: "G4",
+        title: "without Argo CD dev stays as it is, and gets the change when Argo CD returns",
+        needs: &[],
+        reads: &[],
+        changes: EVERYTHING,
+        part_of: None,
+        run: Place::Inside(outage::run),
     },
     Scenario {
         name: "sync-rights",
