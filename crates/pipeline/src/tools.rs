@@ -4,6 +4,7 @@ use crate::check::Outcome;
 use crate::workflow;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use devkit::git::Git;
 use devkit::process::{self, find};
 use devkit::progress::Progress;
 use devkit::{cache, tools};
@@ -64,7 +65,8 @@ impl Tools {
     }
 }
 
-/// A command of a step, in the project's folder. The error for a missing program says how to install it.
+/// A command of a step, in the project's folder. The error for a missing program says how to install it. A person's Git
+/// configuration does not change what the program reads from the repository.
 pub(crate) fn command(root: &Path, step: Step, program: &str, args: &[&str]) -> Result<Command> {
     let name = step.to_possible_value();
     let name = name.as_ref().map_or("", |value| value.get_name());
@@ -74,6 +76,7 @@ pub(crate) fn command(root: &Path, step: Step, program: &str, args: &[&str]) -> 
     );
     let mut command = process::command(program, args);
     command.current_dir(root);
+    Git::new(root).isolate(&mut command);
     Ok(command)
 }
 

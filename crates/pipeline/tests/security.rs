@@ -189,10 +189,7 @@ fn every_scanner_runs_and_leaves_its_findings_for_the_forge() {
             "cargo-deny --workspace --locked check --deny=warnings",
         ]
     );
-    assert!(
-        log.contains("gitleaks git --config=.gitleaks.toml --redact "),
-        "{log}"
-    );
+    assert!(log.contains("--config=.gitleaks.toml --redact "), "{log}");
     for values in ["values-dev.yaml", "ci/big-values.yaml"] {
         assert!(
             log.contains(&format!("--values charts/waybill/{values}")),
@@ -214,6 +211,78 @@ fn every_scanner_runs_and_leaves_its_findings_for_the_forge() {
     assert_eq!(sarif("dependencies"), "{\"runs\":[]}\n");
     assert_eq!(sarif("configuration"), "{\"format\":\"sarif\"}\n");
     assert!(log.contains("target/security/secrets.sarif"), "{log}");
+}
+
+/// Reads the commits as gitleaks does, and leaves what it read.
+const READING_GITLEAKS: &str = r#"
+options=
+for arg; do case "$arg" in --log-opts=*) options=${arg#*=} ;; esac; done
+git -C . log -p -U0 $options > "$LOG.read""#;
+
+/// Settings with which `git log -p` prints no key, or prints it so that gitleaks does not find it.
+const HIDING: [(&str, &str); 13] = [
+    ("color.ui", "always"),
+    ("color.diff", "always"),
+    ("diff.external", "true"),
+    ("diff.mine.command", "true"),
+    ("diff.mine.textconv", "true"),
+    ("diff.mnemonicPrefix", "true"),
+    ("diff.noprefix", "true"),
+    ("diff.wsErrorHighlight", "all"),
+    ("diff.orderFile", "/nonexistent/order"),
+    ("diff.suppressBlankEmpty", "true"),
+    ("format.pretty", "oneline"),
+    ("log.date", "relative"),
+    ("log.showRoot", "false"),
+];
+
+#[test]
+fn secrets_are_found_whatever_a_person_tells_git() {
+    let project = Project::whole();
+    project.install("gitleaks", READING_GITLEAKS);
+    let clone = project.file("clone");
+    commit(&clone, "key", "the secret\n");
+    let read = |environment: &[(&str, &str)]| {
+        succeeded(&project.run(&["security"], environment));
+        project.read("log.read")
+    };
+    let expected = read(&[]);
+    let added = "\ndiff --git a/key b/key\nnew file mode 100644\n";
+    assert!(expected.contains(added), "{expected}");
+    assert!(expected.contains("\n+the secret\n"));
+
+    let attributes = project.file("attributes");
+    fs::write(&attributes, "* diff=mine\n").unwrap();
+    let person = project.file("home/.gitconfig");
+    fs::create_dir(project.file("home")).unwrap();
+    for (key, value) in HIDING {
+        git(
+            &clone,
+            &["config", "--file", person.to_str().unwrap(), key, value],
+        );
+    }
+    let global = ["config", "--file", person.to_str().unwrap()];
+    let attributes = ["core.attributesFile", attributes.to_str().unwrap()];
+    git(&clone, &[&global[..], &attributes].concat());
+    let home = project.file("home");
+    assert_eq!(read(&[("HOME", home.to_str().unwrap())]), expected);
+
+    git(project.folder.path(), &["init", "--quiet", "other"]);
+    let other = project.file("other/.git");
+    let variables = [
+        ("GIT_DIR", other.to_str().unwrap()),
+        ("GIT_EXTERNAL_DIFF", "true"),
+        ("GIT_CONFIG_COUNT", "1"),
+        ("GIT_CONFIG_KEY_0", "color.ui"),
+        ("GIT_CONFIG_VALUE_0", "always"),
+    ];
+    assert_eq!(read(&variables), expected);
+
+    for (key, value) in HIDING {
+        git(&clone, &["config", key, value]);
+    }
+    fs::write(clone.join(".git/info/attributes"), "* diff=mine\n").unwrap();
+    assert_eq!(read(&[]), expected);
 }
 
 #[test]

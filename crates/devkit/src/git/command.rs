@@ -37,7 +37,8 @@ const KEPT_SETTINGS: [&str; 10] = [
 ];
 
 /// Settings that no configuration overrides, a repository's own included.
-const FIXED_SETTINGS: [(&str, &str); 29] = [
+const FIXED_SETTINGS: [(&str, &str); 41] = [
+    ("color.diff", "false"),
     ("color.ui", "false"),
     ("commit.gpgSign", "false"),
     ("core.abbrev", "auto"),
@@ -46,16 +47,27 @@ const FIXED_SETTINGS: [(&str, &str); 29] = [
     ("core.hooksPath", "/dev/null"),
     ("core.pager", "cat"),
     ("core.quotePath", "true"),
+    ("diff.dstPrefix", "b/"),
+    ("diff.mnemonicPrefix", "false"),
     ("diff.noprefix", "false"),
+    ("diff.orderFile", "/dev/null"),
+    ("diff.srcPrefix", "a/"),
+    ("diff.submodule", "short"),
+    ("diff.suppressBlankEmpty", "false"),
+    ("diff.wsErrorHighlight", "none"),
     ("fetch.prune", "false"),
     ("fetch.pruneTags", "false"),
     ("fetch.recurseSubmodules", "false"),
+    ("format.pretty", "medium"),
     ("gc.auto", "0"),
     ("grep.extendedRegexp", "false"),
     ("grep.patternType", "default"),
     ("i18n.commitEncoding", "UTF-8"),
     ("i18n.logOutputEncoding", "UTF-8"),
+    ("log.date", "default"),
+    ("log.follow", "false"),
     ("log.mailmap", "false"),
+    ("log.showRoot", "true"),
     ("log.showSignature", "false"),
     ("maintenance.auto", "false"),
     ("merge.renames", "true"),
@@ -72,7 +84,15 @@ const FIXED_SETTINGS: [(&str, &str); 29] = [
 impl Git {
     /// A Git command in this repository.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut git = self.clean(args);
+        let mut git = command("git", args);
+        git.current_dir(&self.folder);
+        self.isolate(&mut git);
+        git
+    }
+
+    /// Gives a command, and every Git that it starts, the configuration and the variables of [`Git::command`].
+    pub fn isolate(&self, git: &mut Command) {
+        without_variables(git);
         git.env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -93,27 +113,14 @@ impl Git {
                     .env(format!("GIT_{role}_EMAIL"), email);
             }
         }
-        git
-    }
-
-    /// A command without the variables that would change what it works on.
-    fn clean(&self, args: &[&str]) -> Command {
-        let mut git = command("git", args);
-        git.current_dir(&self.folder);
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            let keep = KEPT_VARIABLES.iter().any(|kept| text.starts_with(kept));
-            if text.starts_with("GIT_") && !keep {
-                git.env_remove(&name);
-            }
-        }
-        git
     }
 
     /// What the system's, the user's and the command line's configuration say about remotes. Where Git cannot tell,
     /// the command that follows says why.
     fn settings_of_caller(&self) -> Vec<(String, String)> {
-        let mut git = self.clean(&["config", "--list", "--null", "--show-scope"]);
+        let mut git = command("git", ["config", "--list", "--null", "--show-scope"]);
+        git.current_dir(&self.folder);
+        without_variables(&mut git);
         for (name, value) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("GIT_CONFIG") {
                 git.env(name, value);
@@ -121,6 +128,17 @@ impl Git {
         }
         let listed = git.read_bytes().unwrap_or_default();
         parse_settings(&String::from_utf8_lossy(&listed))
+    }
+}
+
+/// Removes the variables that would change what a command works on.
+fn without_variables(git: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let keep = KEPT_VARIABLES.iter().any(|kept| text.starts_with(kept));
+        if text.starts_with("GIT_") && !keep {
+            git.env_remove(&name);
+        }
     }
 }
 

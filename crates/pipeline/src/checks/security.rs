@@ -132,8 +132,10 @@ fn secrets(root: &Path) -> Result<Outcome> {
              run `git fetch --unshallow`, or set `fetch-depth: 0` in the workflow"
         );
     }
+    // gitleaks reads the output of `git log -p` with these options: its own, and no conversion of a file's content.
     let args = [
         "git",
+        "--log-opts=--full-history --all --diff-filter=tuxdb --no-color --no-ext-diff --no-textconv",
         "--config=.gitleaks.toml",
         "--redact",
         "--verbose",
