@@ -339,6 +339,78 @@ fn further_settings_of_a_repository_do_not_change_what_is_done() {
     assert_eq!((info.subject.as_str(), info.date.len()), ("Merge", 25));
 }
 
+#[test]
+fn attributes_of_a_person_do_not_change_what_is_done() {
+    let person = tempfile::tempdir().unwrap();
+    let folder = person.path().join("git");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("attributes"), "* merge=union\n").unwrap();
+    fs::write(folder.join("ignore"), "*\n").unwrap();
+    let home = ("XDG_CONFIG_HOME", person.path().to_str().unwrap());
+    again("with_attributes_of_a_person", &[home]);
+}
+
+#[test]
+#[ignore = "attributes_of_a_person_do_not_change_what_is_done runs it"]
+fn with_attributes_of_a_person() {
+    let clone = Clone::new();
+    let git = clone.git();
+    let base = git.head().unwrap();
+    let change = |text| git.commit_file(&base, &values(text), &plain!("a")).unwrap();
+    let (ours, theirs) = (change("tag: v2\n"), change("tag: v3\n"));
+    for driver in ["text", "union"] {
+        clone.set("merge.default", driver);
+        let error = git.merge(&ours, &theirs, &plain!("Merge")).unwrap_err();
+        assert!(matches!(error, Error::Conflict(_)), "{driver}: {error}");
+    }
+    clone.write("new", "x\n");
+    let commit = clone.commit("Not ignored");
+    assert_eq!(git.file(&commit, "new").unwrap().text, "x\n");
+}
+
+#[test]
+fn a_submodule_that_cannot_be_fetched_does_not_matter() {
+    let clone = Clone::new();
+    let git = clone.git();
+    let dead = "http://127.0.0.1:1/sub.git";
+    let modules = format!(
+        "[submodule \"sub\"]\n\tpath = sub\n\turl = {dead}\n\tfetchRecurseSubmodules = true\n"
+    );
+    clone.write(".gitmodules", &modules);
+    let inner = clone.path().join("sub");
+    fs::create_dir(&inner).unwrap();
+    let inner = Git::new(&inner).with_identity(bot());
+    inner.read(&["init", "--quiet"]).unwrap();
+    inner.read(&["remote", "add", "origin", dead]).unwrap();
+    let empty = ["commit", "--quiet", "--allow-empty", "-m", "x"];
+    inner.read(&empty).unwrap();
+    let base = clone.commit("Add a submodule");
+    inner.read(&empty).unwrap();
+    let tip = clone.commit("Update the submodule");
+    let link = git.read(&["ls-tree", &tip, "sub"]).unwrap();
+    assert!(link.starts_with("160000 commit "), "{link}");
+    clone.set("submodule.sub.url", dead);
+    clone.set("submodule.sub.active", "true");
+    clone.set("submodule.sub.fetchRecurseSubmodules", "true");
+    clone.set("fetch.recurseSubmodules", "true");
+
+    git.push("origin", &tip, "refs/heads/develop").unwrap();
+    // The clone no longer knows the commit, so a fetch finds a changed submodule.
+    let reference = ["update-ref", "refs/remotes/origin/develop", &base];
+    git.read(&reference).unwrap();
+    assert_eq!(git.fetch("origin", "refs/heads/develop").unwrap(), tip);
+    let ours = git
+        .commit_file(&tip, &values("tag: v2\n"), &plain!("a"))
+        .unwrap();
+    let mut other = values("x\n");
+    other.path = "another".to_owned();
+    let theirs = git.commit_file(&base, &other, &plain!("b")).unwrap();
+    let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
+    git.push("origin", &merged, "refs/heads/develop").unwrap();
+    assert_eq!(git.fetch("origin", "refs/heads/develop").unwrap(), merged);
+    assert_eq!(git.read(&["ls-tree", &merged, "sub"]).unwrap(), link);
+}
+
 /// Runs another test of this file in a process with variables that a person or a hook may have set.
 fn again(test: &str, variables: &[(&str, &str)]) {
     let program = std::env::current_exe().unwrap();

@@ -37,12 +37,14 @@ const KEPT_SETTINGS: [&str; 10] = [
 ];
 
 /// Settings that no configuration overrides, a repository's own included.
-const FIXED_SETTINGS: [(&str, &str); 41] = [
+const FIXED_SETTINGS: [(&str, &str); 44] = [
     ("color.diff", "false"),
     ("color.ui", "false"),
     ("commit.gpgSign", "false"),
     ("core.abbrev", "auto"),
+    ("core.attributesFile", "/dev/null"),
     ("core.commentChar", "#"),
+    ("core.excludesFile", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),
     ("core.pager", "cat"),
@@ -70,6 +72,7 @@ const FIXED_SETTINGS: [(&str, &str); 41] = [
     ("log.showRoot", "true"),
     ("log.showSignature", "false"),
     ("maintenance.auto", "false"),
+    ("merge.default", "text"),
     ("merge.renames", "true"),
     ("push.followTags", "false"),
     ("push.gpgSign", "false"),
@@ -95,6 +98,7 @@ impl Git {
         without_variables(git);
         git.env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
+            .env("GIT_ATTR_NOSYSTEM", "1")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null");
         let kept = self.kept.get_or_init(|| self.settings_of_caller());
