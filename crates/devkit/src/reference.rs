@@ -110,7 +110,8 @@ impl FromStr for Digest {
     }
 }
 
-/// The name of an image repository with its registry: `ghcr.io/acme/shop`. Neither scheme, tag nor digest.
+/// The name of an image repository with its registry: `ghcr.io/acme/shop`. Neither scheme, tag nor digest. The host is in
+/// lower case, because programs compare it with other spellings of the same host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repository(String);
@@ -158,7 +159,7 @@ impl FromStr for Repository {
                 "each part is lower-case letters and digits, joined by single `.`, `_`, `__` or dashes",
             ));
         }
-        Ok(Self(name.to_owned()))
+        Ok(Self(format!("{}/{path}", registry.to_ascii_lowercase())))
     }
 }
 
@@ -264,6 +265,14 @@ mod tests {
         ] {
             assert!(name.parse::<Repository>().is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_host_of_a_registry_is_written_in_small_letters() {
+        let repository: Repository = "GHCR.IO/acme/shop".parse().unwrap();
+        assert_eq!(repository.as_str(), "ghcr.io/acme/shop");
+        let repository: Repository = "LocalHost:5000/a".parse().unwrap();
+        assert_eq!(repository.registry(), "localhost:5000");
     }
 
     #[test]

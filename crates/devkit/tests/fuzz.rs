@@ -215,9 +215,10 @@ fn a_reference_is_parsed_to_the_same_text_or_refused() {
     let name = r"[a-zA-Z0-9./:@_ -]{0,30}|https?://[a-z./:]{0,20}|[a-z.]{1,9}(:[0-9]{1,6})?(/[a-z._-]{1,6}){0,3}(:v1|@sha256:0)?";
     fuzz(name, |name| {
         if let Ok(repository) = name.parse::<Repository>() {
+            let host = name.split('/').next().unwrap();
             prop_assert_eq!(
                 format!("{}/{}", repository.registry(), repository.path()),
-                name.clone()
+                format!("{}{}", host.to_lowercase(), &name[host.len()..])
             );
             prop_assert!(!repository.path().contains([':', '@']) && !name.contains("//"));
             prop_assert_eq!(repository.path().to_lowercase(), repository.path());

@@ -102,7 +102,7 @@ impl File {
             Ok(image_repository) if problems.is_empty() => Ok(Delivery {
                 owner: self.owner,
                 name: self.name,
-                registry: self.registry,
+                registry: self.registry.to_ascii_lowercase(),
                 chart,
                 platforms,
                 protection: self.protection,

@@ -53,6 +53,19 @@ fn our_own_file_fills_in_what_it_leaves_out() {
 }
 
 #[test]
+fn the_host_of_the_registry_is_written_in_small_letters() {
+    let text = OURS.replace("registry = \"ghcr.io\"", "registry = \"GHCR.IO\"");
+    let delivery = Delivery::parse(&text).unwrap();
+    assert_eq!(delivery.registry, "ghcr.io");
+    let image = delivery.image_repository_in("LocalHost:5000").unwrap();
+    assert_eq!(image.as_str(), "localhost:5000/parcel/parcel");
+    let text = "registry = \"ghcr.io\"\nimage-repository = \"GHCR.io/a/b\"";
+    let text = OURS.replace("registry = \"ghcr.io\"", text);
+    let delivery = Delivery::parse(&text).unwrap();
+    assert_eq!(delivery.image_repository().as_str(), "ghcr.io/a/b");
+}
+
+#[test]
 fn branches_find_their_environment() {
     let delivery = Delivery::parse(&OURS).unwrap();
     assert_eq!(delivery.by_branch("main"), Some(delivery.last()));
