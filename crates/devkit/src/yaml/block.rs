@@ -4,7 +4,7 @@ use super::{Error, Node, Scalar, is_plain_string, is_simple};
 use saphyr_parser::ScalarStyle;
 use std::ops::Range;
 
-/// Sets a top-level key to a map of texts. Replaces its present value, or adds the key at the end of the text.
+/// Sets a top-level key to a map of texts. Replaces its present value, or adds the key at the end of the document.
 ///
 /// # Errors
 /// When the text is not YAML, or its form does not allow the change.
@@ -34,22 +34,30 @@ pub fn set_block(text: &str, key: &str, entries: &[(&str, &str)]) -> Result<Stri
             }),
         ));
     }
-    let mut edited = text.to_owned();
-    match tree.get(key) {
-        Some(_) => edited.replace_range(lines_of(text, key)?, &block),
-        None => {
-            if !edited.ends_with('\n') {
-                edited.push_str(line_end);
-            }
-            edited.push_str(&block);
-        }
-    }
+    let present = tree.get(key).is_some();
     if let Node::Map(all) = &mut tree {
         all.retain(|(name, _)| name != key);
         all.push((key.to_owned(), Node::Map(map)));
     }
-    require_tree(&edited, &tree, key)?;
-    Ok(edited)
+    if present {
+        let mut edited = text.to_owned();
+        edited.replace_range(lines_of(text, key)?, &block);
+        return require_tree(&edited, &tree, key).map(|()| edited);
+    }
+    let places = std::iter::once(text.len()).chain(markers(text));
+    let added = places.map(|place| {
+        let (before, after) = text.split_at(place);
+        let line_end = if before.ends_with('\n') { "" } else { line_end };
+        format!("{before}{line_end}{block}{after}")
+    });
+    let mut valid = added.filter(|edited| require_tree(edited, &tree, key).is_ok());
+    valid.next().ok_or_else(|| Error::Layout(key.to_owned()))
+}
+
+/// Where the lines begin that end a document: `---` and `...`.
+fn markers(text: &str) -> impl Iterator<Item = usize> {
+    let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+    starts.filter(|start| text[*start..].starts_with("---") || text[*start..].starts_with("..."))
 }
 
 /// Removes a top-level key with its value; the same text where there is no such key.
@@ -136,6 +144,28 @@ mod tests {
     }
 
     #[test]
+    fn a_block_is_added_before_the_end_of_the_document() {
+        for (start, end) in [
+            ("a: 1\n", "---\n"),
+            ("a: 1\n", "---"),
+            ("a: 1\n", "...\n"),
+            ("a: 1\n\n# tail\n", "--- # end\n\n"),
+            ("---\na: 1\n", "...\n---\n"),
+            ("%YAML 1.2\n---\na: |\n  --- x\n", "...\n# end\n"),
+            ("a: '\n\n  ---'\n", "---\n---\n"),
+        ] {
+            let text = format!("{start}{end}");
+            let held = set_block(&text, "hold", &HOLD).unwrap();
+            assert_eq!(held, format!("{start}{BLOCK}{end}"));
+            assert_eq!(remove_block(&held, "hold").unwrap(), text);
+        }
+        let crlf = "a: 1\r\n---\r\n";
+        let held = set_block(crlf, "hold", &HOLD).unwrap();
+        let block = BLOCK.replace('\n', "\r\n");
+        assert_eq!(held, format!("a: 1\r\n{block}---\r\n"));
+    }
+
+    #[test]
     fn a_value_that_is_there_is_replaced_where_it_is() {
         for old in [
             "hold:\n",
@@ -171,7 +201,7 @@ mod tests {
         for text in with_a_hold {
             assert!(remove_block(text, "hold").is_err(), "{text:?}");
         }
-        let without = ["{a: 1}\n", "a: 1\n---\n", "a: 1\n...\n", "- 1\n", ""];
+        let without = ["{a: 1}\n", "- 1\n", "", "# c\n---\n", "a: 1\n---\nb: 2\n"];
         for text in with_a_hold[..4].iter().chain(&without) {
             assert!(set_block(text, "hold", &HOLD).is_err(), "{text:?}");
         }
