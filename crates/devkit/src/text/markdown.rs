@@ -53,6 +53,23 @@ impl Markdown {
         &self.0
     }
 
+    /// The text for a cell of a table: on one line, with each `|` escaped. A forge would end the cell at a `|`, in a code
+    /// span too (<https://github.github.com/gfm/#tables-extension->).
+    #[must_use]
+    pub fn cell(&self) -> Self {
+        let mut result = String::with_capacity(self.0.len());
+        let mut backslashes = 0;
+        for c in self.0.chars() {
+            // After an odd number of backslashes, it is escaped for every parser.
+            if c == '|' && backslashes % 2 == 0 {
+                result.push('\\');
+            }
+            backslashes = if c == '\\' { backslashes + 1 } else { 0 };
+            result.push(if matches!(c, '\n' | '\r') { ' ' } else { c });
+        }
+        Self(result)
+    }
+
     /// Appends other Markdown.
     pub fn push(&mut self, other: &Self) {
         self.0.push_str(&other.0);

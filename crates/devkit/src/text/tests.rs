@@ -98,6 +98,21 @@ fn code_shows_every_text() {
 }
 
 #[test]
+fn a_cell_of_a_table_ends_where_its_text_ends() {
+    for (cell, escaped) in [
+        (code("a|b"), r"`a\|b`"),
+        (code(r"a\|b"), r"`a\|b`"),
+        (code(r"a\\|b"), r"`a\\\|b`"),
+        (code("||"), r"`\|\|`"),
+        (markdown!("{}", "a|b"), r"a\|b"),
+        (markdown!("{}", r"a\|b"), r"a\\\|b"),
+        (markdown!("a|b\n| c"), r"a\|b \| c"),
+    ] {
+        assert_eq!(cell.cell().as_str(), escaped);
+    }
+}
+
+#[test]
 fn a_code_block_shows_every_text() {
     assert_eq!(code_block("sh", "ls\n").as_str(), "```sh\nls\n```\n");
     assert_eq!(code_block("text", "```").as_str(), "````text\n```\n````\n");
