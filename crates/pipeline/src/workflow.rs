@@ -9,15 +9,7 @@ use serde::Deserialize;
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// The value of a variable. An empty one counts as not set, because workflows set unused variables to the empty string.
-pub(crate) fn var(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The value of a variable that must be set.
-pub(crate) fn require(name: &str) -> Result<String> {
-    var(name).with_context(|| format!("the variable {name} is not set"))
-}
+pub(crate) use devkit::env::{require, secret, var};
 
 /// The web address of the repository, or nothing outside a workflow.
 pub(crate) fn repository_url() -> Option<String> {

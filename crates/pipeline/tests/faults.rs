@@ -63,6 +63,35 @@ fn a_forge_that_refuses_changes_nothing() {
 }
 
 #[test]
+fn a_line_break_at_the_end_of_a_token_does_not_count() {
+    let project = Project::new();
+    let (send, sent) = std::sync::mpsc::channel();
+    let api = http::serve(move |request| {
+        send.send(request.header("authorization").map(str::to_owned))
+            .unwrap();
+        (401, "{\"message\": \"Bad credentials\"}".to_owned())
+    });
+    let mut promote = project.command(&["promote", "--to", "staging"]);
+    promote.env("GITHUB_API_URL", format!("{api}\n"));
+    promote.env("DELIVERY_BOT_TOKEN", "t0ken\r\n");
+    refused(&project, &mut promote, &["answered 401: Bad credentials"]);
+    assert_eq!(sent.recv().unwrap().as_deref(), Some("Bearer t0ken"));
+
+    promote.env("DELIVERY_BOT_TOKEN", "t0ken\nt0ken");
+    let named = "the variable DELIVERY_BOT_TOKEN contains a line break";
+    refused(&project, &mut promote, &[named]);
+    let mut deploy = write_back(&project, 2);
+    deploy
+        .env("REGISTRY_USERNAME", "ann")
+        .env("REGISTRY_TOKEN", "t0\u{1b}ken");
+    refused(
+        &project,
+        &mut deploy,
+        &["the variable REGISTRY_TOKEN contains"],
+    );
+}
+
+#[test]
 fn a_git_server_that_does_not_answer_changes_nothing() {
     let mut project = Project::new();
     project.built = project.change("src/main.rs", "two");

@@ -41,9 +41,9 @@ pub enum Error {
     /// The request failed.
     #[error(transparent)]
     Http(#[from] http::Error),
-    /// A variable that names the forge is missing.
+    /// A variable that names the forge is missing, or one with a token is not valid.
     #[error(transparent)]
-    Variable(#[from] env::Missing),
+    Variable(#[from] env::Error),
     /// The repository is unknown; forges answer the same to those who may not see it.
     #[error("{0} does not exist, or the token may not see it")]
     NoRepository(String),
@@ -120,13 +120,16 @@ impl Forge {
     /// with the first of `tokens`, names of variables, that is set; without one it sees what is public.
     ///
     /// # Errors
-    /// When GITHUB_REPOSITORY is not set.
+    /// When GITHUB_REPOSITORY is not set, or the token is not one line.
     pub fn from_env(tokens: &[&str]) -> Result<Self, Error> {
         let repository = env::require("GITHUB_REPOSITORY")?;
         let url = env::var("GITHUB_API_URL").unwrap_or_else(|| "https://api.github.com".to_owned());
         let mut api = Client::new(&url, Tls::platform());
-        if let Some(token) = tokens.iter().find_map(|name| env::var(name)) {
-            api = api.with_token(&token);
+        for name in tokens {
+            if let Some(token) = env::secret(name)? {
+                api = api.with_token(&token);
+                break;
+            }
         }
         Ok(Self::new(api, &repository))
     }

@@ -91,7 +91,7 @@ struct Auth {
 
 /// Writes the credentials to a file that only this user can read. Arguments would be visible to other users.
 fn login(registry: &str) -> Result<Option<TempDir>> {
-    let Some(token) = workflow::var("REGISTRY_TOKEN") else {
+    let Some(token) = workflow::secret("REGISTRY_TOKEN")? else {
         return Ok(None);
     };
     let user = workflow::require("REGISTRY_USERNAME")?;

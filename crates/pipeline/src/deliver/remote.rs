@@ -22,7 +22,7 @@ pub(super) fn with_bot(git: Git, url: &str) -> Result<Git> {
     if !url.starts_with("https://") && !url.starts_with("http://") {
         return Ok(git);
     }
-    match workflow::var("DELIVERY_BOT_TOKEN") {
+    match workflow::secret("DELIVERY_BOT_TOKEN")? {
         Some(token) => Ok(git.with_token(url, &token)),
         None if workflow::in_workflow() => bail!(
             "DELIVERY_BOT_TOKEN is not set: set this secret, or the variable DELIVERY_BOT_CLIENT_ID and the secret DELIVERY_BOT_PRIVATE_KEY (docs/github.md)"

@@ -78,6 +78,7 @@ impl Conclusion {
 impl Notify {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
+        let secret = workflow::secret(SECRET)?;
         let slack = address(SLACK)?;
         let webhook = address(WEBHOOK)?;
         if slack.is_none() && webhook.is_none() {
@@ -113,7 +114,7 @@ impl Notify {
                     }),
                     webhook.map(|url| {
                         let body = run.notification(self.result, before);
-                        ("the webhook", post(&url, &body, var(SECRET).as_deref()))
+                        ("the webhook", post(&url, &body, secret.as_deref()))
                     }),
                 ];
                 for (name, result) in told.into_iter().flatten() {
@@ -322,7 +323,7 @@ fn address(variable: &str) -> Result<Option<Uri>> {
         return Ok(None);
     };
     let is_http = |url: &Uri| matches!(url.scheme_str(), Some("http" | "https"));
-    let url = text.trim().parse().ok().filter(is_http);
+    let url = text.parse().ok().filter(is_http);
     url.map(Some).with_context(|| {
         format!("{variable} is not a URL that begins with https:// (it is secret and not shown here): set it again")
     })
