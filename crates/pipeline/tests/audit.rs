@@ -122,6 +122,53 @@ fn changes_approvals_and_syncs_are_in_one_list() {
 }
 
 #[test]
+fn a_commit_without_a_valid_date_is_listed() {
+    let (project, merge) = promoted();
+    let clone = project.clone();
+    for (number, date, expected) in [
+        (2, " 1767225600 +51800", Some("2026-01-01T00:00:00Z")),
+        (3, " 1767225600 +9999", Some("2026-01-01T00:00:00Z")),
+        (4, " 1767225600 -1", Some("2026-01-01T00:00:00Z")),
+        (5, " 99999999999999999999999 +0000", None),
+        (6, "", None),
+    ] {
+        project.change_on(
+            "staging",
+            STAGING,
+            &values(&format!("develop-{number}"), &digest(number), HOLD),
+        );
+        let commit = git(&clone, &["cat-file", "commit", "HEAD"]);
+        let dated = |line: &str| match line.split_once("> ") {
+            Some((person, _)) => format!("{person}>{date}\n"),
+            None => format!("{line}\n"),
+        };
+        let raw: String = commit.lines().map(dated).collect();
+        let file = clone.join(".git/raw");
+        std::fs::write(&file, raw).unwrap();
+        let store = [
+            "hash-object",
+            "-t",
+            "commit",
+            "-w",
+            "--literally",
+            file.to_str().unwrap(),
+        ];
+        let commit = git(&clone, &store);
+        git(
+            &clone,
+            &["update-ref", "refs/remotes/origin/staging", &commit],
+        );
+        let said = succeeded(&audit(&project, &merge, &["--json"]).output().unwrap());
+        let events: Vec<Value> = serde_json::from_str(&said).unwrap();
+        let what = format!("develop-{number} {}", digest(number));
+        let event = events.iter().find(|event| event["what"] == *what);
+        assert_eq!(event.unwrap()["time"].as_str(), expected, "{date}");
+        let table = succeeded(&audit(&project, &merge, &[]).output().unwrap());
+        assert!(table.contains(&what), "{date}: {table}");
+    }
+}
+
+#[test]
 fn the_table_shows_no_control_characters_of_others() {
     let (project, merge) = promoted();
     let said = succeeded(&audit(&project, &merge, &[]).output().unwrap());

@@ -64,8 +64,10 @@ pub struct CommitInfo {
     pub sha: String,
     /// `Name <e-mail>`.
     pub author: String,
-    /// The author's date (ISO 8601).
+    /// The author's date (ISO 8601). Empty or not valid where the author wrote none that is.
     pub date: String,
+    /// When it was committed, in seconds since 1970. `None` where the commit does not say so.
+    pub time: Option<i64>,
     /// The first paragraph of the message, as one line.
     pub subject: String,
 }
@@ -198,13 +200,14 @@ impl Git {
     /// When this clone does not have it.
     pub fn describe(&self, name: &str) -> Result<CommitInfo, Error> {
         let sha = self.require_commit(name)?;
-        let format = "--format=%an <%ae>%x00%aI%x00%s";
+        let format = "--format=%an <%ae>%x00%aI%x00%ct%x00%s";
         let shown = self.read_lossy(&["show", "--no-patch", format, &sha])?;
-        let mut fields = shown.trim_end_matches('\n').splitn(3, '\0');
+        let mut fields = shown.trim_end_matches('\n').splitn(4, '\0');
         let mut next = || fields.next().unwrap_or_default().to_owned();
         Ok(CommitInfo {
             author: next(),
             date: next(),
+            time: next().parse().ok(),
             subject: next(),
             sha,
         })

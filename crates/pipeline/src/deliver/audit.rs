@@ -17,7 +17,8 @@ use std::io::Read;
 ///
 /// Lists deployments, promotions, rollbacks and holds from the history of each environment's branch in this clone; who
 /// approved and merged their pull requests, from the forge (with GITHUB_REPOSITORY and GITHUB_TOKEN); and who synced, from
-/// Argo CD's Applications. The oldest event comes first.
+/// Argo CD's Applications. The oldest event comes first; before it, those
+/// without a valid time.
 ///
 /// Argo CD keeps the last ten syncs of each environment:
 /// `kubectl get applications -n argocd -o json | cargo pipeline audit --argocd -`
@@ -40,7 +41,8 @@ pub(crate) struct Audit {
 /// Something that happened to an environment.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Event {
-    time: Timestamp,
+    /// `None` if the source has no valid time.
+    time: Option<Timestamp>,
     environment: String,
     action: Action,
     /// The account or the person, as the source names it.
@@ -173,7 +175,9 @@ fn row(event: &Event) -> [String; 5] {
             .collect()
     };
     [
-        event.time.to_string(),
+        event
+            .time
+            .map_or_else(|| "-".to_owned(), |time| time.to_string()),
         event.environment.clone(),
         event.action.name().to_owned(),
         printable(&event.who),

@@ -2,7 +2,7 @@
 
 use super::history::Change;
 use super::{Action, Event};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use devkit::delivery::Environment;
 use devkit::forge::{Forge, Pull, ReviewState};
 use jiff::Timestamp;
@@ -14,21 +14,18 @@ pub(super) fn of(forge: &Forge, env: &Environment, change: &Change) -> Result<Ve
     };
     let number = pull.number;
     let what = format!("#{number} {}", pull.title);
-    let event = |time: Option<&str>, action, who: &str| -> Result<Event> {
-        let time = time.and_then(|time| time.parse::<Timestamp>().ok());
-        Ok(Event {
-            time: time.with_context(|| format!("the forge has no time for #{number}"))?,
-            environment: env.name.clone(),
-            action,
-            who: who.to_owned(),
-            what: what.clone(),
-        })
+    let event = |time: Option<&str>, action, who: &str| Event {
+        time: time.and_then(|time| time.parse::<Timestamp>().ok()),
+        environment: env.name.clone(),
+        action,
+        who: who.to_owned(),
+        what: what.clone(),
     };
     let mut events = Vec::new();
     for review in forge.reviews(number)? {
         if review.state == ReviewState::Approved {
             let time = review.submitted_at.as_deref();
-            events.push(event(time, Action::Approved, &review.user.login)?);
+            events.push(event(time, Action::Approved, &review.user.login));
         }
     }
     if let Some(person) = &pull.merged_by {
@@ -36,7 +33,7 @@ pub(super) fn of(forge: &Forge, env: &Environment, change: &Change) -> Result<Ve
             pull.merged_at.as_deref(),
             Action::Merged,
             &person.login,
-        )?);
+        ));
     }
     Ok(events)
 }

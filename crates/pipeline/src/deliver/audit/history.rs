@@ -62,7 +62,9 @@ fn change(git: &Git, env: &Environment, commit: &str) -> Result<Option<Change>> 
         return Ok(None);
     }
     let commit = git.describe(commit)?;
-    let time: Timestamp = commit.date.parse().context("it has no valid date")?;
+    let time = commit
+        .time
+        .and_then(|time| Timestamp::from_second(time).ok());
     let event = |(action, what)| Event {
         time,
         environment: env.name.clone(),

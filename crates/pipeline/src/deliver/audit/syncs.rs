@@ -63,15 +63,13 @@ impl Applications {
     pub(super) fn syncs(&self, name: &str, env: &Environment) -> Vec<Event> {
         let ours = self.items.iter().filter(|one| one.metadata.name == name);
         let history = ours.flat_map(|one| &one.status.history);
-        let event = |deployment: &Deployment| {
-            Some(Event {
-                time: deployment.deployed_at.parse().ok()?,
-                environment: env.name.clone(),
-                action: Action::Synced,
-                who: deployment.initiated_by.name().to_owned(),
-                what: short(&deployment.revision).to_owned(),
-            })
+        let event = |deployment: &Deployment| Event {
+            time: deployment.deployed_at.parse().ok(),
+            environment: env.name.clone(),
+            action: Action::Synced,
+            who: deployment.initiated_by.name().to_owned(),
+            what: short(&deployment.revision).to_owned(),
         };
-        history.filter_map(event).collect()
+        history.map(event).collect()
     }
 }
