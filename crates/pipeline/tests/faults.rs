@@ -163,11 +163,10 @@ fn a_clock_that_was_set_back_does_not_decide_what_is_newer() {
         project.change(file, date);
         let clone = project.clone();
         let amend = ["commit", "--quiet", "--amend", "--no-edit", "--date", date];
-        let output = Command::new("git")
+        let output = testkit::git(&clone)
             .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
             .args(amend)
             .env("GIT_COMMITTER_DATE", date)
-            .current_dir(&clone)
             .output();
         assert!(output.unwrap().status.success());
         git(&clone, &["push", "--quiet", "--force", "origin", "develop"]);

@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use testkit::github::{GitHub, not_found};
@@ -237,11 +237,10 @@ fn a_branch_whose_name_is_not_utf_8_keeps_its_image() {
     let versions = [2, 1].map(|number| version(number, OLD, &[&format!("develop-{number}")]));
     let project = Project::new("User", versions.to_vec());
     project.deploy("staging", "staging", 1);
-    let made = Command::new("git")
+    let made = testkit::git(&project.clone())
         .arg("update-ref")
         .arg(OsStr::from_bytes(b"refs/heads/caf\xe9"))
         .arg("HEAD")
-        .current_dir(project.clone())
         .status();
     assert!(made.unwrap().success());
     project.deploy("staging", "staging", 2);

@@ -14,7 +14,6 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
 
 /// The options that this project sets (<https://docs.renovatebot.com/configuration-options/>). Another key is an error.
@@ -178,10 +177,8 @@ fn pattern(text: &str) -> Regex {
 
 /// The files in git.
 fn files() -> Vec<String> {
-    let mut git = Command::new("git");
-    let output = git
+    let output = testkit::git(&root())
         .args(["ls-files", "-z"])
-        .current_dir(root())
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

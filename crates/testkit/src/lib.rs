@@ -5,8 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod git;
 pub mod github;
 pub mod server;
+
+pub use git::{git, isolate_git};
 
 use std::path::PathBuf;
 

@@ -12,10 +12,9 @@ pub use testkit::DELIVERY;
 /// Runs git with a fixed author, and returns its output without the line end.
 pub fn git(folder: &Path, args: &[&str]) -> String {
     let author = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
-    let output = Command::new("git")
+    let output = testkit::git(folder)
         .args(author)
         .args(args)
-        .current_dir(folder)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -56,7 +55,7 @@ pub fn push_notes(clone: &Path) {
     for note in 0..3 {
         commit(clone, &format!("notes/{note}"), "by hand");
         let push = ["push", "--quiet", "origin", "develop"];
-        let push = || Command::new("git").args(push).current_dir(clone).output();
+        let push = || testkit::git(clone).args(push).output();
         while !push().unwrap().status.success() {
             let pull = ["pull", "--quiet", "--rebase", "origin", "develop"];
             git(clone, &pull);

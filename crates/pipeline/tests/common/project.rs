@@ -183,9 +183,8 @@ impl Project {
 /// Makes a commit as GitHub does for an App: the App is its author, and GitHub signs it.
 fn make_commit(repository: &Path, asked: &Value, signs: bool) -> Value {
     let run = |args: &[&str], input: &str| -> String {
-        let mut git = Command::new("git")
+        let mut git = testkit::git(repository)
             .args(args)
-            .current_dir(repository)
             .env("GIT_AUTHOR_NAME", "delivery-bot[bot]")
             .env("GIT_AUTHOR_EMAIL", BOT_EMAIL)
             .env("GIT_COMMITTER_NAME", "GitHub")

@@ -30,6 +30,7 @@ fn run_script(flake: &Flake, script: &str, arguments: &[(&str, &Path)]) -> Resul
         "-c",
         &script.replace("/nix/store", &store),
     ]);
+    testkit::isolate_git(&mut bash);
     run(bash.envs(arguments.iter().copied()))
 }
 
@@ -150,8 +151,7 @@ impl Repository {
 
     fn git(&self, arguments: &[&str]) -> String {
         let bare = self.folder.join("waybill.git");
-        let mut git = Command::new("git");
-        run(git.arg("-C").arg(bare).args(arguments)).unwrap_or_else(|error| panic!("{error}"))
+        run(testkit::git(&bare).args(arguments)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A file on a branch.
@@ -174,6 +174,7 @@ impl Repository {
         std::fs::write(&input, text.replace(from, to)).expect("a file");
         let mut bash = Command::new("bash");
         bash.args(["-euc", &format!("{{ {script}\n }} < input")]);
+        testkit::isolate_git(&mut bash);
         run(bash.current_dir(&self.folder)).unwrap_or_else(|error| panic!("{error}"));
         std::fs::remove_dir_all(clone).expect("the clone can be deleted");
     }

@@ -44,9 +44,9 @@ pub fn run(command: &mut Command) -> Result<String, String> {
 
 /// The files of the project that git tracks or would add.
 pub fn files(suffix: &str) -> Vec<String> {
-    let mut git = Command::new("git");
+    let mut git = testkit::git(&root());
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    let list = run(git.current_dir(root())).expect("this is a git repository");
+    let list = run(&mut git).expect("this is a git repository");
     list.lines()
         .filter(|file| file.ends_with(suffix) && root().join(file).is_file())
         .map(str::to_owned)
