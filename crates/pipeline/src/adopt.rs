@@ -3,6 +3,7 @@
 use crate::project::paths;
 use anyhow::{Context, Result, ensure};
 use devkit::delivery::Delivery;
+use devkit::git::Git;
 use devkit::process::{Run, command};
 use std::collections::BTreeMap;
 use std::fs;
@@ -67,9 +68,7 @@ impl Adopt {
 }
 
 fn is_clean(root: &Path) -> Result<()> {
-    let status = command("git", ["status", "--porcelain"])
-        .current_dir(root)
-        .read()?;
+    let status = Git::new(root).read(&["status", "--porcelain"])?;
     ensure!(
         status.is_empty(),
         "{} files have uncommitted changes; commit or stash them first, so that the rename can be reviewed and undone",
@@ -173,9 +172,7 @@ struct Changes {
 impl Changes {
     fn collect(root: &Path, old: &Identity, new: &Identity) -> Result<Self> {
         let replacements = old.replacements(new);
-        let listed = command("git", ["ls-files", "-z"])
-            .current_dir(root)
-            .read_bytes()?;
+        let listed = Git::new(root).read_bytes(&["ls-files", "-z"])?;
         let mut changes = Self {
             contents: BTreeMap::new(),
             moves: BTreeMap::new(),
@@ -218,10 +215,8 @@ impl Changes {
                 fs::create_dir_all(root.join(folder))
                     .with_context(|| format!("cannot create {}", folder.display()))?;
             }
-            command("git", ["mv"])
-                .args([file, target])
-                .current_dir(root)
-                .run_quietly()?;
+            let mut git = Git::new(root).command(&["mv"]);
+            git.args([file, target]).run_quietly()?;
         }
         // The order of packages in Cargo.lock and the width of lines depend on the name.
         for args in [
@@ -315,8 +310,7 @@ mod tests {
         let path = Path::new(OsStr::from_bytes(b"caf\xe9.md"));
         fs::write(folder.path().join(path), "parcel\n").unwrap();
         for args in [&["init", "--quiet"][..], &["add", "--all"]] {
-            let mut git = command("git", args);
-            git.current_dir(folder.path()).run().unwrap();
+            Git::new(folder.path()).read(args).unwrap();
         }
         let old = Identity::new("parcel", "parcel").unwrap();
         let new = Identity::new("acme", "shop").unwrap();

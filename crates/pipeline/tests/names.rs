@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{DELIVERY, commit, failed, git, pipeline};
+use common::{DELIVERY, commit, failed, git, pipeline, succeeded};
 
 /// The error of a command in a repository, with some variables.
 fn refused(arguments: &[&str], variables: &[(&str, &str)]) -> String {
@@ -43,6 +43,32 @@ fn sha256_object_names_are_refused_in_one_sentence() {
         said.contains("SHA-256 object names are not supported"),
         "{said}"
     );
+}
+
+#[test]
+fn another_repository_of_the_environment_is_not_adopted() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (folder, file) in [
+        (folder.path(), "delivery.toml"),
+        (other.path(), "other.toml"),
+    ] {
+        git(folder, &["init", "--quiet"]);
+        commit(folder, file, DELIVERY);
+    }
+    let adopt = |arguments: &[&str]| {
+        let adopt = ["adopt", "--owner", "acme", "--name", "shop"];
+        let mut command = pipeline(folder.path(), &[&adopt, arguments].concat());
+        command
+            .env("GIT_DIR", other.path().join(".git"))
+            .output()
+            .unwrap()
+    };
+    let said = succeeded(&adopt(&["--dry-run"]));
+    assert!(said.contains("change  delivery.toml"), "{said}");
+    assert!(!said.contains("other.toml"), "{said}");
+    std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\n").unwrap();
+    let said = failed(&adopt(&[]));
+    assert!(said.contains("1 files have uncommitted changes"), "{said}");
 }
 
 #[test]

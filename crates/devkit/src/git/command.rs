@@ -135,8 +135,8 @@ impl Git {
     }
 }
 
-/// Removes the variables that would change what a command works on.
-fn without_variables(git: &mut Command) {
+/// Removes the variables that would change what a Git command works on.
+pub fn without_variables(git: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let keep = KEPT_VARIABLES.iter().any(|kept| text.starts_with(kept));

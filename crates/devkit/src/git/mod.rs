@@ -5,6 +5,7 @@ mod error;
 mod objects;
 mod remote;
 
+pub use command::without_variables;
 pub use error::Error;
 
 use crate::http::basic;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use devkit::delivery;
@@ -115,10 +116,82 @@ pub fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> 
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
-    // With the user's own configuration: a clone of another user's folder needs its `safe.directory`.
-    command("git", ["clone", "--quiet"])
-        .arg(checkout)
-        .arg(copy)
-        .run_quietly()?;
-    Ok(())
+    Ok(clone(checkout, &copy).run_quietly()?)
+}
+
+/// Clones with the user's own configuration: a clone of another user's folder needs its `safe.directory`. Settings that
+/// would change the copy do not count.
+fn clone(checkout: &Path, copy: &Path) -> Command {
+    let mut git = command("git", [""; 0]);
+    git::without_variables(&mut git);
+    for setting in [
+        "clone.defaultRemoteName=origin",
+        "clone.rejectShallow=false",
+        "core.attributesFile=/dev/null",
+        "core.autocrlf=false",
+        "core.eol=native",
+        "core.hooksPath=/dev/null",
+        "init.templateDir=",
+        "submodule.recurse=false",
+    ] {
+        git.args(["-c", setting]);
+    }
+    git.args(["clone", "--quiet"]).arg(checkout).arg(copy);
+    git
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_persons_configuration_does_not_change_the_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let checkout = path("checkout");
+        fs::create_dir(&checkout).unwrap();
+        let author = git::Identity {
+            name: "ann".to_owned(),
+            email: "ann@example.org".to_owned(),
+        };
+        let git = Git::new(&checkout).with_identity(author);
+        git.read(&["init", "--quiet"]).unwrap();
+        fs::write(checkout.join("file"), "a\nb\n").unwrap();
+        let link = format!("160000,{},sub", "1".repeat(40));
+        let modules = "[submodule \"sub\"]\n\tpath = sub\n\turl = http://127.0.0.1:1/sub.git\n";
+        fs::write(checkout.join(".gitmodules"), modules).unwrap();
+        git.read(&["add", "--all"]).unwrap();
+        git.read(&["update-index", "--add", "--cacheinfo", &link])
+            .unwrap();
+        git.read(&["commit", "--quiet", "-m", "Begin"]).unwrap();
+
+        let hooks = path("home/template/hooks");
+        fs::create_dir_all(&hooks).unwrap();
+        let hook = hooks.join("post-checkout");
+        fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+        command("chmod", ["+x", hook.to_str().unwrap()])
+            .run()
+            .unwrap();
+        let attributes = path("home/attributes");
+        fs::write(&attributes, "* text eol=crlf\n").unwrap();
+        let person = format!(
+            "[clone]\n\tdefaultRemoteName = upstream\n[core]\n\tautocrlf = true\n\teol = crlf\n\tattributesFile = {}\n\thooksPath = {}\n\
+             [init]\n\ttemplateDir = {}\n[submodule]\n\trecurse = true\n",
+            attributes.display(),
+            hooks.display(),
+            path("home/template").display()
+        );
+        fs::write(path("home/.gitconfig"), person).unwrap();
+        let mut clone = clone(&checkout, &path("copy"));
+        clone
+            .env("HOME", path("home"))
+            .env_remove("XDG_CONFIG_HOME");
+        clone.run_quietly().unwrap();
+
+        let copy = Git::new(&path("copy"));
+        assert_eq!(copy.read(&["remote"]).unwrap(), "origin");
+        assert_eq!(fs::read(path("copy/file")).unwrap(), b"a\nb\n");
+        assert!(!path("copy/.git/hooks/post-checkout").exists());
+        assert_eq!(copy.head().unwrap(), git.head().unwrap());
+    }
 }
