@@ -46,6 +46,21 @@ fn sha256_object_names_are_refused_in_one_sentence() {
 }
 
 #[test]
+fn a_repository_with_sha256_object_names_is_neither_built_nor_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    git(
+        folder.path(),
+        &["init", "--quiet", "--object-format=sha256"],
+    );
+    commit(folder.path(), "delivery.toml", DELIVERY);
+    for step in ["image", "coverage"] {
+        let said = failed(&pipeline(folder.path(), &[step]).output().unwrap());
+        let named = "SHA-256 object names are not supported";
+        assert!(said.contains(named), "{step}: {said}");
+    }
+}
+
+#[test]
 fn another_repository_of_the_environment_is_not_adopted() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for (folder, file) in [

@@ -16,18 +16,19 @@ pub(crate) struct Revision {
 impl Revision {
     /// The commit that is checked out.
     pub(crate) fn head(git: &Git) -> Result<Self> {
-        let show =
-            |format: &str| git.read(&["show", "--no-patch", "--no-show-signature", format, "HEAD"]);
+        let commit = git.head()?;
         let changes = git.read(&["status", "--porcelain", "--untracked-files=no"])?;
         if !changes.is_empty() {
             eprintln!(
                 "warning: the work tree has changes that are not committed, and the image will contain them"
             );
         }
-        let seconds = show("--format=%ct")?.parse();
+        let seconds = git
+            .read(&["show", "--no-patch", "--format=%ct", &commit])?
+            .parse();
         let seconds = seconds.context("git printed a commit time that is not a number")?;
         Ok(Self {
-            commit: show("--format=%H")?,
+            commit,
             created: Timestamp::from_second(seconds).context("the commit time is out of range")?,
         })
     }

@@ -43,7 +43,8 @@ impl Coverage {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
-        // Thresholds first: the tests take a while.
+        // Before the tests, which take a while.
+        let commit = Git::new(&root).head()?;
         let floor = Thresholds::read(&root)?.coverage.floor;
         ensure!(
             find("cargo-llvm-cov").is_some(),
@@ -65,7 +66,7 @@ impl Coverage {
             owners.any(|package| measured.contains(&package.name))
         });
         let report = CoverageReport {
-            commit: Git::new(&root).read(&["rev-parse", "HEAD"])?,
+            commit,
             measured,
             files,
         };
