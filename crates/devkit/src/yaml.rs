@@ -510,6 +510,8 @@ mod tests {
             ("image:\n  tag: >-\n    v1\n", "a block of text"),
             ("image:\n  tag: v1\n    v1\n", "not a simple value"),
             ("image:\n  tag: &t v1\nother: *t\n", "not a simple value"),
+            ("image:\n  tag: &t v1\n", "remove anchors, tags"),
+            ("image:\n  tag: !!str v1\n", "remove anchors, tags"),
             ("a: &a {tag: v1}\nimage: *a\n", "other values depend on it"),
             ("image:\n  tag: v1\n  tag: v2\n", "is there twice"),
             (

@@ -176,6 +176,11 @@ fn an_older_commit_does_not_replace_a_newer_one() {
     let forge = Forge::new();
     let older = forge.clone("older");
     let newer = forge.clone("newer");
+    // A person's settings, with which Git would not find the deployment of the newer commit.
+    for clone in [&older, &newer] {
+        git(clone, &["config", "grep.patternType", "fixed"]);
+        git(clone, &["config", "trailer.separators", "="]);
+    }
     fs::write(newer.join("code"), "new").unwrap();
     git(&newer, &["add", "--all"]);
     git(

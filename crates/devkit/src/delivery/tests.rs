@@ -66,6 +66,15 @@ fn the_host_of_the_registry_is_written_in_small_letters() {
 }
 
 #[test]
+fn an_image_repository_has_no_tag() {
+    let image = "registry = \"ghcr.io\"\nimage-repository = \"ghcr.io/a/b:v1\"";
+    let said = problems("registry = \"ghcr.io\"", image);
+    let expected =
+        "image-repository: `ghcr.io/a/b:v1` is not an image repository: leave out the tag";
+    assert!(said.contains(expected), "{said}");
+}
+
+#[test]
 fn branches_find_their_environment() {
     let delivery = Delivery::parse(&OURS).unwrap();
     assert_eq!(delivery.by_branch("main"), Some(delivery.last()));
