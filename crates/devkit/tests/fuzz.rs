@@ -1,7 +1,6 @@
-//! Properties of the parsers and edits for generated texts. Each target runs for a moment, or for FUZZ_SECONDS seconds.
-//! A failure prints its input and adds its seed to fuzz.regressions, which every later run repeats first.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Properties of the parsers and edits, for the inputs in the folder `corpus` and for generated ones. Each target runs
+//! for a moment, or for FUZZ_SECONDS seconds. A failure prints its input and adds its seed to fuzz.regressions, which
+//! every later run repeats first.
 
 use devkit::delivery::Delivery;
 use devkit::forge::{Commit, Pull, Release, Run};
@@ -11,24 +10,30 @@ use devkit::values::{Hold, Values};
 use devkit::yaml::{self, Node};
 use devkit::{markdown, plain};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, FileFailurePersistence, TestCaseResult, TestRunner};
-use std::time::{Duration, Instant};
+use proptest::test_runner::TestCaseResult;
+use serde::de::DeserializeOwned;
 
-/// Runs a target.
-fn fuzz<S: Strategy>(strategy: S, test: impl Fn(S::Value) -> TestCaseResult) {
-    let seconds = std::env::var("FUZZ_SECONDS").map_or(0, |text| text.parse().unwrap());
-    let end = Instant::now() + Duration::from_secs(seconds);
-    loop {
-        let regressions = FileFailurePersistence::Direct("tests/fuzz.regressions");
-        let mut runner = TestRunner::new(Config {
-            failure_persistence: Some(Box::new(regressions)),
-            ..Config::default()
-        });
-        runner.run(&strategy, &test).unwrap();
-        if Instant::now() >= end {
-            return;
-        }
-    }
+/// Runs a target on the inputs that it gets, and on generated ones.
+fn fuzz<S>(
+    given: impl IntoIterator<Item = S::Value>,
+    strategy: S,
+    test: impl Fn(S::Value) -> TestCaseResult,
+) where
+    S: Strategy,
+    S::Value: Clone + std::fmt::Debug,
+{
+    testkit::fuzz("tests/fuzz.regressions", given, strategy, test);
+}
+
+/// The inputs in a file of the folder `corpus`, a JSON value on each line.
+fn corpus<T: DeserializeOwned>(text: &str) -> Vec<T> {
+    let lines = text.lines().map(serde_json::from_str);
+    lines.map(Result::unwrap).collect()
+}
+
+/// Texts that are YAML, or almost.
+fn yaml_corpus() -> Vec<String> {
+    corpus(include_str!("corpus/yaml.jsonl"))
 }
 
 /// Text of the characters that mean something in YAML.
@@ -111,7 +116,9 @@ fn difference(before: &str, after: &str) -> (String, String) {
 fn an_edit_changes_one_value_and_no_other_byte() {
     let value =
         "[A-Za-z_][A-Za-z0-9_.-]{0,12}|[0-9]{1,3}[.e][0-9]{1,3}|true|null|0x1F|1_000|12:30:45";
-    fuzz((document(), value), |((text, simple), value)| {
+    let given = yaml_corpus().into_iter();
+    let given = given.map(|text| ((text, false), "v2".to_owned()));
+    fuzz(given, (document(), value), |((text, simple), value)| {
         let Ok(tree) = Node::parse(&text) else {
             return Ok(());
         };
@@ -140,7 +147,9 @@ fn an_edit_changes_one_value_and_no_other_byte() {
 
 #[test]
 fn a_text_that_is_read_can_be_edited_or_is_refused() {
-    fuzz((soup(), "[a-z0-9.]{1,5}"), |(text, value)| {
+    let given = yaml_corpus().into_iter();
+    let given = given.map(|text| (text, "v2".to_owned()));
+    fuzz(given, (soup(), "[a-z0-9.]{1,5}"), |(text, value)| {
         for text in [
             text.clone(),
             format!("image:\n  tag: {text}\n"),
@@ -164,7 +173,19 @@ fn a_hold_is_added_and_removed_without_a_trace() {
         by: Some(by),
         since: Some("2026-11-26".to_owned()),
     });
-    fuzz((document(), hold), |((text, _), hold)| {
+    // A hold that is there already is replaced, and without another value the file would be empty after the removal.
+    let given = yaml_corpus().into_iter();
+    let given = given
+        .filter(|text| text.contains("image") && !text.contains("hold"))
+        .map(|text| {
+            let hold = Hold {
+                reason: Some("leaks: \"all\" é".to_owned()),
+                by: Some("ann".to_owned()),
+                since: Some("2026-11-26".to_owned()),
+            };
+            ((text, false), hold)
+        });
+    fuzz(given, (document(), hold), |((text, _), hold)| {
         let Ok(values) = Values::parse(text.as_str()) else {
             return Ok(());
         };
@@ -187,33 +208,38 @@ fn a_delivery_file_is_read_or_refused() {
         ".{0,12}",
         r#"[a-z-]{1,9} = ("[^"\\]{0,70}"|\[\]|-?[0-9]{1,9}|true)"#
     ];
-    fuzz((0..lines, value, any::<bool>()), |(at, text, replace)| {
-        let mut lines: Vec<&str> = ours.lines().collect();
-        let key = lines[at].split_once(" = ").map_or("", |(key, _)| key);
-        let changed = format!("{key} = {text:?}");
-        lines[at] = if replace && !key.is_empty() {
-            &changed
-        } else {
-            &text
-        };
-        if let Ok(delivery) = Delivery::parse(&lines.join("\n")) {
-            prop_assert!(
-                delivery
-                    .image_repository()
-                    .as_str()
-                    .parse::<Repository>()
-                    .is_ok()
-            );
-            prop_assert!(delivery.environments().len() >= 2);
-        }
-        Ok(())
-    });
+    fuzz(
+        [],
+        (0..lines, value, any::<bool>()),
+        |(at, text, replace)| {
+            let mut lines: Vec<&str> = ours.lines().collect();
+            let key = lines[at].split_once(" = ").map_or("", |(key, _)| key);
+            let changed = format!("{key} = {text:?}");
+            lines[at] = if replace && !key.is_empty() {
+                &changed
+            } else {
+                &text
+            };
+            if let Ok(delivery) = Delivery::parse(&lines.join("\n")) {
+                prop_assert!(
+                    delivery
+                        .image_repository()
+                        .as_str()
+                        .parse::<Repository>()
+                        .is_ok()
+                );
+                prop_assert!(delivery.environments().len() >= 2);
+            }
+            Ok(())
+        },
+    );
 }
 
 #[test]
 fn a_reference_is_parsed_to_the_same_text_or_refused() {
     let name = r"[a-zA-Z0-9./:@_ -]{0,30}|https?://[a-z./:]{0,20}|[a-z.]{1,9}(:[0-9]{1,6})?(/[a-z._-]{1,6}){0,3}(:v1|@sha256:0)?";
-    fuzz(name, |name| {
+    let given = corpus(include_str!("corpus/references.jsonl"));
+    fuzz(given, name, |name: String| {
         if let Ok(repository) = name.parse::<Repository>() {
             let host = name.split('/').next().unwrap();
             prop_assert_eq!(
@@ -234,7 +260,7 @@ fn a_reference_is_parsed_to_the_same_text_or_refused() {
 #[test]
 fn a_tag_and_digest_of_a_registry_can_be_written() {
     let tag = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}";
-    fuzz((tag, "[0-9a-f]{64}"), |(tag, digest)| {
+    fuzz([], (tag, "[0-9a-f]{64}"), |(tag, digest)| {
         let (Ok(tag), Ok(digest)) = (tag.parse(), format!("sha256:{digest}").parse()) else {
             return Ok(());
         };
@@ -268,7 +294,8 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 
 #[test]
 fn an_answer_of_a_forge_is_read_or_refused() {
-    fuzz(json(), |value| {
+    let given = corpus(include_str!("corpus/answers.jsonl"));
+    fuzz(given, json(), |value: serde_json::Value| {
         let _ = serde_json::from_value::<Pull>(value.clone());
         let _ = serde_json::from_value::<Commit>(value.clone());
         let _ = serde_json::from_value::<Release>(value.clone());
@@ -282,7 +309,8 @@ fn an_answer_of_a_forge_is_read_or_refused() {
 #[test]
 fn text_of_others_stays_one_short_line_without_effect() {
     let text = r##"(@|#|!|\[skip ci\]|fixes |closes: |GH-|ann|12|https?://[a-z./@#_*`)]{0,9}|[ \n\r\t<>&*_`|\\~$:()]|\PC){0,40}"##;
-    fuzz(text, |text| {
+    let given = corpus(include_str!("corpus/texts.jsonl"));
+    fuzz(given, text, |text: String| {
         let shown = line(&text);
         prop_assert!(shown.chars().count() <= 2 * LONGEST);
         prop_assert!(!shown.contains(|c: char| c.is_control()));

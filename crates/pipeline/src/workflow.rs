@@ -146,9 +146,14 @@ impl Payload {
     /// Whether the event is a pull request from another repository. Inside a forked repository, `fork` is true for every
     /// pull request, so the names are compared.
     pub(crate) fn is_from_fork(&self) -> bool {
+        self.is_from_other(var("GITHUB_REPOSITORY").as_deref())
+    }
+
+    fn is_from_other(&self, ours: Option<&str>) -> bool {
         self.pull_request.as_ref().is_some_and(|pull| {
             let head = pull.head.repo.as_ref();
-            head.and_then(|repo| repo.full_name.clone()) != var("GITHUB_REPOSITORY")
+            let head = head.and_then(|repo| repo.full_name.as_deref());
+            ours.is_none() || head != ours
         })
     }
 
@@ -247,5 +252,48 @@ mod tests {
             escape("100 %\n::set-output::x"),
             "100 %25%0A::set-output::x"
         );
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    /// JSON with the keys of events, and often with their types.
+    fn event() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            Just(json!("some/body")),
+            Just(json!([])),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 6, |inner| {
+            let key = "before|pull_request|workflow_run|number|head|sha|repo|full_name|event|head_sha|head_repository|[a-z]{1,3}";
+            proptest::collection::hash_map(key, inner, 0..6)
+                .prop_map(|map| Value::Object(Map::from_iter(map)))
+        })
+    }
+
+    #[test]
+    fn an_event_is_read_or_refused_and_a_pull_request_without_a_repository_is_a_fork() {
+        let given = include_str!("../tests/corpus/events.jsonl").lines();
+        let given = given.map(|line| serde_json::from_str(line).unwrap());
+        testkit::fuzz("src/fuzz.regressions", given, event(), |value: Value| {
+            let Ok(payload) = serde_json::from_value::<Payload>(value.clone()) else {
+                return Ok(());
+            };
+            let name = value.pointer("/pull_request/head/repo/full_name");
+            let name = name.and_then(Value::as_str);
+            for ours in [None, Some("some/body")] {
+                let is_ours = ours.is_some() && name == ours;
+                let expected = payload.pull_request.is_some() && !is_ours;
+                prop_assert_eq!(payload.is_from_other(ours), expected);
+            }
+            Ok(())
+        });
     }
 }

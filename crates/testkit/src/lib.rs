@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod fuzz;
 mod git;
 pub mod github;
 pub mod server;
 
+pub use fuzz::fuzz;
 pub use git::{git, isolate_git};
 
 use std::path::PathBuf;

@@ -107,8 +107,9 @@ impl Notify {
             Some(headline) => {
                 let told = [
                     slack.map(|url| {
+                        let subject = run.subject();
                         let body = SlackMessage {
-                            text: run.text(headline),
+                            text: run.text(headline, subject.as_deref()),
                         };
                         ("Slack", post(&url, &body, None))
                     }),
@@ -242,9 +243,9 @@ impl WorkflowRun {
 
     /// One line of text in Slack's format
     /// (<https://docs.slack.dev/messaging/formatting-message-text>).
-    fn text(&self, headline: &str) -> String {
-        let subject = match self.subject() {
-            Some(subject) => format!(" “{}”", escape(&subject)),
+    fn text(&self, headline: &str, subject: Option<&str>) -> String {
+        let subject = match subject {
+            Some(subject) => format!(" “{}”", escape(subject)),
             None => String::new(),
         };
         format!(
@@ -411,5 +412,57 @@ mod tests {
         );
         assert!(escape(&"<".repeat(70_000)).len() < 1100);
         assert!(!escape("@all @here").contains("@all"));
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(texts: Vec<String>, id: u64) -> WorkflowRun {
+        let mut texts = texts.into_iter();
+        let mut next = || texts.next().unwrap();
+        WorkflowRun {
+            repository: next(),
+            workflow: next(),
+            file: next(),
+            branch: next(),
+            url: next(),
+            actor: next(),
+            event: Event {
+                name: next(),
+                reference: next(),
+                sha: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            },
+            number: id,
+            attempt: id,
+            id,
+        }
+    }
+
+    #[test]
+    fn a_notification_is_one_line_of_text_and_valid_json() {
+        let text = r"([<>&|@!\n\r\t`*_]|https?://[a-z.|>]{0,9}|<!channel>|<@U1>|@all|\PC){0,12}";
+        let texts = proptest::collection::vec(text, 8);
+        let given = ["", "<!channel>", "<https://a|b>", "a\n> b", "&lt;@U1&gt;"];
+        let given = given.map(|text| (vec![text.to_owned(); 8], 1));
+        let input = (texts, any::<u64>());
+        testkit::fuzz("src/fuzz.regressions", given, input, |(texts, id)| {
+            let subject = texts.last().cloned();
+            let run = run(texts, id);
+            let said = run.text("fails", subject.as_deref());
+            prop_assert!(!said.contains(char::is_control), "{}", said);
+            // The link to the run has the only markup.
+            prop_assert!(said.ends_with(&format!("|run {id}>")), "{}", said);
+            let marks = |mark| said.matches(mark).count();
+            prop_assert_eq!((marks('<'), marks('>')), (1, 1), "{}", said);
+            prop_assert!(said.chars().count() < 20_000);
+            let sent = serde_json::to_string(&run.notification(Conclusion::Failure, None)).unwrap();
+            let read: serde_json::Value = serde_json::from_str(&sent).unwrap();
+            prop_assert_eq!(read["repository"].as_str(), Some(run.repository.as_str()));
+            prop_assert_eq!(read["run_url"].as_str(), Some(run.url.as_str()));
+            Ok(())
+        });
     }
 }
