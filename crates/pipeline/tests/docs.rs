@@ -252,13 +252,62 @@ fn every_path_that_is_mentioned_exists() {
     }
 }
 
+/// The texts of all files in a folder.
+fn texts(folder: &str) -> String {
+    files(&root().join(folder))
+        .iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "rs"))
+        .map(|file| read(file))
+        .collect()
+}
+
+#[test]
+fn every_test_and_scenario_of_the_faults_exists() {
+    let tests = ["src", "tests", "crates/pipeline/tests"]
+        .map(texts)
+        .concat();
+    let scenarios = texts("crates/lab/src/scenarios");
+    let page = read(&root().join("docs/faults.md"));
+    let mut count = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let (_, tried) = row
+            .trim_end_matches([' ', '|'])
+            .rsplit_once(" | ")
+            .expect("a table");
+        let mut before = "";
+        for (number, part) in tried.split('`').enumerate() {
+            let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            let exists = match part {
+                _ if number % 2 == 0 => {
+                    before = part;
+                    continue;
+                }
+                name if before.ends_with("scenario ") => {
+                    scenarios.contains(&format!("name: \"{name}\""))
+                }
+                file if file.ends_with(".rs") => {
+                    root().join("crates/pipeline/tests").join(file).exists()
+                }
+                test if test.chars().all(word) => tests.contains(&format!("fn {test}(")),
+                _ => continue,
+            };
+            assert!(exists, "docs/faults.md: there is no {part}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "only {count} were found");
+}
+
 #[test]
 fn every_variable_of_workflows_and_programs_is_documented() {
     let table = read(&root().join("docs/configuration.md"));
     let mut names = BTreeSet::new();
     for (folder, marks) in [
         (".github/workflows", &["vars.", "secrets."][..]),
-        ("crates/pipeline/src", &["var(\"", "require(\"", "env = \""]),
+        (
+            "crates/pipeline/src",
+            &["var(\"", "require(\"", "secret(\"", "env = \""],
+        ),
         ("crates/lab/src", &["var_os(\"", "env = \""]),
         ("crates/devkit/src", &["var_os(\"", "var(\""]),
     ] {

@@ -63,6 +63,47 @@ fn a_forge_that_refuses_changes_nothing() {
 }
 
 #[test]
+fn a_pull_request_that_the_forge_refuses_is_opened_by_the_next_run() {
+    let project = Project::new();
+    let before = project.branches();
+    let api = http::serve(|request| match request.method() {
+        "GET" => (200, "[]".to_owned()),
+        _ => (403, "{\"message\": \"Resource not accessible\"}".to_owned()),
+    });
+    let mut promote = project.command(&["promote", "--to", "staging"]);
+    let said = failed(&promote.env("GITHUB_API_URL", api).output().unwrap());
+    assert!(
+        said.contains("answered 403: Resource not accessible"),
+        "{said}"
+    );
+    let after = project.branches();
+    let new: Vec<&str> = after
+        .lines()
+        .filter(|line| !before.contains(line))
+        .collect();
+    assert!(
+        matches!(new[..], [branch] if branch.starts_with("promote/staging ")),
+        "{after}"
+    );
+    succeeded(&project.promote(&["--to", "staging"]));
+    let changed = project.changed();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0].method(), "POST");
+    assert_eq!(changed[0].json()["head"], "promote/staging");
+}
+
+#[test]
+fn a_token_that_git_refuses_is_not_shown() {
+    let mut project = Project::new();
+    project.built = project.change("src/main.rs", "two");
+    let server = http::serve(|_| (401, String::new()));
+    let url = format!("{server}/forge.git");
+    git(&project.clone(), &["remote", "set-url", "origin", &url]);
+    let cannot = "cannot fetch develop from origin";
+    refused(&project, &mut write_back(&project, 2), &[cannot]);
+}
+
+#[test]
 fn a_line_break_at_the_end_of_a_token_does_not_count() {
     let project = Project::new();
     let (send, sent) = std::sync::mpsc::channel();
