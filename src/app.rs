@@ -14,11 +14,30 @@ use crate::config::Config;
 use crate::http::{self, Api, Limits};
 use crate::store::{self, DatabaseUrl, Store};
 
-/// Applies the migrations that the database lacks.
+/// Applies the migrations that the database lacks. SIGTERM and SIGINT end this with an error.
 pub fn migrate(config: &Config) -> anyhow::Result<()> {
-    let applied = store::migrate(&config.database())?;
-    tracing::info!(database = %config.database_url, applied = applied.join(", "), "database schema is up to date");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let settings = config.database();
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        tokio::select! {
+            applied = tokio::task::spawn_blocking(move || store::migrate(&settings)) => applied?,
+            signal = signals.next() => bail!(
+                "{signal} ended the migration of {}; the database has all of it or nothing, so run it again",
+                config.database_url
+            ),
+        }
+    });
+    // The thread may still wait for the database. The end of the process ends its transaction.
+    runtime.shutdown_background();
+    report(config, &outcome?);
     Ok(())
+}
+
+fn report(config: &Config, applied: &[String]) {
+    tracing::info!(database = %config.database_url, applied = applied.join(", "), "database schema is up to date");
 }
 
 /// Serves requests until the process receives SIGTERM or SIGINT.
@@ -34,12 +53,11 @@ pub fn serve(config: Config) -> anyhow::Result<()> {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let began = Instant::now();
-    // This must come first, because the kernel drops signals for which process 1 of a container has no handler.
     let mut signals = Signals::new()?;
     // An SQLite file has a single user, so it is safe to migrate here. A PostgreSQL database can have several, so it is
     // migrated by `waybill migrate` before any replica starts.
     if matches!(config.database_url, DatabaseUrl::Sqlite(_)) {
-        migrate(&config)?;
+        report(&config, &store::migrate(&config.database())?);
     }
     let listener = TcpListener::bind(config.http_addr).await.with_context(|| {
         format!(
@@ -107,7 +125,8 @@ fn connection_limit(config: &Config) -> usize {
     available.min(setting.into()) as usize
 }
 
-/// The signals that request a shutdown.
+/// The signals that request a shutdown. Each command creates them first, because the kernel drops signals for which
+/// process 1 of a container has no handler.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,

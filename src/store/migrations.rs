@@ -19,6 +19,10 @@ const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 #[cfg(feature = "postgres")]
 const ADVISORY_LOCK: i64 = 0x7761_7962_696c_6c00;
 
+/// How many times the time-out for a lock a process waits while another one applies migrations.
+#[cfg(feature = "postgres")]
+const PATIENCE: u32 = 20;
+
 /// Applies the migrations that the database lacks and returns their names. If several processes do this at the same
 /// time, one applies them while the others wait.
 pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
@@ -31,10 +35,22 @@ pub fn migrate(settings: &Settings) -> anyhow::Result<Vec<String>> {
         }
         #[cfg(feature = "postgres")]
         Database::Postgres(connection) => connection.transaction(|connection| {
-            // Migrations may take longer than the statements of a request.
-            connection.batch_execute(&format!(
-                "SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({ADVISORY_LOCK})"
-            ))?;
+            // Migrations may take longer than the statements of a request, but not wait longer for a table. While they
+            // do, all requests wait behind them.
+            let patience = settings.timeout * PATIENCE;
+            connection
+                .batch_execute(&format!(
+                    "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {}; \
+                     SELECT pg_advisory_xact_lock({ADVISORY_LOCK}); SET LOCAL lock_timeout = {}",
+                    patience.as_millis(),
+                    settings.timeout.as_millis()
+                ))
+                .with_context(|| {
+                    format!(
+                        "cannot get the lock for migrations within {patience:?}; another `waybill migrate` may be running: \
+                         run it again later, or find the session in pg_locks by the locktype 'advisory'"
+                    )
+                })?;
             apply(connection, POSTGRES)
         }),
     };

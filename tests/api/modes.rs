@@ -2,13 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::Bool;
+use diesel::{Connection, PgConnection, RunQueryDsl, dsl};
 use rstest::rstest;
 
 use crate::support::Kind::{self, Postgres, Sqlite};
-use crate::support::{Service, command, output};
+use crate::support::{Service, command, output, wait_until};
 
 fn run(mode: &str, settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let Output {
@@ -149,6 +152,52 @@ fn simultaneous_migrations_run_once(#[values(Sqlite, Postgres)] kind: Kind) {
         .filter(|output| String::from_utf8_lossy(&output.stdout).contains(r#""applied":"""#));
     assert_eq!(idle.count(), 5, "{outputs:?}");
     Service::start(database, &[]).get("/ready").json(200);
+}
+
+/// The lock of another `waybill migrate`.
+const MIGRATION_LOCK: &str = "BEGIN; SELECT pg_advisory_xact_lock(8602290226836827136)";
+
+#[rstest]
+#[case(MIGRATION_LOCK, "another `waybill migrate` may be running")]
+#[case("BEGIN; LOCK TABLE __diesel_schema_migrations", "lock timeout")]
+fn migrate_waits_for_a_lock_only_for_a_limited_time(#[case] lock: &str, #[case] reason: &str) {
+    let database = Postgres.migrated();
+    let mut other = database.connect();
+    other.batch_execute(lock).unwrap();
+    let settings = [
+        ("WAYBILL_DATABASE_URL", database.url.as_str()),
+        ("WAYBILL_DATABASE_TIMEOUT_MS", "50"),
+    ];
+    let (code, _, err) = run("migrate", &settings);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("cannot migrate the database"), "{err}");
+    assert!(err.contains(reason), "{err}");
+}
+
+/// Without a handler, the first process of a container ignores the signal.
+#[rstest]
+fn a_signal_ends_migrate(#[values("TERM", "INT")] signal: &str) {
+    let database = Postgres.migrated();
+    let mut other = PgConnection::establish(&database.url).unwrap();
+    other.batch_execute(MIGRATION_LOCK).unwrap();
+    let migration = command("migrate", &[("WAYBILL_DATABASE_URL", &database.url)])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let waiting = "EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                   WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted)";
+    wait_until("the migration to wait for the lock", || {
+        let waiting = diesel::select(dsl::sql::<Bool>(waiting));
+        waiting.get_result(&mut other).unwrap()
+    });
+    let pid = migration.id().to_string();
+    let kill = Command::new("kill").args(["-s", signal, &pid]).status();
+    assert!(kill.unwrap().success());
+    let output = migration.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let err = String::from_utf8(output.stderr).unwrap();
+    let expected = format!("SIG{signal} ended the migration");
+    assert!(err.contains(&expected), "{err}");
 }
 
 #[test]
