@@ -4,7 +4,7 @@ image: {{ include "waybill.image" . | quote }}
 imagePullPolicy: IfNotPresent
 envFrom:
   - configMapRef:
-      name: {{ include "waybill.configName" . }}
+      name: {{ include "waybill.configName" . | quote }}
   {{- with .Values.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -59,7 +59,7 @@ securityContext:
 
 {{/* What all pods of the chart share: the account, credentials for the registry and the security settings. */}}
 {{- define "waybill.podDefaults" -}}
-serviceAccountName: {{ include "waybill.serviceAccountName" . }}
+serviceAccountName: {{ include "waybill.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 # A Service named `waybill` would otherwise add variables such as WAYBILL_PORT to the settings of the service.
 enableServiceLinks: false

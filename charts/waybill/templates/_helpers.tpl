@@ -23,8 +23,8 @@
 
 {{/* The labels that select the pods. They contain no version, because a selector can't be changed. */}}
 {{- define "waybill.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "waybill.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "waybill.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* What runs: the tag of the image, as far as a label can hold it. */}}
@@ -45,7 +45,7 @@ app.kubernetes.io/version: {{ include "waybill.tag" . | trunc 63 | trimAll "._-"
 {{- define "waybill.labels" -}}
 {{ include "waybill.selectorLabels" . }}
 {{ include "waybill.versionLabel" . }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}

@@ -10,7 +10,7 @@ spec:
   terminationGracePeriodSeconds: {{ . }}
   {{- end }}
   {{- with .Values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   initContainers:
     - name: migrate
@@ -50,7 +50,7 @@ spec:
     {{- if include "waybill.sqlite" . }}
     - name: data
       persistentVolumeClaim:
-        claimName: {{ .Values.database.sqlite.existingClaim | default (include "waybill.fullname" .) }}
+        claimName: {{ .Values.database.sqlite.existingClaim | default (include "waybill.fullname" .) | quote }}
     # SQLite writes temporary files, and the root file system is read-only.
     - name: tmp
       emptyDir:

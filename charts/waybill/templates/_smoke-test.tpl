@@ -6,8 +6,8 @@
 
 {{/* The labels of pods that check the service. No Service, PodDisruptionBudget or NetworkPolicy selects them. */}}
 {{- define "waybill.smokeTest.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "waybill.suffixed" (list (include "waybill.name" .) "smoke-test") }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "waybill.suffixed" (list (include "waybill.name" .) "smoke-test") | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* All their labels. */}}

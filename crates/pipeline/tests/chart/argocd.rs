@@ -24,7 +24,11 @@ fn the_root_application_renders_the_chart_that_bootstrapped_it() {
     // As Argo CD calls Helm: release and namespace are the Application's name and its destination.
     let chart = chart("argocd");
     let mut args = vec!["waybill", &chart, "--namespace", "argocd"];
-    args.extend(parameters.iter().flat_map(|parameter| ["--set", parameter]));
+    args.extend(
+        parameters
+            .iter()
+            .flat_map(|parameter| ["--set-string", parameter]),
+    );
     assert_eq!(objects(&args), bootstrapped);
 }
 
@@ -313,10 +317,10 @@ fn cluster_and_namespaces_are_values() {
     assert_eq!(
         parameters["parameters"],
         json!([
-            {"name": "repoURL", "value": REPO_URL},
-            {"name": "argocdNamespace", "value": "gitops"},
-            {"name": "server", "value": "https://prod.example:6443"},
-            {"name": "commitStatus", "value": "github"},
+            {"name": "repoURL", "value": REPO_URL, "forceString": true},
+            {"name": "argocdNamespace", "value": "gitops", "forceString": true},
+            {"name": "server", "value": "https://prod.example:6443", "forceString": true},
+            {"name": "commitStatus", "value": "github", "forceString": true},
         ])
     );
 }

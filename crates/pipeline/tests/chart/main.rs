@@ -17,5 +17,6 @@ mod readme;
 mod reports;
 mod scaling;
 mod smoke_test;
+mod text;
 mod validation;
 mod values;
