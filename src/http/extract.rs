@@ -1,5 +1,7 @@
 //! The extractors of axum with [Problem] as their rejection.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -17,13 +19,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let unsupported = |detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
-        if is_encoded(request.headers()) {
-            let problem = unsupported("the body is compressed; send it without Content-Encoding");
+        let unsupported = |detail: String| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+        if let Some(coding) = content_coding(request.headers()) {
+            let problem = unsupported(format!(
+                "Content-Encoding: {coding} is not supported; remove the header, and send the body without compression"
+            ));
             return Err(([(ACCEPT_ENCODING, "identity")], problem).into_response());
         }
         if !is_utf_8(request.headers()) {
-            let problem = unsupported("the body must be UTF-8; remove charset from Content-Type");
+            let problem =
+                unsupported("the body must be UTF-8; remove charset from Content-Type".to_owned());
             return Err(problem.into_response());
         }
         axum::Json::from_request(request, state)
@@ -33,14 +38,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-/// Whether the body has another content coding than `identity`.
-fn is_encoded(headers: &HeaderMap) -> bool {
+/// The first content coding that changes the body. RFC 9110 lets a list have empty elements (section 5.6.1), and `identity`
+/// means no coding.
+fn content_coding(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     headers
         .get_all(CONTENT_ENCODING)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
+        .map(<[u8]>::trim_ascii)
+        .find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        .map(String::from_utf8_lossy)
 }
+
+/// The names of UTF-8 and of ASCII, which is a part of it.
+const UTF_8: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 
 /// Whether the media type names no other character set than UTF-8.
 fn is_utf_8(headers: &HeaderMap) -> bool {
@@ -52,7 +63,8 @@ fn is_utf_8(headers: &HeaderMap) -> bool {
         .split(';')
         .filter_map(|parameter| parameter.trim().split_once('='))
         .filter(|(name, _)| name.eq_ignore_ascii_case("charset"))
-        .all(|(_, value)| value.trim_matches('"').eq_ignore_ascii_case("utf-8"))
+        .map(|(_, value)| value.trim_matches('"'))
+        .all(|value| UTF_8.iter().any(|name| value.eq_ignore_ascii_case(name)))
 }
 
 #[derive(FromRequestParts)]

@@ -32,10 +32,12 @@ fn an_invalid_request(
 }
 
 #[rstest]
-#[case("content-encoding", "gzip", "compressed")]
-#[case("content-encoding", "BR", "compressed")]
-#[case("content-encoding", "identity, zstd", "compressed")]
+#[case("content-encoding", "gzip", "Content-Encoding: gzip is not supported")]
+#[case("content-encoding", "BR", "Content-Encoding: BR is not supported")]
+#[case("content-encoding", "identity, zstd", "Content-Encoding: zstd is")]
+#[case("content-encoding", "utf-8", "Content-Encoding: utf-8 is not")]
 #[case("content-type", "application/json; charset=utf-16", "UTF-8")]
+#[case("content-type", "application/json; charset=", "UTF-8")]
 #[case("content-type", "application/json;charset=\"latin1\"", "UTF-8")]
 fn an_encoded_body(
     #[values("POST", "PATCH")] method: &str,
@@ -60,11 +62,22 @@ fn an_encoded_body(
     assert_eq!(accepted.is_some(), header == "content-encoding");
 }
 
-#[test]
-fn a_body_that_says_that_it_is_not_encoded() {
+#[rstest]
+fn a_body_that_says_that_it_is_not_encoded(
+    #[values(
+        "charset=UTF-8",
+        "Charset=\"utf8\"",
+        "charset=us-ascii",
+        "charset=ascii",
+        ""
+    )]
+    charset: &str,
+    #[values("identity", "", " , IDENTITY,")] coding: &str,
+) {
+    let content_type = format!("application/json; {charset}");
     let headers = [
-        ("content-type", "application/json; charset=UTF-8"),
-        ("content-encoding", "identity"),
+        ("content-type", content_type.as_str()),
+        ("content-encoding", coding),
     ];
     let answer = Sqlite
         .serve()
