@@ -140,7 +140,10 @@ impl Values {
     pub fn hold(&self) -> Result<Option<Hold>, Error> {
         let hold = match self.tree.get("hold") {
             None => return Ok(None),
-            Some(Node::Scalar(scalar)) if scalar.is_null() || scalar.value == "false" => {
+            Some(Node::Scalar(scalar))
+                if scalar.is_null()
+                    || matches!(scalar.value.as_str(), "false" | "False" | "FALSE") =>
+            {
                 return Ok(None);
             }
             Some(hold @ Node::Map(entries)) => match entries.is_empty() {

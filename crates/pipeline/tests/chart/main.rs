@@ -4,6 +4,7 @@ mod argocd;
 mod canary;
 mod deployments;
 mod helm;
+mod hold;
 mod metadata;
 mod monitoring;
 mod network;
