@@ -174,6 +174,111 @@ fn a_misspelled_field_of_the_scheduler_is_refused() {
 }
 
 #[test]
+fn a_seccomp_profile_belongs_to_its_type() {
+    let profile = "podSecurityContext.seccompProfile";
+    refused(
+        &format!("{profile}.type=Localhost"),
+        "podSecurityContext.seccompProfile has the type Localhost and no localhostProfile: set it, or set the type to \
+         RuntimeDefault.",
+    );
+    refused(
+        &format!("{profile}.localhostProfile=profiles/a.json"),
+        "podSecurityContext.seccompProfile has a localhostProfile; remove it, or set the type to Localhost.",
+    );
+    let local = |path: &str| format!("{profile}.type=Localhost,{profile}.localhostProfile={path}");
+    render(&["--set", &local("profiles/a..b.json")]);
+    for path in ["/profiles/a.json", "../a.json", "a/../b", "a/.."] {
+        let said = refusal(&["--set", &local(path)]);
+        assert!(said.contains("/seccompProfile/localhostProfile"), "{said}");
+    }
+}
+
+#[test]
+fn a_size_that_must_not_be_zero_is_refused() {
+    for size in ["0Gi", "0.0Gi", "0000000"] {
+        let value = format!("database.sqlite.size={size}");
+        let sentence = format!("database.sqlite.size is {size}; it must be greater than 0.");
+        let said = complaint(&["--set-string", &value]);
+        assert!(said.contains(&sentence), "{said}");
+    }
+    let scaled = "database.existingSecret.name=a,autoscaling.enabled=true";
+    for cpu in ["0", "0m", "0.0"] {
+        refused(
+            &format!("{scaled},autoscaling.averageCPU={cpu}"),
+            &format!("autoscaling.averageCPU is {cpu}; it must be greater than 0."),
+        );
+    }
+}
+
+#[test]
+fn an_id_is_one_that_kubernetes_takes() {
+    for id in [
+        "runAsUser",
+        "runAsGroup",
+        "fsGroup",
+        "supplementalGroups[0]",
+    ] {
+        let value = format!("podSecurityContext.{id}=2147483648");
+        let said = refusal(&["--set", &value]);
+        assert!(said.contains("at '/podSecurityContext/"), "{said}");
+        render(&["--set", &format!("podSecurityContext.{id}=2147483647")]);
+    }
+}
+
+#[test]
+fn a_key_of_the_scheduler_is_one_that_kubernetes_takes() {
+    let spread = "topologySpreadConstraints[0].maxSkew=1,topologySpreadConstraints[0].topologyKey=a,\
+                  topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway";
+    for (values, place) in [
+        ("tolerations[0].key=a b", "/tolerations/0/key"),
+        (
+            "tolerations[0].key=a,tolerations[0].value=b c",
+            "/tolerations/0/value",
+        ),
+        (
+            &format!("{spread},topologySpreadConstraints[0].matchLabelKeys={{a b}}"),
+            "/topologySpreadConstraints/0/matchLabelKeys/0",
+        ),
+    ] {
+        let said = refusal(&["--set", values]);
+        assert!(said.contains(place), "{values}: {said}");
+    }
+    render(&[
+        "--set",
+        "tolerations[0].key=example.com/A_b,tolerations[0].value=c",
+    ]);
+    refused(
+        &format!("{spread},topologySpreadConstraints[0].matchLabelKeys={{a}}"),
+        "topologySpreadConstraints[0] has matchLabelKeys and no labelSelector: set it, such as to the labels of the pods.",
+    );
+    let again = spread.replace("[0]", "[1]");
+    refused(
+        &format!("{spread},{again}"),
+        "topologySpreadConstraints[1] has the topologyKey and whenUnsatisfiable of an entry before it: remove one of them.",
+    );
+}
+
+/// The chart calculates with these settings.
+#[test]
+fn a_setting_that_the_chart_must_know_is_in_config() {
+    for setting in [
+        "WAYBILL_DATABASE_POOL_SIZE",
+        "WAYBILL_DATABASE_TIMEOUT_MS",
+        "WAYBILL_SHUTDOWN_DELAY_MS",
+        "WAYBILL_SHUTDOWN_TIMEOUT_MS",
+    ] {
+        let variable = format!("config=null,extraEnv[0].name={setting}");
+        let sentence = format!(
+            "extraEnv[0] sets {setting}, by which the chart checks other values: set config.{setting} instead."
+        );
+        refused(&format!("{variable},extraEnv[0].value=a"), &sentence);
+        let source =
+            "extraEnv[0].valueFrom.secretKeyRef.name=a,extraEnv[0].valueFrom.secretKeyRef.key=b";
+        refused(&format!("{variable},{source}"), &sentence);
+    }
+}
+
+#[test]
 fn all_conditions_are_reported_at_once() {
     let complaint = complaint(&[
         "--set",
