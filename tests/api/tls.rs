@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl, sql_query, sql_types};
 use openssl::asn1::Asn1Time;
@@ -14,10 +16,17 @@ use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509Name};
 
 use crate::support::Kind::Postgres;
-use crate::support::{Server, Service};
+use crate::support::{Server, Service, wait_until};
+
+/// The validity of a certificate, which began two days ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validity {
+    EndsTomorrow,
+    EndedYesterday,
+}
 
 /// Writes a self-signed certificate for 127.0.0.1 and its key to the data directory of a PostgreSQL server.
-pub(crate) fn write_certificate(data: &Path) {
+pub(crate) fn write_certificate(data: &Path, validity: Validity) {
     let key = EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap();
     let key = PKey::from_ec_key(key).unwrap();
     let mut name = X509Name::builder().unwrap();
@@ -28,12 +37,17 @@ pub(crate) fn write_certificate(data: &Path) {
     certificate.set_subject_name(&name).unwrap();
     certificate.set_issuer_name(&name).unwrap();
     certificate.set_pubkey(&key).unwrap();
-    certificate
-        .set_not_before(&Asn1Time::days_from_now(0).unwrap())
-        .unwrap();
-    certificate
-        .set_not_after(&Asn1Time::days_from_now(1).unwrap())
-        .unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let days_from_now = |days: i64| {
+        let seconds = i64::try_from(now.as_secs()).unwrap() + days * 24 * 60 * 60;
+        Asn1Time::from_unix(seconds).unwrap()
+    };
+    let end = match validity {
+        Validity::EndsTomorrow => 1,
+        Validity::EndedYesterday => -1,
+    };
+    certificate.set_not_before(&days_from_now(-2)).unwrap();
+    certificate.set_not_after(&days_from_now(end)).unwrap();
     certificate
         .append_extension(BasicConstraints::new().critical().ca().build().unwrap())
         .unwrap();
@@ -59,7 +73,7 @@ pub(crate) fn write_certificate(data: &Path) {
 fn serve_with_tls(parameters: &str) -> Service {
     let mut database = Postgres.migrated();
     database.url.push_str(parameters);
-    Service::start(database, &[("WAYBILL_DATABASE_TIMEOUT_MS", "500")])
+    Service::start(database, &[("WAYBILL_DATABASE_TIMEOUT_MS", "2000")])
 }
 
 #[derive(QueryableByName)]
@@ -82,8 +96,12 @@ fn encrypts_the_connection_if_required() {
     assert!(connections.iter().all(|connection| connection.ssl));
 }
 
+/// The tests that verify the certificate run one after the other, because one replaces it.
+static CERTIFICATE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn verifies_the_certificate_if_required() {
+    let _certificate = CERTIFICATE.lock().unwrap();
     let certificate = Server::get().certificate();
     let trusted = serve_with_tls(&format!(
         "?sslmode=verify-full&sslrootcert={}",
@@ -95,4 +113,37 @@ fn verifies_the_certificate_if_required() {
         .get("/ready")
         .assert_problem(503, "the database is unavailable");
     untrusted.wait_for_log(&["certificate verify failed"]);
+}
+
+#[test]
+fn an_expired_certificate() {
+    let _certificate = CERTIFICATE.lock().unwrap();
+    let server = Server::get();
+    let path = server.certificate();
+    let service = serve_with_tls(&format!(
+        "?sslmode=verify-full&sslrootcert={}",
+        path.display()
+    ));
+    service.get("/ready").json(200);
+
+    server.replace_certificate(Validity::EndedYesterday);
+    // Open sessions remain, so the fault shows when the pool needs a new one.
+    let close = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{}'",
+        service.database.name()
+    );
+    wait_until("the certificate to be refused", || {
+        server.execute(&close);
+        service.get("/ready").status == 503
+    });
+    service
+        .get("/api/v1/deployments")
+        .assert_problem(503, "the database is unavailable; try again later");
+    service.get("/health").json(200);
+    service.wait_for_log(&["WARN", "certificate verify failed"]);
+
+    server.replace_certificate(Validity::EndsTomorrow);
+    wait_until("the service to be ready again", || {
+        service.get("/ready").status == 200
+    });
 }

@@ -1,6 +1,7 @@
 //! Starts the service and sends requests to it.
 
 mod postgres;
+mod proxy;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use ureq::http::{HeaderMap, Request};
 
 pub(crate) use postgres::Server;
+pub(crate) use proxy::{Network, Proxy};
 
 /// The time after which a test fails. It is long, because only failing tests wait for it.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -81,6 +83,12 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// The name of a PostgreSQL database.
+    pub(crate) fn name(&self) -> &str {
+        let (url, _) = self.url.split_once('?').unwrap_or((&self.url, ""));
+        url.rsplit('/').next().unwrap()
+    }
+
     /// Opens another connection to the database.
     pub(crate) fn connect(&self) -> Box<dyn SimpleConnection> {
         match self.url.strip_prefix("sqlite://") {

@@ -14,6 +14,7 @@ use diesel::{Connection, PgConnection};
 use tempfile::TempDir;
 
 use super::{command, poll};
+use crate::tls::{self, Validity};
 
 /// A PostgreSQL server. The first test that needs it starts it, and it stops when the test run ends for any reason.
 pub(crate) struct Server {
@@ -64,10 +65,7 @@ impl Server {
             "initdb: {}",
             String::from_utf8_lossy(&initdb.stderr)
         );
-        super::super::tls::write_certificate(&data);
-        for file in ["server.crt", "server.key"] {
-            user.own(&data.join(file));
-        }
+        user.write_certificate(&data, Validity::EndsTomorrow);
 
         // Another process may take the port before the server does. The log of the server then says so.
         let port = TcpListener::bind("127.0.0.1:0")
@@ -127,6 +125,12 @@ impl Server {
     /// The file with the certificate of the server.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.dir.join("data/server.crt")
+    }
+
+    /// Gives the server another certificate for new sessions.
+    pub(crate) fn replace_certificate(&self, validity: Validity) {
+        Unprivileged::find().write_certificate(&self.dir.join("data"), validity);
+        self.execute("SELECT pg_reload_conf()");
     }
 
     /// Runs statements as the superuser.
@@ -209,6 +213,13 @@ impl Unprivileged {
         let dir = dir.unwrap().keep();
         self.own(&dir);
         dir
+    }
+
+    fn write_certificate(&self, data: &Path, validity: Validity) {
+        tls::write_certificate(data, validity);
+        for file in ["server.crt", "server.key"] {
+            self.own(&data.join(file));
+        }
     }
 
     fn own(&self, path: &Path) {
