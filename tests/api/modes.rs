@@ -166,7 +166,7 @@ fn migrate_waits_for_a_lock_only_for_a_limited_time(#[case] lock: &str, #[case] 
     other.batch_execute(lock).unwrap();
     let settings = [
         ("WAYBILL_DATABASE_URL", database.url.as_str()),
-        ("WAYBILL_DATABASE_TIMEOUT_MS", "50"),
+        ("WAYBILL_DATABASE_TIMEOUT_MS", "200"),
     ];
     let (code, _, err) = run("migrate", &settings);
     assert_eq!(code, Some(1), "{err}");

@@ -140,7 +140,9 @@ fn a_locked_database(#[values(Sqlite, Postgres)] kind: Kind) {
         .post(PATH, &deployment())
         .assert_problem(503, "the database is unavailable; try again later");
     other.batch_execute("ROLLBACK").unwrap();
-    service.record(&deployment());
+    wait_until("a request to succeed", || {
+        service.post(PATH, &deployment()).status == 201
+    });
 }
 
 #[test]
