@@ -1,6 +1,7 @@
 //! `/openapi.json`.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use rstest::rstest;
 use serde_json::Value;
@@ -200,4 +201,21 @@ fn assert_matches(document: &Value, schema: &str, object: &Value) {
             "{schema}.{field}: {value} is not {types:?}"
         );
     }
+}
+
+/// Requests that schemathesis derives from the document: valid ones, invalid ones, and sequences of both.
+#[rstest]
+#[ignore = "needs schemathesis on the PATH (requirements.txt)"]
+fn schemathesis_finds_nothing(#[values(Sqlite, Postgres)] kind: Kind) {
+    let service = kind.serve();
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new("schemathesis")
+        .args(["run", &format!("http://{}/openapi.json", service.address)])
+        .args(["--checks", "all", "--no-color"])
+        .current_dir(&folder)
+        .output()
+        .expect("schemathesis is on the PATH");
+    let report = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{report}");
+    assert!(!service.log().contains("panic"), "{}", service.log());
 }
