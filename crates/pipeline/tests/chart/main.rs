@@ -3,6 +3,7 @@
 mod argocd;
 mod canary;
 mod deployments;
+mod fields;
 mod helm;
 mod hold;
 mod metadata;
