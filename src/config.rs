@@ -35,6 +35,7 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The address and port to listen on. Port 0 selects a free port.
+    #[serde(deserialize_with = "address")]
     pub http_addr: SocketAddr,
     /// The database: `sqlite://PATH` (with three slashes for an absolute path) or `postgres://USER:PASSWORD@HOST/NAME`.
     pub database_url: DatabaseUrl,
@@ -239,12 +240,22 @@ fn read(variables: impl IntoIterator<Item = (String, String)>) -> Result<Config,
 fn in_range<'de, const MIN: u32, const MAX: u32, D: Deserializer<'de>, T: From<u32>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    match u32::deserialize(deserializer)? {
-        number if (MIN..=MAX).contains(&number) => Ok(number.into()),
-        number => Err(de::Error::custom(format_args!(
+    match String::deserialize(deserializer)?.parse::<u32>() {
+        Ok(number) if (MIN..=MAX).contains(&number) => Ok(number.into()),
+        Ok(number) => Err(de::Error::custom(format_args!(
             "{number} is not between {MIN} and {MAX}"
         ))),
+        Err(_) => Err(de::Error::custom(format_args!(
+            "expected a whole number from {MIN} to {MAX}, without a unit"
+        ))),
     }
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let address = String::deserialize(deserializer)?;
+    address.parse().map_err(|_| {
+        de::Error::custom("expected an IP address and a port, such as 0.0.0.0:8080 or [::]:8080")
+    })
 }
 
 fn milliseconds<'de, const MIN: u32, D: Deserializer<'de>>(
@@ -343,10 +354,10 @@ mod tests {
         let mut lines = error.lines();
         assert_eq!(lines.next(), Some("invalid configuration:"));
         for (line, expected) in lines.by_ref().zip([
-            "WAYBILL_HTTP_ADDR: invalid socket address syntax",
+            "WAYBILL_HTTP_ADDR: expected an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
             "WAYBILL_DATABASE_URL: expected sqlite://PATH or postgres://",
             "WAYBILL_DATABASE_POOL_SIZE: 0 is not between 1 and 1000",
-            "WAYBILL_DATABASE_TIMEOUT_MS: invalid digit found in string",
+            "WAYBILL_DATABASE_TIMEOUT_MS: expected a whole number from 1 to 3600000, without a unit",
             "WAYBILL_LOG_LEVEL: error parsing level",
             "WAYBILL_LOG_FORMAT: unknown variant `xml`, expected `text` or `json`",
             "WAYBILL_REQUEST_TIMEOUT_MS: 3600001 is not between 1 and 3600000",

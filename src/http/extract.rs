@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use axum::body::Bytes;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
@@ -31,11 +33,30 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 unsupported("the body must be UTF-8; remove charset from Content-Type".to_owned());
             return Err(problem.into_response());
         }
+        let request = without_byte_order_mark(request, state)
+            .await
+            .map_err(|rejection| Problem::from(rejection).into_response())?;
         axum::Json::from_request(request, state)
             .await
             .map(|axum::Json(value)| Self(value))
             .map_err(|rejection| Problem::from(rejection).into_response())
     }
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// RFC 8259 lets a parser ignore a byte order mark (section 8.1), which the parser of serde does not.
+async fn without_byte_order_mark<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Request, JsonRejection> {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts.clone(), body);
+    let mut body = Bytes::from_request(request, state).await?;
+    if body.starts_with(BYTE_ORDER_MARK) {
+        body = body.slice(BYTE_ORDER_MARK.len()..);
+    }
+    Ok(Request::from_parts(parts, body.into()))
 }
 
 /// The first content coding that changes the body. RFC 9110 lets a list have empty elements (section 5.6.1), and `identity`
@@ -82,9 +103,16 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get("idempotency-key") else {
+        let mut values = parts.headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else {
             return Ok(Self(None));
         };
+        if values.next().is_some() {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "Idempotency-Key: sent twice; send one",
+            ));
+        }
         // Invalid UTF-8 becomes U+FFFD, which isn't valid in a key.
         let key = String::from_utf8_lossy(value.as_bytes())
             .into_owned()

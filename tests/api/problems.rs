@@ -17,6 +17,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 #[case("POST", PATH, &[("content-type", "text/plain")], "{}", 415, "Content-Type: application/json")]
 #[case("POST", PATH, &[], "{}", 415, "Content-Type: application/json")]
 #[case("POST", PATH, &[JSON, ("idempotency-key", "")], "{}", 400, "Idempotency-Key: expected 1 to 255")]
+#[case("POST", PATH, &[JSON, ("idempotency-key", "a"), ("idempotency-key", "b")], "{}", 400, "Idempotency-Key: sent twice")]
 fn an_invalid_request(
     #[values(Sqlite, Postgres)] kind: Kind,
     #[case] method: &str,
@@ -83,6 +84,19 @@ fn a_body_that_says_that_it_is_not_encoded(
         .serve()
         .send("POST", PATH, &headers, &deployment().to_string());
     assert_eq!(answer.status, 201, "{}", answer.text);
+}
+
+/// PowerShell and some editors put one before a text.
+#[test]
+fn a_body_that_begins_with_a_byte_order_mark() {
+    let service = Sqlite.serve();
+    let body = format!("\u{feff}{}", deployment());
+    let answer = service.send("POST", PATH, &[JSON], &body);
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    let body = format!("\u{feff}{body}");
+    service
+        .send("POST", PATH, &[JSON], &body)
+        .assert_problem(400, "expected value");
 }
 
 #[rstest]

@@ -207,11 +207,14 @@ impl PostgresUrl {
     }
 
     /// The connection string for libpq. It has time-outs, because without them libpq waits about 15 minutes for a server
-    /// that has disappeared.
+    /// that has disappeared, and two hours if that happens while the server runs a statement.
     pub(super) fn connection_string(&self, timeout: Duration) -> String {
+        let seconds = timeout.as_secs().max(1).to_string();
         let defaults = [
-            ("connect_timeout", timeout.as_secs().max(1).to_string()),
+            ("connect_timeout", seconds.clone()),
             ("tcp_user_timeout", timeout.as_millis().to_string()),
+            ("keepalives_idle", seconds.clone()),
+            ("keepalives_interval", seconds),
             ("fallback_application_name", "waybill".to_owned()),
         ];
         let given = self
@@ -384,7 +387,7 @@ mod tests {
         let string = |url| parse(url).unwrap().connection_string(timeout);
         assert_eq!(
             string(r"postgres://u:it's\@h/db?connect_timeout=9"),
-            r"connect_timeout='1' tcp_user_timeout='1500' fallback_application_name='waybill' user='u' password='it\'s\\' host='h' dbname='db' connect_timeout='9'"
+            r"connect_timeout='1' tcp_user_timeout='1500' keepalives_idle='1' keepalives_interval='1' fallback_application_name='waybill' user='u' password='it\'s\\' host='h' dbname='db' connect_timeout='9'"
         );
     }
 }
