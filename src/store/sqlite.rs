@@ -64,7 +64,7 @@ mod tests {
             let path = folder.path().join("waybill.db");
             std::thread::scope(|scope| {
                 let openers: Vec<_> = (0..8)
-                    .map(|_| scope.spawn(|| establish(&path, Duration::from_secs(5)).map(drop)))
+                    .map(|_| scope.spawn(|| establish(&path, Duration::from_secs(60)).map(drop)))
                     .collect();
                 for opener in openers {
                     assert_eq!(opener.join().unwrap(), Ok(()));
