@@ -92,7 +92,14 @@ impl Database {
     /// Opens another connection to the database.
     pub(crate) fn connect(&self) -> Box<dyn SimpleConnection> {
         match self.url.strip_prefix("sqlite://") {
-            Some(path) => Box::new(SqliteConnection::establish(path).unwrap()),
+            Some(path) => {
+                let mut connection = SqliteConnection::establish(path).unwrap();
+                // The service may be writing at this moment.
+                connection
+                    .batch_execute("PRAGMA busy_timeout = 30000")
+                    .unwrap();
+                Box::new(connection)
+            }
             None => Box::new(PgConnection::establish(&self.url).unwrap()),
         }
     }
