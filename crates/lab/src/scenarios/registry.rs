@@ -138,7 +138,7 @@ static SCENARIOS: &[Scenario] = &[
         name: "production",
         id: "T4",
         title: "a version of staging reaches prod by two approvals and a sync, and not by one",
-        needs: &[Need::Scanners, Need::Sbom, Need::UnreleasedVersion],
+        needs: &[Need::Scanners, Need::UnreleasedVersion, Need::Sbom],
         reads: &[],
         changes: &[Part::Dev, Part::Staging, Part::Prod],
         part_of: None,
