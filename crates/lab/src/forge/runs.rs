@@ -168,7 +168,13 @@ impl WorkflowRun {
     ) -> Result<Option<Conclusion>> {
         let before = self.job(name)?;
         let path = format!("/actions/runs/{}/jobs/{}/rerun", self.id, before.id);
-        forge.execute("POST", &path, &json!({}))?;
+        // The forge refuses while it still concludes the run.
+        eventually(&format!("job {name} starts again"), limit, || {
+            Ok(match forge.execute("POST", &path, &json!({})) {
+                Ok(()) => Verdict::Met(()),
+                Err(error) => Verdict::Pending(error.to_string()),
+            })
+        })?;
         eventually(&format!("job {name} ends again"), limit, || {
             let jobs = forge.jobs(self.id)?;
             let job = jobs.into_iter().find(|job| job.is(name));

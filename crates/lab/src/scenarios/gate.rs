@@ -2,12 +2,11 @@
 //! the check of the pull request fails all the same: staging gets what dev runs, or goes back under a hold.
 
 use anyhow::{Result, ensure};
-use devkit::forge::Conclusion;
 
 use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::pull_request;
-use crate::forge::runs::{PULL_REQUEST, WorkflowRun, wait_failed_job};
+use crate::forge::runs::{PULL_REQUEST, wait_failed_job};
 
 pub(super) fn run(world: &World) -> Result<()> {
     // Given staging has had two images,
@@ -30,8 +29,7 @@ pub(super) fn run(world: &World) -> Result<()> {
         log.contains(&format!("{entry} may only get the image that")),
         "the log does not say which image is allowed:\n{log}"
     );
-    let run = WorkflowRun::wait_completed(forge, &PULL_REQUEST, head, CI_LIMIT)?;
-    run.ensure_conclusion("required", Conclusion::Failure)?;
+    wait_failed_job(forge, &PULL_REQUEST, head, "required", CI_LIMIT)?;
     forge.review("reviewer", pull.number)?;
     ensure!(
         forge.merge_pull(pull.number).is_err(),
