@@ -74,11 +74,14 @@ fn is_restored(release: &OwnRelease) -> Result<()> {
     database::sql(name, &dump)?;
     // then the service is ready by itself, and has the record.
     is_ready(release, true)?;
-    let records = api.text("/deployments?application=shop")?;
-    ensure!(
-        records.contains("v1.4.0"),
-        "the record is missing: {records}"
-    );
+    // A moment later, the Service leads to its pods again.
+    eventually("the record is there", LIMIT, || {
+        let records = api.text("/deployments?application=shop")?;
+        Ok(match records.contains("v1.4.0") {
+            true => Verdict::Met(()),
+            false => Verdict::Failed(format!("it is missing: {records}")),
+        })
+    })?;
     let restarted = release.pods()?.into_iter().any(|pod| {
         let containers = pod.status.and_then(|status| status.container_statuses);
         containers
