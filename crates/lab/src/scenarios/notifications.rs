@@ -26,7 +26,8 @@ const NAME: &str = "scenario-notifications";
 /// The shortest deadline of a roll-out that the chart allows.
 const DEADLINE_SECONDS: u32 = 35;
 
-const LIMIT: Duration = Duration::from_secs(180);
+/// Longer than the pause between two comparisons of Argo CD, which is at most four minutes.
+const LIMIT: Duration = Duration::from_secs(300);
 
 pub(super) fn run(world: &World) -> Result<()> {
     let application = OwnApplication {
