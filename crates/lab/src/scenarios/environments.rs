@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::world::World;
 use crate::argocd::api::{ArgoCd, NAMESPACE};
-use crate::argocd::application::{Application, HealthStatus, SyncStatus};
+use crate::argocd::application::{Application, HealthStatus, OperationPhase, SyncStatus};
 use crate::cluster::database;
 use crate::cluster::kubectl::kubectl;
 use crate::delivery::ship::SERVING_LIMIT;
@@ -164,15 +164,20 @@ impl<'a> Scratch<'a> {
             let mut patched = kubectl(words);
             patched.args([&self.world.delivery.name, "--patch", &patch]);
             patched.run_quietly()?;
-            let sync = self.root()?.status.sync;
-            Ok(
-                match sync.status == SyncStatus::Synced && Some(&sync.revision) == tip.as_ref() {
-                    true => Verdict::Met(()),
-                    false => {
-                        Verdict::Pending(format!("it is {:?} at {}", sync.status, sync.revision))
-                    }
-                },
-            )
+            let status = self.root()?.status;
+            // A sync of the other branch that still runs would set that one afterwards.
+            let operation = status.operation_state.unwrap_or_default();
+            let is_running = operation.phase == OperationPhase::Running;
+            let sync = status.sync;
+            let is_applied =
+                sync.status == SyncStatus::Synced && Some(&sync.revision) == tip.as_ref();
+            Ok(match is_applied && !is_running {
+                true => Verdict::Met(()),
+                false => Verdict::Pending(format!(
+                    "it is {:?} at {}, and its last sync {:?}",
+                    sync.status, sync.revision, operation.phase
+                )),
+            })
         })
     }
 
