@@ -68,11 +68,11 @@ impl Adopt {
 }
 
 fn is_clean(root: &Path) -> Result<()> {
-    let status = Git::new(root).read(&["status", "--porcelain"])?;
+    let changes = Git::new(root).changes()?;
     ensure!(
-        status.is_empty(),
+        changes.is_empty(),
         "{} files have uncommitted changes; commit or stash them first, so that the rename can be reviewed and undone",
-        status.lines().count()
+        changes.len()
     );
     Ok(())
 }

@@ -195,6 +195,15 @@ impl Git {
         self.require_commit("HEAD")
     }
 
+    /// The files that differ from the commit that is checked out, new ones too: a line for each, as `git status` lists them.
+    ///
+    /// # Errors
+    /// When the folder is in no repository.
+    pub fn changes(&self) -> Result<Vec<String>, Error> {
+        let listed = self.read(&["status", "--porcelain"])?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
     /// What a commit says about itself.
     ///
     /// # Errors

@@ -68,11 +68,7 @@ pub(super) fn run(
 }
 
 /// Starts the lab with what scenarios need from the host.
-fn start_with_needs(
-    layout: &Layout,
-    chosen: &[&'static Scenario],
-    progress: Progress,
-) -> Result<()> {
+fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -> Result<()> {
     let needs = || chosen.iter().flat_map(|scenario| scenario.needs);
     // Before the start: a lab sees the crates that were there when it started.
     for need in needs() {

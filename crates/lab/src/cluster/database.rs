@@ -9,7 +9,7 @@ use devkit::process::{Run, command};
 use devkit::values::Values;
 use serde_json::json;
 
-use super::kubectl::apply;
+use super::kubectl::{apply, kubectl};
 use crate::sandbox::credentials::{Credentials, random};
 use crate::sandbox::host::{Host, ids};
 use crate::sandbox::layout::{INSIDE, Layout};
@@ -199,6 +199,15 @@ pub fn set_address(namespace: &str, values: &Values, user: &str, password: &str)
     let key = values.find("database.existingSecret.key").unwrap_or("url");
     let secret = secret_of(namespace, secret, key, namespace, user, password);
     apply(namespace, &secret)
+}
+
+/// Deletes what [`create_empty`] has created for a namespace, the namespace too, if they exist.
+///
+/// # Errors
+/// When a server refuses.
+pub fn delete_with_namespace(namespace: &str) -> Result<()> {
+    kubectl(["delete", "namespace", namespace, "--ignore-not-found"]).run_quietly()?;
+    delete(namespace)
 }
 
 /// Deletes a database, the user that owns it and that user's members, if they exist.

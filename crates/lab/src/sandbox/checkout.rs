@@ -105,11 +105,11 @@ pub fn copy_in(layout: &Layout, checkout: &Path, pipeline: &Path) -> Result<()> 
         fs::rename(part, layout.state(name))?;
     }
 
-    let changes = Git::new(checkout).read(&["status", "--porcelain"])?;
+    let changes = Git::new(checkout).changes()?;
     if !changes.is_empty() {
         eprintln!(
             "! {} uncommitted changes are not delivered; commit them to deliver them",
-            changes.lines().count()
+            changes.len()
         );
     }
     let copy = layout.state("checkout");

@@ -183,9 +183,7 @@ impl<'a> Scratch<'a> {
 
     /// Deletes what Argo CD leaves: the namespace and its database.
     fn remove_data(&self) -> Result<()> {
-        let words = ["delete", "namespace", "--ignore-not-found"];
-        kubectl(words).arg(&self.application).run_quietly()?;
-        database::delete(&self.application)?;
+        database::delete_with_namespace(&self.application)?;
         let reference = format!("refs/heads/{BRANCH}");
         let words = ["push", "--quiet", "--delete", "origin", &reference];
         Ok(self.git.read(&words).map(drop)?)

@@ -11,6 +11,8 @@ use crate::forge::runs::{WorkflowRun, push};
 pub(super) fn run(world: &World) -> Result<()> {
     // Given a clone with a changed source file,
     let forge = &world.forge;
+    let tags = forge.image_tags()?;
+    let tip = forge.tip(world.trunk())?;
     let clone = world.clone("branch", world.trunk())?;
     world.edit(
         &clone,
@@ -40,9 +42,15 @@ pub(super) fn run(world: &World) -> Result<()> {
     }
     run.ensure_conclusion("deliver", Conclusion::Skipped)?;
     run.ensure_conclusion("retag", Conclusion::Skipped)?;
-    let tags = forge.image_tags()?;
-    let published = tags.iter().find(|tag| tag.contains(short(&commit)));
-    ensure!(published.is_none(), "the push published {published:?}");
+    ensure!(
+        forge.image_tags()? == tags,
+        "the push changed the registry's tags"
+    );
+    ensure!(
+        forge.tip(world.trunk())? == tip,
+        "the push changed {}",
+        world.trunk()
+    );
     git.read(&["push", "--quiet", "--delete", "origin", &reference])?;
     Ok(())
 }

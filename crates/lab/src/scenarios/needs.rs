@@ -9,7 +9,7 @@ use devkit::forge::Commit;
 use devkit::process::{Run, command};
 use devkit::reference::Digest;
 
-use super::part::Part;
+use super::part::{DELIVERED, Part};
 use super::world::World;
 use super::{deploy, production, steps};
 use crate::delivery::ship::{self, CI_LIMIT};
@@ -93,7 +93,7 @@ impl Need {
             Self::Staging | Self::StagingHistory | Self::Sbom | Self::UnreleasedVersion => {
                 &[Part::Dev, Part::Staging]
             }
-            Self::Production => &[Part::Dev, Part::Staging, Part::Prod],
+            Self::Production => DELIVERED,
         }
     }
 

@@ -88,12 +88,8 @@ impl<'a> OwnApplication<'a> {
     /// # Errors
     /// When a server refuses.
     pub fn remove(&self) -> Result<()> {
-        for words in [
-            ["delete", "application", self.name, "--namespace=argocd"],
-            ["delete", "namespace", self.name, "--wait"],
-        ] {
-            kubectl(words).arg("--ignore-not-found").run_quietly()?;
-        }
-        database::delete(self.name)
+        let words = ["delete", "application", self.name, "--ignore-not-found"];
+        kubectl(words).args(["-n", NAMESPACE]).run_quietly()?;
+        database::delete_with_namespace(self.name)
     }
 }

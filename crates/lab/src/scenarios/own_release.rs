@@ -32,16 +32,10 @@ impl<'a> OwnRelease<'a> {
         test: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<()> {
         let release = Self { world, namespace };
-        release.remove()?;
+        database::delete_with_namespace(namespace)?;
         release.install(replicas)?;
         test(&release)?;
-        release.remove()
-    }
-
-    fn remove(&self) -> Result<()> {
-        let words = ["delete", "namespace", self.namespace, "--ignore-not-found"];
-        kubectl(words).run_quietly()?;
-        database::delete(self.namespace)
+        database::delete_with_namespace(namespace)
     }
 
     fn install(&self, replicas: usize) -> Result<()> {

@@ -15,3 +15,6 @@ pub enum Part {
 
 /// All parts.
 pub const EVERYTHING: &[Part] = &[Part::Dev, Part::Staging, Part::Prod, Part::Runner];
+
+/// What gets images: the registry's tags stay as they are unless one of these changes.
+pub const DELIVERED: &[Part] = &[Part::Dev, Part::Staging, Part::Prod];

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::needs::Need;
-use super::part::{EVERYTHING, Part};
+use super::part::{DELIVERED, EVERYTHING, Part};
 use super::world::World;
 use super::{
     broken_image, canary, clean_teardown, config, database, deploy, drift, egress, environments,
@@ -149,7 +149,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C11",
         title: "a push to another branch is checked and publishes nothing",
         needs: &[],
-        reads: &[],
+        reads: DELIVERED,
         changes: &[Part::Runner],
         part_of: None,
         run: Place::Inside(feature_branch::run),
@@ -209,7 +209,7 @@ static SCENARIOS: &[Scenario] = &[
         id: "C4",
         title: "a pull request is checked, and each kind of defect fails the right job",
         needs: &[Need::Crate(pull_request::VULNERABLE_CRATE), Need::Scanners],
-        reads: &[],
+        reads: DELIVERED,
         changes: &[Part::Runner],
         part_of: None,
         run: Place::Inside(pull_request::run),

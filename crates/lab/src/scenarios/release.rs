@@ -15,7 +15,6 @@ use devkit::values::Values;
 use super::steps;
 use super::world::World;
 use crate::cluster::database;
-use crate::cluster::kubectl::kubectl;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{WorkflowRun, release, wait_failed_job};
 use crate::sandbox::credentials::random;
@@ -108,7 +107,7 @@ fn is_installed(world: &World, reference: &str, version: &str) -> Result<()> {
         helm.arg(name);
         helm
     };
-    remove()?;
+    database::delete_with_namespace(NAMESPACE)?;
     database::create_empty(NAMESPACE, &Values::parse(VALUES)?)?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("values.yaml");
@@ -124,12 +123,7 @@ fn is_installed(world: &World, reference: &str, version: &str) -> Result<()> {
         "the chart runs {answer}, not {commit}"
     );
     helm(&["uninstall", "--wait"]).run_quietly()?;
-    remove()
-}
-
-fn remove() -> Result<()> {
-    kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found"]).run_quietly()?;
-    database::delete(NAMESPACE)
+    database::delete_with_namespace(NAMESPACE)
 }
 
 fn is_explained(found: &Release, digest: &Digest) -> Result<()> {

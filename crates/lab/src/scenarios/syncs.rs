@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::own_application::OwnApplication;
 use super::world::World;
 use crate::argocd::api::NAMESPACE;
-use crate::argocd::application::{HealthStatus, SyncStatus};
+use crate::argocd::application::{ApplicationStatus, HealthStatus, SyncStatus};
 use crate::cluster::kubectl::kubectl;
 use crate::expect::{Verdict, eventually};
 
@@ -62,19 +62,15 @@ pub(super) fn run(world: &World) -> Result<()> {
 
 /// Declares values, and waits until Argo CD has synced them and the pods are ready.
 fn change(application: &OwnApplication, number: u32, values: &Value) -> Result<()> {
-    let last = |application: &OwnApplication| -> Result<Option<i64>> {
-        let history = application.find()?.status.history;
-        Ok(history.last().map(|entry| entry.id))
-    };
-    let before = if number == 0 {
-        None
-    } else {
-        last(application)?
+    let newest = |status: &ApplicationStatus| status.history.last().map(|entry| entry.id);
+    let before = match number {
+        0 => None,
+        _ => newest(&application.find()?.status),
     };
     application.set(values, &Value::Null)?;
     eventually(&format!("sync {} of {SYNCS}", number + 1), LIMIT, || {
         let status = application.find()?.status;
-        let id = status.history.last().map(|entry| entry.id);
+        let id = newest(&status);
         let (sync, health) = (status.sync.status, status.health.status);
         let is_done = sync == SyncStatus::Synced && health == HealthStatus::Healthy;
         Ok(match id > before && is_done {

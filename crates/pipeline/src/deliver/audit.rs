@@ -17,8 +17,7 @@ use std::io::Read;
 ///
 /// Lists deployments, promotions, rollbacks and holds from the history of each environment's branch in this clone; who
 /// approved and merged their pull requests, from the forge (with GITHUB_REPOSITORY and GITHUB_TOKEN); and who synced, from
-/// Argo CD's Applications. The oldest event comes first; before it, those
-/// without a valid time.
+/// Argo CD's Applications. The oldest event comes first; before it, those without a valid time.
 ///
 /// Argo CD keeps the last ten syncs of each environment:
 /// `kubectl get applications -n argocd -o json | cargo pipeline audit --argocd -`

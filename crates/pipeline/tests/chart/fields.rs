@@ -1,4 +1,4 @@
-//! Fields that the chart passes on as they are, and that Kubernetes or an operator checks.
+//! Fields that the chart copies without a change. Kubernetes or an operator validates them.
 
 use crate::helm::{chart, one, refusal, render};
 use crate::validation::refused;

@@ -1,6 +1,7 @@
 //! The jobs that need not run again: they have passed on the same tree, in the run of the pull request that was merged.
 
 use super::change;
+use super::files::{changed_files, files_of};
 use crate::workflow::{Event, Payload};
 use anyhow::Result;
 use devkit::delivery::Delivery;
@@ -91,12 +92,11 @@ fn agreement(
     head: &str,
     pushed: &str,
 ) -> Result<Option<(&'static [&'static str], &'static str)>> {
-    let are_values = |files: &str| {
-        let mut files = files.split('\0').filter(|file| !file.is_empty());
+    let are_values = |files: &[String]| {
+        let mut files = files.iter();
         files.all(|file| delivery.by_values(file).is_some())
     };
-    let options = ["--name-only", "--no-renames", "-z"];
-    let differing = git.read_lossy(&[&["diff"], &options[..], &[head, pushed]].concat())?;
+    let differing = changed_files(git, head, pushed)?;
     if !are_values(&differing) {
         return Ok(None);
     }
@@ -105,9 +105,7 @@ fn agreement(
         return Ok(None);
     }
     for commit in moves.lines() {
-        // Of a merge, the differences to each parent.
-        let words = ["diff-tree", "-r", "-m", "--root", "--no-commit-id"];
-        if !are_values(&git.read_lossy(&[&words[..], &options, &[commit]].concat())?) {
+        if !are_values(&files_of(git, commit)?) {
             return Ok(None);
         }
     }
