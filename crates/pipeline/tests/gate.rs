@@ -263,6 +263,27 @@ fn going_back_needs_a_hold_and_a_hold_lets_nothing_new_in() {
     refused(&project, "staging", STAGING, &held, "never had develop-3");
 }
 
+/// A promotion that was opened before the hold may have an image from before too.
+#[test]
+fn on_hold_only_a_rollback_changes_the_image() {
+    let project = promoted_twice();
+    let held = values("develop-2", &digest(2), HOLD);
+    project.change_on("staging", STAGING, &held);
+    let earlier = values("develop-1", &digest(1), HOLD);
+    let reason = "only `cargo pipeline rollback`";
+    refused(&project, "staging", STAGING, &earlier, reason);
+
+    let arguments = ["rollback", "--env", "staging", "--by", "ann"];
+    succeeded(&project.command(&arguments).output().unwrap());
+    let head = project.read(&["rev-parse", "rollback/staging"]);
+    let said = succeeded(&request(&project, &head, "staging"));
+    assert!(said.contains("which staging had before"), "{said}");
+    let before = project.read(&["rev-parse", "staging"]);
+    project.read(&["update-ref", "refs/heads/staging", &head]);
+    let said = succeeded(&push(&project, "staging", &before));
+    assert!(said.contains("which staging had before"), "{said}");
+}
+
 #[test]
 fn a_push_past_the_pull_request_is_reported() {
     let project = Project::new();

@@ -13,6 +13,7 @@ use crate::argocd::api::NAMESPACE;
 use crate::argocd::application::{Application, HealthStatus, SyncStatus};
 use crate::cluster::api::Kubernetes;
 use crate::expect::{Verdict, eventually};
+use crate::forge::Forge;
 
 /// A deployment environment in the lab's cluster.
 pub struct Environment<'a> {
@@ -71,6 +72,16 @@ impl<'a> Environment<'a> {
         self.kubernetes
             .get(NAMESPACE, &name)?
             .with_context(|| format!("Argo CD has no Application {name}"))
+    }
+
+    /// The tip of its branch.
+    ///
+    /// # Errors
+    /// When there is no such branch.
+    pub fn tip(&self, forge: &Forge) -> Result<String> {
+        let branch = &self.entry.branch;
+        let tip = forge.tip(branch)?;
+        tip.with_context(|| format!("the branch {branch} does not exist"))
     }
 
     /// The commit that the service reports it was built from; `None` if the service does not answer.

@@ -1,15 +1,16 @@
 //! B6. dev and staging are rolled back in Git: dev by a commit of the bot, staging by an approved pull request. The hold
-//! stops the next write-back and the next promotion, also one that was proposed before it. After the release, the next
-//! version follows.
+//! stops the next write-back and the next promotion, also one that was proposed before it, even of an image that staging
+//! had. After the release, the next version follows.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use devkit::delivery;
 use devkit::forge::{Conclusion, Pull};
 use devkit::process::Run;
 use serde_json::json;
 
+use super::needs::Need;
 use super::steps;
 use super::world::World;
 use crate::delivery::environment::Environment;
@@ -24,14 +25,17 @@ use crate::timeline::Recorder;
 const ROLLBACK: &str = "rollback.yaml";
 
 pub(super) fn run(world: &World) -> Result<()> {
-    let dev = world.dev();
+    // Given staging has the image of dev,
+    if Need::Promotable.is_met(world)? {
+        steps::promote(world, world.staging()?.entry)?;
+    }
+    let (dev, staging) = (world.dev(), world.staging()?);
     let build = Build::of(world, &dev)?;
     goes_back_by_a_commit(world, &dev)?;
     stays_after_a_build(world, &dev, &build)?;
+    let promotion = refuses_an_earlier_promotion(world, &staging)?;
     is_released_by_a_commit(world, &dev, &build)?;
 
-    let staging = world.staging()?;
-    let promotion = refuses_an_earlier_promotion(world, &staging)?;
     goes_back_by_a_pull_request(world, &staging)?;
     stays_after_a_promotion(world, &staging, &promotion)?;
     is_released_by_a_pull_request(world, &staging)
@@ -46,7 +50,7 @@ struct Build {
 impl Build {
     fn of(world: &World, environment: &Environment) -> Result<Self> {
         let entry = environment.entry;
-        let commit = steps::built_from(world, entry, &tip(world, environment)?)?;
+        let commit = steps::built_from(world, entry, &environment.tip(&world.forge)?)?;
         let run = WorkflowRun::wait(&world.forge, &push(&entry.branch), &commit, CI_LIMIT)?;
         Ok(Self { commit, run })
     }
@@ -63,11 +67,11 @@ impl Build {
 }
 
 fn goes_back_by_a_commit(world: &World, dev: &Environment) -> Result<()> {
-    // Given dev runs a version that is not its first,
+    // and dev runs a version that is not its first,
     let (_, bad) = dev.current(&world.forge)?;
     // when a person starts the rollback, then the bot commits another image and a hold, and Argo CD deploys it.
     steps::start(world, ROLLBACK, dev.entry, &[("reason", "the scenario")])?;
-    let revision = tip(world, dev)?;
+    let revision = dev.tip(&world.forge)?;
     let image = world.forge.image(dev.entry, &revision)?;
     ensure!(
         image.digest != bad.digest,
@@ -87,10 +91,10 @@ fn stays_after_a_build(world: &World, dev: &Environment, build: &Build) -> Resul
     // When a build is delivered, then its job succeeds, and dev stays as it is.
     let (before, image) = (
         dev.serving(),
-        world.forge.image(dev.entry, &tip(world, dev)?)?,
+        world.forge.image(dev.entry, &dev.tip(&world.forge)?)?,
     );
     build.deliver(world)?;
-    let now = world.forge.image(dev.entry, &tip(world, dev)?)?;
+    let now = world.forge.image(dev.entry, &dev.tip(&world.forge)?)?;
     ensure!(
         now == image,
         "the hold did not stop the write-back: {now:?}"
@@ -113,7 +117,7 @@ fn is_released_by_a_commit(world: &World, dev: &Environment, build: &Build) -> R
 }
 
 fn refuses_an_earlier_promotion(world: &World, staging: &Environment) -> Result<Pull> {
-    // Given a promotion whose checks have passed,
+    // Given a promotion of the image that dev went back to, whose checks have passed,
     let (forge, to) = (&world.forge, staging.entry);
     let dev = world.dev();
     let image = forge.image(dev.entry, world.trunk())?;
@@ -219,10 +223,4 @@ fn ensure_held(world: &World, environment: &Environment, held: bool) -> Result<(
         (Some(hold), false) => bail!("{entry} is still on hold: {hold}"),
         _ => Ok(()),
     }
-}
-
-fn tip(world: &World, environment: &Environment) -> Result<String> {
-    let branch = &environment.entry.branch;
-    let tip = world.forge.tip(branch)?;
-    tip.with_context(|| format!("the branch {branch} does not exist"))
 }

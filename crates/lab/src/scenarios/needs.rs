@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::Result;
-use devkit::delivery::Environment;
+use devkit::delivery;
 use devkit::forge::Commit;
 use devkit::process::{Run, command};
 use devkit::reference::Digest;
@@ -12,7 +12,11 @@ use devkit::reference::Digest;
 use super::part::{DELIVERED, Part};
 use super::world::World;
 use super::{deploy, production, steps};
-use crate::delivery::ship::{self, CI_LIMIT};
+use crate::argocd::api::ArgoCd;
+use crate::argocd::application::SyncStatus;
+use crate::delivery::environment::Environment;
+use crate::delivery::rollout::Deployed;
+use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
 use crate::forge::runs::{WorkflowRun, push};
 use crate::sandbox::network::FORGE;
 use crate::timeline::Recorder;
@@ -33,6 +37,8 @@ pub enum Need {
     Staging,
     /// The environment staging has run two images at least.
     StagingHistory,
+    /// The environment staging is synced to the tip of its branch.
+    Synced,
     /// The environment dev runs an image that staging does not run.
     Promotable,
     /// The environment before prod serves an image that has an SBOM: it was built when the scanners were installed.
@@ -66,6 +72,7 @@ impl Need {
                 Self::Promotable.ensure(world)?;
                 steps::promote(world, world.staging()?.entry).map(drop)
             }
+            Self::Synced => sync(world, &world.staging()?),
             Self::Sbom => {
                 deploy::run(world)?;
                 promote_to_all(world)
@@ -90,6 +97,7 @@ impl Need {
         match self {
             Self::Crate(_) | Self::Scanners | Self::Rollouts => &[],
             Self::WriteBack | Self::Promotable => &[Part::Dev],
+            Self::Synced => &[Part::Staging],
             Self::Staging | Self::StagingHistory | Self::Sbom | Self::UnreleasedVersion => {
                 &[Part::Dev, Part::Staging]
             }
@@ -117,6 +125,7 @@ impl Need {
             Self::WriteBack => "a write-back as the last commit on dev's branch",
             Self::Staging => "an image in staging",
             Self::StagingHistory => "two images in staging, one after the other",
+            Self::Synced => "staging as in Git",
             Self::Promotable => "an image in dev that staging does not run",
             Self::Sbom => "an image before prod that has an SBOM",
             Self::UnreleasedVersion => "a version before prod that is not released",
@@ -124,7 +133,11 @@ impl Need {
         }
     }
 
-    fn is_met(self, world: &World) -> Result<bool> {
+    /// Whether the lab is in this state.
+    ///
+    /// # Errors
+    /// When the forge or the cluster does not answer.
+    pub fn is_met(self, world: &World) -> Result<bool> {
         let forge = &world.forge;
         match self {
             Self::Crate(_) | Self::Scanners | Self::Rollouts => Ok(true),
@@ -146,8 +159,14 @@ impl Need {
                     .collect();
                 Ok(digests.len() > 1)
             }
+            Self::Synced => {
+                let staging = world.staging()?;
+                let (_, deployed) = staging.current(forge)?;
+                let is_synced = staging.application()?.status.sync.status == SyncStatus::Synced;
+                Ok(is_synced && deployed.revision == staging.tip(forge)?)
+            }
             Self::Promotable => {
-                let digest = |env: &Environment| -> Result<Option<Digest>> {
+                let digest = |env: &delivery::Environment| -> Result<Option<Digest>> {
                     Ok(forge.values(env, &env.branch)?.digest()?)
                 };
                 Ok(digest(world.delivery.first())? != digest(world.staging()?.entry)?)
@@ -173,6 +192,18 @@ impl Need {
     }
 }
 
+/// Syncs an environment to the tip of its branch, and waits until it serves that.
+fn sync(world: &World, environment: &Environment) -> Result<()> {
+    let revision = environment.tip(&world.forge)?;
+    let expected = Deployed {
+        digest: world.forge.image(environment.entry, &revision)?.digest,
+        commit: steps::built_from(world, environment.entry, &revision)?,
+        revision,
+    };
+    ArgoCd::new(&world.kubernetes)?.sync(&environment.application_name())?;
+    environment.wait_deployed(&expected, SERVING_LIMIT)
+}
+
 /// Adds a version to the changelog on the trunk.
 fn add_version(world: &World) -> Result<()> {
     let clone = world.clone("version", world.trunk())?;
@@ -191,7 +222,7 @@ fn promote_to_all(world: &World) -> Result<()> {
 }
 
 /// Whether a commit is a write-back to an environment, by the beginning of its message.
-pub(super) fn is_write_back(commit: &Commit, env: &Environment) -> bool {
+pub(super) fn is_write_back(commit: &Commit, env: &delivery::Environment) -> bool {
     let start = format!("chore(deploy): {env} ");
     commit.message.starts_with(&start)
 }

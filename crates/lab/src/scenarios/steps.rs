@@ -74,8 +74,7 @@ pub fn start(
     inputs: &[(&str, &str)],
 ) -> Result<()> {
     let (forge, branch) = (&world.forge, env.branch.as_str());
-    let tip = forge.tip(branch)?;
-    let tip = tip.with_context(|| format!("the branch {branch} does not exist"))?;
+    let tip = world.environment(env).tip(forge)?;
     let mut all = BTreeMap::from_iter(inputs.iter().copied());
     all.insert("environment", &env.name);
     forge.dispatch(workflow, branch, &all)?;

@@ -3,12 +3,13 @@
 //! The image that a values file pins is what an environment runs, so a person with an editor could deploy anything. A
 //! change of an image passes only if CI signed the image, the image was built from a commit in the history of the change,
 //! and the image comes to the environment the usual way: by a build, by a promotion from the environment before, or back
-//! from the environment's own past, under a hold. An image is promoted only if Argo CD has reported that the environment
-//! before runs it healthily.
+//! from the environment's own past, under a hold. While a hold is there, only a rollback changes the image. An image is
+//! promoted only if Argo CD has reported that the environment before runs it healthily.
 
 use super::health::Reports;
 use super::plan::before;
 use super::registry::Registry;
+use super::rollback::has_rollback;
 use super::values_file::ValuesFile;
 use super::verification;
 use crate::workflow::{self, Event, Payload};
@@ -121,7 +122,11 @@ impl<'a> Gate<'a> {
                 "a change of an image may change only `image.tag` and `image.digest`: change the other keys of `image` separately"
             );
         }
-        let how = self.origin(env, &image, &after)?;
+        let was_held = match &before {
+            Some(before) => before.hold()?.is_some(),
+            None => false,
+        };
+        let how = self.origin(env, &image, &after, was_held)?;
         let built = verification::verify(&Registry::from_env(self.delivery)?, &image.digest)?;
         verification::require_part_of(self.git, &built, &self.head, "the history of this change")?;
         Ok(Some(format!(
@@ -147,8 +152,18 @@ impl<'a> Gate<'a> {
     ///
     /// # Errors
     /// When there is no such way.
-    fn origin(&self, env: &Environment, image: &Image, after: &ValuesFile) -> Result<String> {
+    fn origin(
+        &self,
+        env: &Environment,
+        image: &Image,
+        after: &ValuesFile,
+        was_held: bool,
+    ) -> Result<String> {
         if let Some(hold) = after.hold()? {
+            ensure!(
+                !was_held || self.is_rollback(env)?,
+                "{env} is on hold ({hold}): only `cargo pipeline rollback` changes the image; for another one, first run `cargo pipeline release-hold --env {env}`"
+            );
             ensure!(
                 self.had(env, &image.digest)?,
                 "{env} is on hold ({hold}), and never had {}: on hold, only an image that {env} had before is allowed",
@@ -192,6 +207,14 @@ impl<'a> Gate<'a> {
             ));
         }
         Ok(format!("which {lower} has at {}", short(&commit)))
+    }
+
+    /// Whether a commit of this change is a rollback of the environment.
+    fn is_rollback(&self, env: &Environment) -> Result<bool> {
+        let Some(base) = &self.base else {
+            return Ok(false);
+        };
+        has_rollback(self.git, &format!("{base}..{}", self.head), &env.values)
     }
 
     /// Whether an environment had an image before this change.

@@ -185,8 +185,12 @@ fn previous(present: &Present, image: &Image) -> Result<Option<Image>> {
 
 /// Whether a commit of the first-parent line brought a rollback, itself or by the branch that it merged.
 pub(super) fn is_rollback(git: &Git, commit: &str, path: &str) -> Result<bool> {
-    let range = format!("{commit}^1..{commit}");
+    has_rollback(git, &format!("{commit}^1..{commit}"), path)
+}
+
+/// Whether a commit of a range (`A..B`) is a rollback of the environment whose values are at this path.
+pub(super) fn has_rollback(git: &Git, range: &str, path: &str) -> Result<bool> {
     let grep = format!("--grep=^{TRAILER}: ");
-    let log = git.read(&["log", "--format=%H", &grep, &range, "--", path])?;
+    let log = git.read(&["log", "--format=%H", &grep, range, "--", path])?;
     Ok(!log.is_empty())
 }
