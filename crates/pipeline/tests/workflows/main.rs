@@ -18,6 +18,7 @@ mod events;
 mod model;
 mod notify;
 mod permissions;
+mod steps;
 
 use model::Workflow;
 
