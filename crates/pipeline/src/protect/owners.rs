@@ -92,8 +92,8 @@ mod tests {
         assert!(CodeOwners::parse("# nothing\n/docs/\n").files.is_empty());
     }
 
-    /// What runs with the bot's key, or decides what production runs.
-    const OWNED: [&str; 13] = [
+    /// What runs with the bot's key, or decides what is checked and what production runs.
+    const OWNED: [&str; 16] = [
         "/.github/",
         "/.cargo/",
         "/crates/",
@@ -107,6 +107,9 @@ mod tests {
         "/Cargo.lock",
         "/flake.nix",
         "/flake.lock",
+        "/deny.toml",
+        "/quality.toml",
+        "/rust-toolchain.toml",
     ];
 
     fn without_owner(text: &str) -> Vec<&'static str> {
