@@ -653,12 +653,13 @@ fn provenance_has_what_its_build_type_requires() {
         fs::remove_file(&file).unwrap();
         serde_json::from_str(text.lines().next().unwrap()).unwrap()
     };
-    let github = provenance(&[
+    let fields = [
         ("GITHUB_SERVER_URL", "https://github.com"),
         ("GITHUB_REPOSITORY_ID", "1296269"),
         ("GITHUB_REPOSITORY_OWNER_ID", "583231"),
         ("RUNNER_ENVIRONMENT", "github-hosted"),
-    ]);
+    ];
+    let github = provenance(&fields);
     let build = &github["buildDefinition"];
     let build_type = "https://actions.github.io/buildtypes/workflow/v1";
     assert_eq!(build["buildType"], build_type);
@@ -676,7 +677,13 @@ fn provenance_has_what_its_build_type_requires() {
         assert!(workflow[field].is_string(), "{workflow}");
     }
 
-    // A forge that does not have the fields does not claim GitHub's build type.
+    // Without one of the fields, or on another forge, it does not claim GitHub's build type.
+    for missing in 1..fields.len() {
+        let mut fields = fields;
+        fields[missing].1 = "";
+        let build = &provenance(&fields)["buildDefinition"];
+        assert_ne!(build["buildType"], build_type, "{fields:?}");
+    }
     let other = provenance(&[]);
     let build = &other["buildDefinition"];
     assert_ne!(build["buildType"], build_type);
