@@ -321,6 +321,24 @@ mod tests {
         }
     }
 
+    /// `lint` fails for a kind without a schema. So `cargo pipeline schemas` belongs to the change that adds the kind.
+    #[test]
+    fn every_kind_that_the_charts_render_has_a_schema() {
+        // Cargo runs a test in the folder of its package.
+        let root = Path::new("../..");
+        let mut types = BTreeSet::new();
+        for args in rendering(root).unwrap() {
+            let manifests = helm(root, &args).unwrap().read().unwrap();
+            types.extend(types_of(&manifests).unwrap());
+        }
+        types.retain(|(_, kind)| !FOREIGN.contains(&kind.as_str()));
+        assert!(types.len() > 10, "{types:?}");
+        for (version, kind) in types {
+            let file = root.join(FOLDER).join(file_name(&version, &kind));
+            assert!(file.exists(), "{} is missing", file.display());
+        }
+    }
+
     #[test]
     fn types_are_read_from_several_documents() {
         let text = "---\n# Source: a\napiVersion: v1\nkind: Service\n---\n# nothing\n---\napiVersion: apps/v1\nkind: Deployment\n";
