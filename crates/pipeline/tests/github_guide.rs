@@ -7,6 +7,7 @@
 mod common;
 
 use common::{DELIVERY, succeeded};
+use devkit::delivery::Delivery;
 use http::Request;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,6 +249,22 @@ fn named(permissions: &BTreeSet<String>) -> BTreeSet<String> {
         };
     }
     names
+}
+
+/// The `[protection]` that the guide shows to one maintainer is valid with the approvals that it names.
+#[test]
+fn the_profile_of_one_maintainer_is_valid() {
+    let step = steps("### One maintainer", "## 6. Secrets");
+    let block = step.split_once("```toml\n").unwrap().1;
+    let profile = block.split_once("```").unwrap().0;
+    let (before, rest) = DELIVERY.split_once("[protection]").unwrap();
+    let (_, after) = rest.split_once("\n[").unwrap();
+    let with = |approvals: &str| {
+        let before = before.replacen("approvals = 2", approvals, 1);
+        Delivery::parse(&format!("{before}{profile}\n[{after}"))
+    };
+    assert!(with("approvals = 1").unwrap().protection.solo);
+    with("approvals = 2").unwrap_err();
 }
 
 /// A package takes over the visibility of its repository when a job publishes it first.
