@@ -133,7 +133,7 @@ impl Values {
     }
 
     /// Why the environment is to stay as it is; `None` where it is not on hold. As Helm reads it, a key without a
-    /// value (`hold:`, `hold: null`, `hold: {}`) is no hold.
+    /// value (`hold:`, `hold: null`, `hold: {}`) is no hold, and neither is a word for false (`hold: off`).
     ///
     /// # Errors
     /// When `hold` is something else than a map, such as `true`.
@@ -142,6 +142,7 @@ impl Values {
             None => return Ok(None),
             Some(Node::Scalar(scalar))
                 if scalar.is_null()
+                    || scalar.is_false()
                     || matches!(scalar.value.as_str(), "false" | "False" | "FALSE") =>
             {
                 return Ok(None);
@@ -304,11 +305,15 @@ mod tests {
             "hold: null",
             "hold: ~",
             "hold: false",
+            "hold: off",
             "hold: {}",
+            "<<: {hold: no}",
         ] {
             assert_eq!(of(none).unwrap(), None, "{none}");
         }
-        for wrong in ["hold: true", "hold: yes please", "hold: [a]"] {
+        let merged = of("<<: {hold: {reason: a fault}}").unwrap();
+        assert_eq!(merged.unwrap().reason.as_deref(), Some("a fault"));
+        for wrong in ["hold: true", "hold: yes", "hold: 'off'", "hold: [a]"] {
             assert!(matches!(of(wrong), Err(Error::Hold)), "{wrong}");
         }
     }

@@ -8,7 +8,7 @@ mod block;
 pub use block::{remove_block, set_block};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// How deeply lists and maps may be nested. A deeper text would overflow the stack.
@@ -43,6 +43,9 @@ pub enum Error {
     /// A key is itself a list or a map.
     #[error("line {0}: the key is not a plain word")]
     Key(usize),
+    /// The value of a merge key is neither a map nor a list of maps.
+    #[error("line {0}: the value of `<<` is not a map: write a map, or an alias of one")]
+    Merge(usize),
     /// Lists and maps are nested too deeply.
     #[error("line {0}: the values are nested more than {DEEPEST} levels deep")]
     Depth(usize),
@@ -104,6 +107,14 @@ impl Scalar {
     pub fn is_null(&self) -> bool {
         let null = matches!(self.value.as_str(), "" | "~" | "null" | "Null" | "NULL");
         self.style == ScalarStyle::Plain && null
+    }
+
+    /// Whether Helm, which reads YAML 1.1, takes the value for false: `false`, `no`, `off` or `n`, without quotes.
+    pub fn is_false(&self) -> bool {
+        const WORDS: [&str; 11] = [
+            "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF",
+        ];
+        self.style == ScalarStyle::Plain && WORDS.contains(&self.value.as_str())
     }
 }
 
@@ -361,20 +372,51 @@ impl<'t> Tree<'t> {
 
     fn map(&mut self) -> Result<Node, Error> {
         let mut entries: Vec<(String, Node)> = Vec::new();
+        let mut keys = HashSet::new();
         loop {
-            let key = match self.next()? {
+            let (key, style) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(Node::Map(entries)),
-                (Event::Scalar(key, _, _, _), _) => key.into_owned(),
+                (Event::Scalar(key, style, _, _), _) => (key.into_owned(), style),
                 (_, span) => return Err(Error::Key(span.start.line())),
             };
             let value = self.next()?;
             let line = value.1.start.line();
             let value = self.node(value)?;
-            if entries.iter().any(|(name, _)| *name == key) {
+            if key == "<<" && style == ScalarStyle::Plain {
+                for (key, value) in merged(&value).ok_or(Error::Merge(line))? {
+                    put(&mut entries, key, value);
+                }
+            } else if keys.insert(key.clone()) {
+                put(&mut entries, &key, &value);
+            } else {
                 return Err(Error::DuplicateKey { line, key });
             }
-            entries.push((key, value));
         }
+    }
+}
+
+/// The entries that a merge key (`<<`, <https://yaml.org/type/merge.html>) adds to its map, in the order in which they
+/// replace each other: of a list of maps, the first counts most. `None` if the value is something else.
+fn merged(value: &Node) -> Option<Vec<&(String, Node)>> {
+    match value {
+        Node::Map(entries) => Some(entries.iter().collect()),
+        Node::List(items) => {
+            let maps = items.iter().rev().map(|item| match item {
+                Node::Map(entries) => Some(entries),
+                _ => None,
+            });
+            let maps: Vec<_> = maps.collect::<Option<_>>()?;
+            Some(maps.into_iter().flatten().collect())
+        }
+        Node::Scalar(_) => None,
+    }
+}
+
+/// Adds an entry to a map. As Helm reads it, the later of a key and a merge key counts.
+fn put(entries: &mut Vec<(String, Node)>, key: &str, value: &Node) {
+    match entries.iter_mut().find(|(name, _)| name == key) {
+        Some((_, old)) => *old = value.clone(),
+        None => entries.push((key.to_owned(), value.clone())),
     }
 }
 

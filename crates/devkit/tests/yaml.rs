@@ -23,7 +23,7 @@ enum Expected {
 use Expected::{Both, Hold as OnlyHold, Neither, Tag};
 
 /// A form, and what must happen.
-const FORMS: [(&str, Expected); 34] = [
+const FORMS: [(&str, Expected); 39] = [
     ("image:\n  tag: v1\n", Both),
     ("image:\n  tag: v1", Both),
     ("\u{feff}image:\n  tag: v1\n", Both),
@@ -66,7 +66,22 @@ const FORMS: [(&str, Expected); 34] = [
     ("image:\n  tag: &t v1\n", OnlyHold("not a simple value")),
     (
         "base: &b {tag: v1}\nimage:\n  <<: *b\n",
-        OnlyHold("no key `image.tag`"),
+        OnlyHold("other values depend on it"),
+    ),
+    ("image:\n  <<: {tag: v1}\n", Both),
+    // Helm takes the later of a key and a merge key, and the first map of a list.
+    ("image:\n  tag: x\n  <<: {tag: v1}\n", Both),
+    (
+        "image:\n  <<: {tag: x}\n  <<: [{tag: v1}, {tag: y}]\n",
+        Both,
+    ),
+    (
+        "image:\n  tag: v1\n<<: {hold: no}\n",
+        Tag("edit the file by hand"),
+    ),
+    (
+        "image:\n  tag: v1\n  <<: x\n",
+        Neither("`<<` is not a map", "`<<` is not a map"),
     ),
     (
         "base: &b {tag: v1}\nimage: *b\n",
