@@ -2,6 +2,7 @@
 
 mod command;
 mod error;
+mod merge;
 mod objects;
 mod remote;
 
@@ -200,7 +201,7 @@ impl Git {
     /// # Errors
     /// When the folder is in no repository.
     pub fn changes(&self) -> Result<Vec<String>, Error> {
-        let listed = self.read(&["status", "--porcelain"])?;
+        let listed = self.read(&["status", "--porcelain", "--untracked-files=normal"])?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
@@ -221,6 +222,15 @@ impl Git {
             subject: next(),
             sha,
         })
+    }
+
+    /// How a file differs between two commits, as text, whatever programs for differences this clone names.
+    ///
+    /// # Errors
+    /// When this clone lacks one of the commits.
+    pub fn difference(&self, from: &str, to: &str, path: &str) -> Result<String, Error> {
+        let plain = ["diff", "--no-ext-diff", "--no-textconv", "--text"];
+        self.read_lossy(&[&plain[..], &[from, to, "--", path]].concat())
     }
 
     /// Whether `older` is in the history of `newer` (a commit is in its own).

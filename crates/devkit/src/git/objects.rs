@@ -23,34 +23,6 @@ impl Git {
         })
     }
 
-    /// Merges `theirs` into `ours` as a commit. The work tree and its index are not touched.
-    ///
-    /// # Errors
-    /// When both have changed the same lines; with the files.
-    pub fn merge(&self, ours: &str, theirs: &str, message: &Plain) -> Result<String, Error> {
-        let args = [
-            "merge-tree",
-            "--write-tree",
-            "-z",
-            "--name-only",
-            "--no-messages",
-            ours,
-            theirs,
-        ];
-        let output = self.command(&args).capture()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let mut lines = said.split('\0').filter(|line| !line.is_empty());
-        match (output.status.code(), lines.next()) {
-            (Some(0), Some(tree)) => self.commit_tree(tree, &[ours, theirs], message),
-            (Some(1), Some(_)) => Err(Error::Conflict(lines.map(str::to_owned).collect())),
-            _ => Err(Error::Merge {
-                ours: ours.to_owned(),
-                theirs: theirs.to_owned(),
-                reason: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            }),
-        }
-    }
-
     /// Makes a commit on top of `tip` with one file changed or added. The work tree and its index are not touched.
     ///
     /// # Errors
@@ -88,7 +60,12 @@ impl Git {
         Ok(store.read_with(content)?)
     }
 
-    fn commit_tree(&self, tree: &str, parents: &[&str], message: &Plain) -> Result<String, Error> {
+    pub(super) fn commit_tree(
+        &self,
+        tree: &str,
+        parents: &[&str],
+        message: &Plain,
+    ) -> Result<String, Error> {
         let mut args = vec!["commit-tree", "-F", "-"];
         args.extend(parents.iter().flat_map(|parent| ["-p", parent]));
         args.push(tree);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod merge;
+
 use devkit::git::{Error, File, Git, Identity, root};
 use devkit::plain;
 use devkit::process::{Run, command};
@@ -110,30 +112,6 @@ fn a_file_that_is_missing_is_named() {
     let clone = Clone::new();
     let error = clone.git().file("HEAD", "no.yaml").unwrap_err().to_string();
     assert_eq!(error, "there is no file no.yaml in commit HEAD");
-}
-
-#[test]
-fn a_merge_has_both_sides_or_names_what_conflicts() {
-    let clone = Clone::new();
-    let git = clone.git();
-    let base = git.head().unwrap();
-    let ours = git
-        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
-    let mut other = values("y\n");
-    other.path = "ö ther".to_owned();
-    let theirs = git.commit_file(&base, &other, &plain!("b")).unwrap();
-    let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
-    assert_eq!(git.file(&merged, "values.yaml").unwrap().text, "tag: v2\n");
-    assert_eq!(git.file(&merged, "ö ther").unwrap().text, "y\n");
-    let theirs = git
-        .commit_file(&base, &values("tag: v3\n"), &plain!("c"))
-        .unwrap();
-    let error = git.merge(&ours, &theirs, &plain!("Merge")).unwrap_err();
-    assert!(
-        matches!(&error, Error::Conflict(files) if files == &["values.yaml"]),
-        "{error}"
-    );
 }
 
 #[test]
