@@ -2,6 +2,7 @@
 
 use super::{Error, Git, is_sha256};
 use crate::process::Run;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl Git {
     /// The URL of a remote.
@@ -33,11 +34,16 @@ impl Git {
     /// # Errors
     /// When the remote cannot be read or has no such commit.
     pub fn fetch(&self, remote: &str, reference: &str) -> Result<String, Error> {
-        let mut args = vec!["fetch", "--quiet", "--no-tags"];
+        let mut args = vec!["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"];
         if self.is_shallow()? {
             args.push("--unshallow");
         }
-        args.extend(["--", remote, reference]);
+        // A name of its own: an editor that fetches at the same time replaces FETCH_HEAD.
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let fetched = format!("refs/delivery/fetched-{process}-{count}");
+        let place = format!("+{reference}:{fetched}");
+        args.extend(["--", remote, &place]);
         if let Err(source) = self.command(&args).run_quietly() {
             // The reason may be that the remote has other object names than this clone.
             return Err(match self.remote_tip(remote, reference) {
@@ -49,7 +55,9 @@ impl Git {
                 },
             });
         }
-        self.require_commit("FETCH_HEAD")
+        let commit = self.require_commit(&fetched);
+        self.read(&["update-ref", "-d", &fetched])?;
+        commit
     }
 
     /// Pushes a commit to a full name (`refs/heads/develop`) of a remote.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod merge;
+mod states;
 
 use devkit::git::{Error, File, Git, Identity, root};
 use devkit::plain;

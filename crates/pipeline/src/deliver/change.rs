@@ -143,7 +143,7 @@ impl Change {
         let git = &branch.git;
         let commit = edit.values.commit(git, tip, &edit.message)?;
         if self.dry_run {
-            let change = git.read_lossy(&["diff", tip, &commit, "--", &env.values])?;
+            let change = git.difference(tip, &commit, &env.values)?;
             let name = &branch.name;
             let (title, message) = (edit.title.as_str(), edit.message.as_str());
             println!("{title}, on top of {name} ({})", short(tip));
