@@ -221,6 +221,28 @@ fn any_other_file_in_the_push_builds() {
     }
 }
 
+/// `ignore = all` keeps a submodule out of what Git shows people.
+#[test]
+fn a_submodule_builds_even_if_git_is_to_ignore_it() {
+    let clone = Clone::new();
+    let inner = clone.path().join("sub");
+    fs::create_dir(&inner).unwrap();
+    git(&inner, &["init", "--quiet"]);
+    commit(&inner, "a", "1");
+    let modules = "[submodule \"sub\"]\n\tpath = sub\n\turl = ../sub.git\n\tignore = all\n";
+    clone.commit(".gitmodules", modules);
+    let before = clone.head();
+    clone.commit(VALUES, "a: 2\n");
+    commit(&inner, "a", "2");
+    git(&clone.path(), &["add", "--force", "sub"]);
+    let update = ["commit", "--quiet", "--message", "Update the submodule"];
+    git(&clone.path(), &update);
+    git(&clone.path(), &["config", "diff.ignoreSubmodules", "all"]);
+    assert!(clone.push("develop", &before).0);
+    let read = |name: &str| git(&clone.path(), &["rev-parse", name]);
+    assert_ne!(read("HEAD:sub"), read("HEAD~:sub"));
+}
+
 #[test]
 fn values_renamed_from_code_or_to_code_build() {
     let clone = Clone::new();

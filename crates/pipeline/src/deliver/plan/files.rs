@@ -3,8 +3,14 @@
 use anyhow::Result;
 use devkit::git::Git;
 
-/// Without rename detection, a renamed file counts under both names.
-const OPTIONS: [&str; 3] = ["--name-only", "--no-renames", "-z"];
+/// Without rename detection, a renamed file counts under both names. A submodule counts even where `.gitmodules` has
+/// `ignore = all`.
+const OPTIONS: [&str; 4] = [
+    "--name-only",
+    "--no-renames",
+    "-z",
+    "--ignore-submodules=none",
+];
 
 /// The files that differ between two commits.
 pub(super) fn changed_files(git: &Git, from: &str, to: &str) -> Result<Vec<String>> {
