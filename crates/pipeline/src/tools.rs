@@ -65,8 +65,23 @@ impl Tools {
     }
 }
 
+/// Beginnings of variables that change what scanners and linters find, or leave out. The project's own files decide that.
+const FINDINGS: [&str; 4] = ["HADOLINT_", "SHELLCHECK_OPTS", "TRIVY_", "ZIZMOR_"];
+
+/// Variables of Trivy that say where its data comes from.
+const TRIVY_DATA: [&str; 8] = [
+    "TRIVY_CACHE_",
+    "TRIVY_DB_REPOSITORY",
+    "TRIVY_INSECURE",
+    "TRIVY_JAVA_DB_REPOSITORY",
+    "TRIVY_PASSWORD",
+    "TRIVY_SKIP_DB_UPDATE",
+    "TRIVY_TIMEOUT",
+    "TRIVY_USERNAME",
+];
+
 /// A command of a step, in the project's folder. The error for a missing program says how to install it. A person's Git
-/// configuration does not change what the program reads from the repository.
+/// configuration does not change what the program reads from the repository, nor do variables change what it finds.
 pub(crate) fn command(root: &Path, step: Step, program: &str, args: &[&str]) -> Result<Command> {
     let name = step.to_possible_value();
     let name = name.as_ref().map_or("", |value| value.get_name());
@@ -77,6 +92,13 @@ pub(crate) fn command(root: &Path, step: Step, program: &str, args: &[&str]) -> 
     let mut command = process::command(program, args);
     command.current_dir(root);
     Git::new(root).isolate(&mut command);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_one = |of: &[&str]| of.iter().any(|start| text.starts_with(start));
+        if is_one(&FINDINGS) && !is_one(&TRIVY_DATA) {
+            command.env_remove(&name);
+        }
+    }
     Ok(command)
 }
 

@@ -20,6 +20,7 @@ set -eu
 asked="${0##*/} $*"
 echo "$asked" >> "$FAKE/log"
 for name in ${CARGO_PKG_NAME-} ${CARGO_MANIFEST_DIR-}; do echo "run as $name" >> "$FAKE/log"; done
+for name in ${HADOLINT_IGNORE-} ${SHELLCHECK_OPTS-} ${ZIZMOR_CONFIG-}; do echo "leaves out $name" >> "$FAKE/log"; done
 case "$asked" in "shellcheck --shell=bash -" | kubeconform*)
   while IFS= read -r line || [ -n "$line" ]; do echo "given: $line" >> "$FAKE/log"; done
 esac
@@ -350,6 +351,18 @@ fn in_a_job_the_last_lines_and_the_pages_show_why_checks_failed() {
 }
 
 /// Else each cargo inside `cargo pipeline` builds ring anew, and the next `cargo pipeline` does so again.
+#[test]
+fn the_variables_of_a_person_leave_no_finding_out() {
+    let project = Project::new();
+    let mut lint = project.step(&["lint"]);
+    lint.env("HADOLINT_IGNORE", "DL3007");
+    lint.env("SHELLCHECK_OPTS", "--exclude=SC2086");
+    lint.env("ZIZMOR_CONFIG", "mine.yml");
+    succeeded(&lint.output().unwrap());
+    let log = project.read("log");
+    assert!(!log.contains("leaves out"), "{log}");
+}
+
 #[test]
 fn programs_do_not_see_which_package_cargo_runs() {
     let project = Project::new();

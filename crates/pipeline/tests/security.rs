@@ -29,10 +29,11 @@ fi
 case "$*" in *sarif*) echo '{"runs":[]}' ;; esac
 exit "${DENY_EXIT-0}""#;
 
-const GITLEAKS: &str = r#"exit "${GITLEAKS_EXIT-0}""#;
+const GITLEAKS: &str = r#"exit "${FAKE_GITLEAKS_EXIT-0}""#;
 
 /// Writes what it is asked for; `convert` to a table is where it says that something is severe.
 const TRIVY: &str = r#"
+echo "trivy has ${TRIVY_CACHE_DIR-} ${TRIVY_SEVERITY-} ${TRIVY_SKIP_FILES-}" >> "$LOG"
 output=; format=; last=
 for arg; do
   if [ "$last" = --output ]; then output=$arg; fi
@@ -40,7 +41,7 @@ for arg; do
   last=$arg
 done
 case "$format" in
-  table) exit "${TRIVY_EXIT-0}" ;;
+  table) exit "${FAKE_TRIVY_EXIT-0}" ;;
   cyclonedx) echo "$BILL" > "$output" ;;
   *) echo "{\"format\":\"$format\"}" > "$output" ;;
 esac"#;
@@ -237,6 +238,23 @@ const HIDING: [(&str, &str); 13] = [
 ];
 
 #[test]
+fn the_variables_of_a_person_leave_no_finding_out() {
+    let (project, bill) = Project::whole().with_image();
+    let variables = [
+        ("TRIVY_SEVERITY", "LOW"),
+        ("TRIVY_SKIP_FILES", "**/Dockerfile"),
+        ("TRIVY_CACHE_DIR", "/cache"),
+        ("BILL", &bill),
+    ];
+    for command in ["security", "scan"] {
+        succeeded(&project.run(&[command], &variables));
+        let log = project.read("log");
+        let mut seen = log.lines().filter(|line| line.starts_with("trivy has"));
+        assert!(seen.all(|line| line == "trivy has /cache  "), "{log}");
+    }
+}
+
+#[test]
 fn secrets_are_found_whatever_a_person_tells_git() {
     let project = Project::whole();
     project.install("gitleaks", READING_GITLEAKS);
@@ -289,8 +307,8 @@ fn secrets_are_found_whatever_a_person_tells_git() {
 fn each_scanner_can_make_it_red_and_the_others_run_all_the_same() {
     for (variable, check) in [
         ("DENY_EXIT", "dependencies"),
-        ("GITLEAKS_EXIT", "secrets"),
-        ("TRIVY_EXIT", "configuration"),
+        ("FAKE_GITLEAKS_EXIT", "secrets"),
+        ("FAKE_TRIVY_EXIT", "configuration"),
     ] {
         let project = Project::whole();
         let output = project.run(&["security"], &[(variable, "1")]);
@@ -365,7 +383,7 @@ fn a_scanner_that_is_there_runs_even_if_it_may_be_missing() {
     let project = Project::whole();
     let environment = [
         ("PIPELINE_OPTIONAL_TOOLS", "gitleaks"),
-        ("GITLEAKS_EXIT", "1"),
+        ("FAKE_GITLEAKS_EXIT", "1"),
     ];
     let output = project.run(&["security"], &environment);
     failed(&output);
@@ -394,7 +412,7 @@ fn an_image_is_scanned_and_its_bill_of_materials_is_written() {
         "{\"format\":\"sarif\"}\n"
     );
 
-    let output = project.run(&["scan"], &[("BILL", &bill), ("TRIVY_EXIT", "1")]);
+    let output = project.run(&["scan"], &[("BILL", &bill), ("FAKE_TRIVY_EXIT", "1")]);
     assert!(failed(&output).contains("high or critical"));
 }
 
