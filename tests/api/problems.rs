@@ -13,7 +13,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 #[case("GET", "/api/v1/deployments/", &[], "", 404, "nothing at this path")]
 #[case("POST", PATH, &[JSON], "{", 400, "EOF while parsing")]
 #[case("POST", PATH, &[JSON], "\u{0}", 400, "expected value")]
-#[case("POST", PATH, &[JSON], "[]", 422, "invalid")]
+#[case("POST", PATH, &[JSON], "[]", 422, "expected a JSON object")]
 #[case("POST", PATH, &[("content-type", "text/plain")], "{}", 415, "Content-Type: application/json")]
 #[case("POST", PATH, &[], "{}", 415, "Content-Type: application/json")]
 #[case("POST", PATH, &[JSON, ("idempotency-key", "")], "{}", 400, "Idempotency-Key: expected 1 to 255")]
@@ -84,6 +84,48 @@ fn a_body_that_says_that_it_is_not_encoded(
         .serve()
         .send("POST", PATH, &headers, &deployment().to_string());
     assert_eq!(answer.status, 201, "{}", answer.text);
+}
+
+/// The description of the API has objects only, and a program for tests sends what it does not allow.
+#[rstest]
+#[case("null", "null")]
+#[case("\"x\"", "string")]
+#[case("1e3", "floating point")]
+#[case("[]", "sequence")]
+fn a_body_that_is_no_object(
+    #[values("POST", "PATCH")] method: &str,
+    #[case] body: &str,
+    #[case] found: &str,
+) {
+    let service = Sqlite.serve();
+    let path = match method {
+        "PATCH" => service.record(&deployment()),
+        _ => PATH.to_owned(),
+    };
+    let answer = service.send(method, &path, &[JSON], body);
+    answer.assert_problem(422, "expected a JSON object");
+    assert!(answer.text.contains(found), "{}", answer.text);
+}
+
+/// The values of all fields, in their order, are no object either.
+#[rstest]
+#[case("POST", &["application", "environment", "version", "commit", "image_digest", "", "actor"])]
+#[case("PATCH", &["", "version"])]
+fn a_list_of_the_values_is_no_object(#[case] method: &str, #[case] fields: &[&str]) {
+    let service = Sqlite.serve();
+    let deployment = deployment();
+    let path = match method {
+        "PATCH" => service.record(&deployment),
+        _ => PATH.to_owned(),
+    };
+    let values = fields.iter().map(|field| match *field {
+        "" if method == "POST" => "pending".into(),
+        "" => "progressing".into(),
+        field => deployment[field].clone(),
+    });
+    let body = serde_json::Value::from_iter(values).to_string();
+    let answer = service.send(method, &path, &[JSON], &body);
+    answer.assert_problem(422, "expected a JSON object");
 }
 
 /// PowerShell and some editors put one before a text.
