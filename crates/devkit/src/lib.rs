@@ -8,6 +8,7 @@ pub mod forge;
 pub mod git;
 pub mod http;
 pub mod log;
+pub mod output;
 pub mod process;
 pub mod progress;
 pub mod reference;

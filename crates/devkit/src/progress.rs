@@ -1,5 +1,6 @@
 //! Progress of long work: a moving line on a terminal, plain lines in a log.
 
+use crate::eprintln;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,6 +1,10 @@
 //! `cargo lab`: the delivery pipeline on one machine. Kubernetes, Argo CD and Gitea with Actions and its registry run in
 //! namespaces of their own, and leave nothing behind.
 
+// Its macros print without a panic.
+#[macro_use]
+extern crate devkit;
+
 mod argocd;
 mod cli;
 mod cluster;
@@ -14,13 +18,12 @@ mod timeline;
 use std::process::ExitCode;
 
 use clap::Parser;
+use devkit::output;
 
 fn main() -> ExitCode {
-    match cli::run(cli::Options::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let code = cli::run(cli::Options::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    });
+    output::finish(code)
 }

@@ -1,6 +1,10 @@
 //! `cargo pipeline …`: each step of the delivery pipeline is a command. Workflows, people and the lab run the same ones.
 #![forbid(unsafe_code)]
 
+// Its macros print without a panic.
+#[macro_use]
+extern crate devkit;
+
 mod adopt;
 mod build;
 mod check;
@@ -22,6 +26,7 @@ use deliver::{
     audit, chart, deploy, hold, plan, promote, prune, publish, release, release_hold, required,
     rescan, rollback, sign, tags, verify,
 };
+use devkit::output;
 use report::{comment, notify};
 use std::process::ExitCode;
 
@@ -118,11 +123,12 @@ impl Command {
 
 fn main() -> ExitCode {
     tools::use_installed();
-    Cli::parse().command.run().unwrap_or_else(|error| {
+    let code = Cli::parse().command.run().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         workflow::annotate_error(&format!("{error:#}"));
         ExitCode::FAILURE
-    })
+    });
+    output::finish(code)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use common::{failed, git, succeeded};
 use project::{DEV, Project, digest, values};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use testkit::server as http;
 
 /// A promotion fails for a reason, and no branch has changed.
@@ -224,4 +224,54 @@ fn a_clock_that_was_set_back_does_not_decide_what_is_newer() {
     assert_eq!(project.branches(), after);
     let shown = project.read(&["show", &format!("develop:{DEV}")]);
     assert_eq!(shown + "\n", values("develop-3", &digest(3), ""));
+}
+
+/// A pipe that nothing reads, as after `| head` has ended.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A file on a full disk.
+fn full() -> Stdio {
+    fs::File::create("/dev/full").unwrap().into()
+}
+
+#[test]
+fn a_reader_of_the_output_that_ends_early_stops_nothing() {
+    let project = Project::new();
+    let result = project.folder.path().join("result");
+    for stream in [Command::stdout, Command::stderr] {
+        let mut audit = project.command(&["audit", "--json"]);
+        let output = stream(&mut audit, closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let mut refused = project.command(&["promote", "--to", "dev"]);
+        let output = stream(&mut refused, closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
+    let mut deploy = write_back(&project, 2);
+    deploy.env("GITHUB_ACTIONS", "true");
+    deploy.env("GITHUB_OUTPUT", &result).stdout(closed());
+    let output = deploy.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said, "");
+    let result = fs::read_to_string(result).unwrap();
+    assert!(result.contains("result=written"), "{result}");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let project = Project::new();
+    let mut audit = project.command(&["audit", "--json"]);
+    let said = failed(&audit.stdout(full()).output().unwrap());
+    let reason = "error: cannot write to standard output: No space left on device";
+    assert!(said.contains(reason), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    let mut deploy = write_back(&project, 2);
+    let output = deploy.stdout(full()).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let shown = project.read(&["show", &format!("develop:{DEV}")]);
+    assert!(shown.contains(&digest(2)), "{shown}");
 }

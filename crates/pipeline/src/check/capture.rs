@@ -67,6 +67,7 @@ impl Drop for Capture {
     }
 }
 
+/// Reads to the end even if nothing reads the copy, as after `| head`: the programs that print would fail.
 fn copy_all(mut from: PipeReader, mut to: File, copy: &Mutex<Vec<u8>>) -> io::Result<()> {
     let mut bytes = [0; 8192];
     loop {
@@ -75,7 +76,7 @@ fn copy_all(mut from: PipeReader, mut to: File, copy: &Mutex<Vec<u8>>) -> io::Re
         if read.is_empty() {
             return Ok(());
         }
-        to.write_all(read)?;
+        let _ = to.write_all(read);
         copy.lock()
             .unwrap_or_else(PoisonError::into_inner)
             .extend_from_slice(read);
