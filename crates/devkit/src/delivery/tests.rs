@@ -52,6 +52,14 @@ fn our_own_file_fills_in_what_it_leaves_out() {
     assert_eq!(delivery.tagged(), staging);
 }
 
+/// Some editors put a byte order mark before a text, and end lines as Windows does.
+#[test]
+fn a_file_that_an_editor_wrote_its_own_way_is_read() {
+    let text = format!("\u{feff}{}", OURS.replace('\n', "\r\n"));
+    let delivery = Delivery::parse(&text).unwrap();
+    assert_eq!(delivery.repository(), "parcel/parcel");
+}
+
 #[test]
 fn the_host_of_the_registry_is_written_in_small_letters() {
     let text = OURS.replace("registry = \"ghcr.io\"", "registry = \"GHCR.IO\"");

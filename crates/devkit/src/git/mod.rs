@@ -165,6 +165,22 @@ impl Git {
 
     /// The full id of the commit that a name refers to, if this clone has it.
     pub fn commit(&self, name: &str) -> Option<String> {
+        self.find_commit(name).ok().flatten()
+    }
+
+    /// As [`Git::commit`], for a commit that must be there.
+    ///
+    /// # Errors
+    /// When this clone does not have it, or Git refuses the repository.
+    pub fn require_commit(&self, name: &str) -> Result<String, Error> {
+        match self.find_commit(name)? {
+            Some(id) if is_sha256(&id) => Err(Error::Sha256),
+            Some(id) => Ok(id),
+            None => Err(Error::NoCommit(name.to_owned())),
+        }
+    }
+
+    fn find_commit(&self, name: &str) -> Result<Option<String>, Error> {
         let name = format!("{name}^{{commit}}");
         let args = [
             "rev-parse",
@@ -173,18 +189,16 @@ impl Git {
             "--end-of-options",
             &name,
         ];
-        self.read(&args).ok()
-    }
-
-    /// As [`Git::commit`], for a commit that must be there.
-    ///
-    /// # Errors
-    /// When this clone does not have it.
-    pub fn require_commit(&self, name: &str) -> Result<String, Error> {
-        match self.commit(name) {
-            Some(id) if is_sha256(&id) => Err(Error::Sha256),
-            Some(id) => Ok(id),
-            None => Err(Error::NoCommit(name.to_owned())),
+        let mut command = self.command(&args);
+        let output = command.capture()?;
+        match output.status.code() {
+            Some(0) => Ok(Some(
+                String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            )),
+            // With `--quiet`, Git ends so if there is no such commit.
+            Some(1) => Ok(None),
+            // Again, for the error with what Git says.
+            _ => Ok(command.read().map(Some)?),
         }
     }
 

@@ -223,3 +223,31 @@ fn a_difference_is_shown_by_git_itself() {
     let shown = git.difference(&base, &tip, "values.yaml").unwrap();
     assert!(shown.contains("\n-tag: v1\n+tag: v2\n"), "{shown}");
 }
+
+/// Git refuses a repository of another user, of a newer Git, or with an error in its configuration.
+#[test]
+fn a_repository_that_git_refuses_is_not_called_incomplete() {
+    let clone = Clone::new();
+    let config = clone.path().join(".git/config");
+    let text = fs::read_to_string(&config).unwrap();
+    for (wrong, reason) in [
+        (
+            "[core]\n\trepositoryformatversion = 1\n[extensions]\n\tnewer = x\n",
+            "newer",
+        ),
+        ("[core\n", "bad config line"),
+    ] {
+        fs::write(&config, format!("{text}{wrong}")).unwrap();
+        let error = clone.git().head().unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    fs::write(&config, text).unwrap();
+    let error = clone.git().require_commit("none").unwrap_err().to_string();
+    let expected = "`none` is not a commit that this clone has: fetch the whole history";
+    assert_eq!(error, expected);
+    let empty = clone.folder.path().join("empty");
+    let init = ["init", "--quiet", empty.to_str().unwrap()];
+    clone.git().read(&init).unwrap();
+    let error = Git::new(&empty).head().unwrap_err().to_string();
+    assert!(error.starts_with("`HEAD` is not a commit"), "{error}");
+}
