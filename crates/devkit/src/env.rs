@@ -11,6 +11,28 @@ pub enum Error {
         "the variable {0} contains a line break or another control character: set it again, as one line"
     )]
     Control(String),
+    /// The variable GITHUB_REPOSITORY has another form.
+    #[error(
+        "the variable {REPOSITORY} is `{}`: write the owner and the name, such as `acme/shop`", .0.escape_debug()
+    )]
+    Repository(String),
+}
+
+/// The variable that names the repository.
+const REPOSITORY: &str = "GITHUB_REPOSITORY";
+
+/// The repository at the forge that GITHUB_REPOSITORY names: `acme/shop`.
+///
+/// # Errors
+/// When the variable is missing, or is not an owner and a name.
+pub fn repository() -> Result<String, Error> {
+    let name = require(REPOSITORY)?;
+    let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let is_part = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(known);
+    match name.split_once('/') {
+        Some((owner, repository)) if is_part(owner) && is_part(repository) => Ok(name),
+        _ => Err(Error::Repository(name)),
+    }
 }
 
 /// The value of a variable that is set and not empty: workflow runners set what does not apply to the empty string.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::fs::OpenOptions;
 use std::io::Write;
 
+use devkit::env;
 pub(crate) use devkit::env::{require, secret, var};
 
 /// The web address of the repository, or nothing outside a workflow.
@@ -20,7 +21,7 @@ pub(crate) fn repository_url() -> Option<String> {
 /// The web address of the repository that GITHUB_REPOSITORY names, on GITHUB_SERVER_URL (https://github.com).
 pub(crate) fn require_repository_url() -> Result<String> {
     let server = var("GITHUB_SERVER_URL").unwrap_or_else(|| "https://github.com".to_owned());
-    Ok(join_url(&server, &require("GITHUB_REPOSITORY")?))
+    Ok(join_url(&server, &env::repository()?))
 }
 
 /// Gitea's server address ends with a slash, GitHub's does not.

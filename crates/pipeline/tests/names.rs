@@ -99,3 +99,26 @@ fn a_registry_is_a_host() {
         assert!(said.contains("write it without scheme and path"), "{said}");
     }
 }
+
+#[test]
+fn a_repository_of_the_forge_is_an_owner_and_a_name() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    for repository in [
+        "https://github.com/acme/shop",
+        "git@github.com:acme/shop.git",
+        "acme",
+        "acme/shop/",
+        "/acme/shop",
+        "acme/shop?x=1",
+        "../shop",
+        "acme/..",
+        "acme/shöp",
+    ] {
+        let verify = ["verify", "--digest", &digest];
+        let said = refused(&verify, &[("GITHUB_REPOSITORY", repository)]);
+        let expected = format!(
+            "the variable GITHUB_REPOSITORY is `{repository}`: write the owner and the name, such as `acme/shop`"
+        );
+        assert!(said.contains(&expected), "{said}");
+    }
+}

@@ -120,9 +120,9 @@ impl Forge {
     /// with the first of `tokens`, names of variables, that is set; without one it sees what is public.
     ///
     /// # Errors
-    /// When GITHUB_REPOSITORY is not set, or the token is not one line.
+    /// When GITHUB_REPOSITORY is not set or wrong, or the token is not one line.
     pub fn from_env(tokens: &[&str]) -> Result<Self, Error> {
-        let repository = env::require("GITHUB_REPOSITORY")?;
+        let repository = env::repository()?;
         let url = env::var("GITHUB_API_URL").unwrap_or_else(|| "https://api.github.com".to_owned());
         let mut api = Client::new(&url, Tls::platform());
         for name in tokens {

@@ -56,7 +56,8 @@ impl Git {
             });
         }
         let commit = self.require_commit(&fetched);
-        self.read(&["update-ref", "-d", &fetched])?;
+        // Another program may have locked the names; one that stays does no harm.
+        let _ = self.read(&["update-ref", "-d", &fetched]);
         commit
     }
 

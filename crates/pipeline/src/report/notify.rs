@@ -6,6 +6,7 @@
 use crate::project::root;
 use crate::workflow::{self, Event, require, var};
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use devkit::env;
 use devkit::forge::{self, Forge, RunFilter};
 use devkit::git::Git;
 use devkit::git::short;
@@ -186,7 +187,7 @@ impl WorkflowRun {
         let workflow = require("GITHUB_WORKFLOW")?;
         let id = number("GITHUB_RUN_ID", require("GITHUB_RUN_ID")?)?;
         Ok(Self {
-            repository: require("GITHUB_REPOSITORY")?,
+            repository: env::repository()?,
             // Gitea does not set GITHUB_WORKFLOW_REF; its GITHUB_WORKFLOW is the name of the file.
             file: file(&var("GITHUB_WORKFLOW_REF").unwrap_or_else(|| workflow.clone())),
             workflow,
