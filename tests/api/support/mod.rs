@@ -200,6 +200,9 @@ impl Service {
             .env("WAYBILL_HTTP_ADDR", "127.0.0.1:0")
             .env("WAYBILL_DATABASE_URL", &database.url)
             .env("WAYBILL_LOG_FORMAT", "json")
+            // A test that is not about time-outs must not fail because the machine is busy.
+            .env("WAYBILL_DATABASE_TIMEOUT_MS", "20000")
+            .env("WAYBILL_REQUEST_TIMEOUT_MS", "30000")
             .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
