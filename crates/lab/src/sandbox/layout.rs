@@ -92,11 +92,11 @@ impl Layout {
         Ok(file)
     }
 
-    /// A folder as processes inside see it: the cache has another path there.
-    pub fn seen_inside(&self, folder: &Path) -> PathBuf {
-        match folder.strip_prefix(&self.cache) {
+    /// A path as processes inside see it: the cache has another one there.
+    pub fn seen_inside(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix(&self.cache) {
             Ok(rest) => Self::inside().cache(rest),
-            Err(_) => folder.to_owned(),
+            Err(_) => path.to_owned(),
         }
     }
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use devkit::process;
 use devkit::progress::Progress;
 use devkit::tools;
 
@@ -20,11 +21,15 @@ pub fn install(layout: &Layout, progress: Progress) -> Result<()> {
     let bin = layout.state("bin");
     fs::create_dir_all(&bin)?;
     for program in tools::SCANNERS {
-        let folder = folders.iter().find(|folder| folder.join(program).is_file());
-        let Some(folder) = folder else {
-            continue; // It is on PATH already, also inside.
+        let mut installed = folders.iter().map(|folder| folder.join(program));
+        // One that is on PATH here is not on the PATH of a lab that was started before.
+        let Some(found) = installed
+            .find(|file| file.is_file())
+            .or_else(|| process::find(program))
+        else {
+            bail!("{program} was installed and is not on PATH");
         };
-        let target = layout.seen_inside(folder).join(program);
+        let target = layout.seen_inside(&found);
         let wrapper = bin.join(program);
         fs::write(&wrapper, format!("#!/bin/sh\nexec {target:?} \"$@\"\n"))?;
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
