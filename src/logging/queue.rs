@@ -131,14 +131,16 @@ mod tests {
 
     use super::*;
 
-    /// An output that answers each write with the next result, and waits until there is one.
+    /// An output that announces each write, answers it with the next result, and waits until there is one.
     struct Output {
+        begun: Sender<()>,
         results: Receiver<io::Result<usize>>,
         written: Sender<Vec<u8>>,
     }
 
     impl Write for Output {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.begun.send(());
             let Ok(result) = self.results.recv() else {
                 loop {
                     thread::park();
@@ -156,6 +158,7 @@ mod tests {
 
     struct Fixture {
         queue: &'static Queue,
+        begun: Receiver<()>,
         results: Sender<io::Result<usize>>,
         written: Receiver<Vec<u8>>,
         reports: Receiver<u64>,
@@ -163,11 +166,13 @@ mod tests {
 
     fn start() -> Fixture {
         let queue: &'static Queue = Box::leak(Box::new(Queue::new()));
+        let (begin, begun) = channel();
         let (results, next_result) = channel();
         let (copy, written) = channel();
         let (report, reports) = channel();
         thread::spawn(move || {
             let output = Output {
+                begun: begin,
                 results: next_result,
                 written: copy,
             };
@@ -175,6 +180,7 @@ mod tests {
         });
         Fixture {
             queue,
+            begun,
             results,
             written,
             reports,
@@ -186,6 +192,7 @@ mod tests {
         let fixture = start();
         let line = vec![b'x'; CAPACITY / 4];
         fixture.queue.push(b"first\n");
+        fixture.begun.recv().unwrap();
         fixture.queue.flush(Duration::from_millis(1)); // gives up, because nothing reads
         for _ in 0..9 {
             fixture.queue.push(&line);
