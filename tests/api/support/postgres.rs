@@ -185,6 +185,15 @@ fn programs() -> PathBuf {
     )
 }
 
+/// The folder of the system for files in memory, if there is room for the databases. Each test has a database, which is
+/// about 300 files; ext4 needs more time to create and delete them all than the tests need to run.
+fn in_memory() -> Option<&'static Path> {
+    const ROOM: u64 = 4 << 30;
+    let folder = Path::new("/dev/shm");
+    let system = rustix::fs::statvfs(folder).ok()?;
+    (system.f_bavail * system.f_frsize >= ROOM).then_some(folder)
+}
+
 /// The user that runs the server. PostgreSQL refuses to run as root.
 struct Unprivileged(Option<(u32, u32)>);
 
@@ -205,10 +214,10 @@ impl Unprivileged {
 
     /// Creates a directory that the user owns. Other users may have no access to the temporary directory of root.
     fn folder(&self) -> PathBuf {
-        let dir = if self.0.is_some() {
-            TempDir::new_in("/tmp")
-        } else {
-            TempDir::new()
+        let dir = match in_memory() {
+            Some(memory) => TempDir::new_in(memory),
+            None if self.0.is_some() => TempDir::new_in("/tmp"),
+            None => TempDir::new(),
         };
         let dir = dir.unwrap().keep();
         self.own(&dir);

@@ -46,18 +46,9 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
     overlay(state, "cargo", cargo_home, &cargo)?;
     overlay(state, "etc", Path::new("/etc"), Path::new("/etc"))?;
     overlay(state, "var", Path::new("/var"), Path::new("/var"))?;
-    command(
-        "mount",
-        [
-            "-t",
-            "tmpfs",
-            "-o",
-            "mode=755,nosuid,nodev",
-            "tmpfs",
-            "/run",
-        ],
-    )
-    .run_quietly()?;
+    in_memory("755", "/run")?;
+    // Tests have databases there, which must not outlive the lab.
+    in_memory("1777", "/dev/shm")?;
     bind(&state.join("tmp"), Path::new("/tmp"))?;
     bind(&state.join("tmp"), Path::new("/var/tmp"))?;
     command("chmod", ["1777", "/tmp"]).run_quietly()?;
@@ -107,4 +98,11 @@ fn overlay(state: &Path, name: &str, lower: &Path, target: &Path) -> Result<()> 
         .arg(target)
         .run_quietly()?;
     Ok(())
+}
+
+/// Mounts an empty file system in memory.
+fn in_memory(mode: &str, target: &str) -> Result<()> {
+    let options = format!("mode={mode},nosuid,nodev");
+    let words = ["-t", "tmpfs", "-o", &options, "tmpfs", target];
+    Ok(command("mount", words).run_quietly()?)
 }
