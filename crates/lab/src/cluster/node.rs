@@ -5,13 +5,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use devkit::http::get_text;
 use k8s_openapi::api::core::v1::Node;
 
 use super::api::Kubernetes;
+use crate::expect::{Verdict, eventually};
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::{INSIDE, Layout};
 use crate::sandbox::network::NODE;
 use crate::sandbox::service::Service;
+
+/// How long the node may take to start.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where kubelet says that it runs: its default.
+const HEALTH: &str = "http://127.0.0.1:10248/healthz";
 
 /// Starts kubelet and kube-proxy.
 ///
@@ -36,7 +44,14 @@ pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
             &format!("--node-ip={NODE}"),
         ],
     );
-    kubelet.ensure(layout)?;
+    // containerd answers `ctr` before it answers kubelet, which then ends. What a stopped lab knows of the node is old.
+    eventually("kubelet runs", LIMIT, || {
+        kubelet.ensure(layout)?;
+        Ok(match get_text(HEALTH) {
+            Some(_) => Verdict::Met(()),
+            None => Verdict::Pending(kubelet.tail(layout)),
+        })
+    })?;
     Service::new(
         "kube-proxy",
         &variables,
@@ -54,7 +69,7 @@ pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
     )
     .ensure(layout)?;
     let kubernetes = Kubernetes::new(layout)?;
-    kubelet.wait(layout, Duration::from_secs(60), || node_ready(&kubernetes))
+    kubelet.wait(layout, LIMIT, || node_ready(&kubernetes))
 }
 
 /// Creates the lab's control group in each hierarchy that the machine has mounted.

@@ -115,7 +115,8 @@ impl<'a> Service<'a> {
         layout.state(format!("log/{}.log", self.name))
     }
 
-    fn tail(&self, layout: &Layout) -> String {
+    /// The end of its log.
+    pub fn tail(&self, layout: &Layout) -> String {
         let text = fs::read_to_string(self.log(layout)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
