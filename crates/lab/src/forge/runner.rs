@@ -18,7 +18,7 @@ use crate::sandbox::service::Service;
 /// The runner image that the workflows name. Jobs run on the host.
 const LABELS: &str = "ubuntu-24.04:host";
 
-/// Starts the runner. Jobs run as processes inside, three at a time: they often wait for the forge.
+/// Starts the runner. Jobs run as processes inside, two at a time.
 ///
 /// # Errors
 /// When the runner cannot be registered or started.
