@@ -350,7 +350,6 @@ fn in_a_job_the_last_lines_and_the_pages_show_why_checks_failed() {
     );
 }
 
-/// Else each cargo inside `cargo pipeline` builds ring anew, and the next `cargo pipeline` does so again.
 #[test]
 fn the_variables_of_a_person_leave_no_finding_out() {
     let project = Project::new();
@@ -363,6 +362,7 @@ fn the_variables_of_a_person_leave_no_finding_out() {
     assert!(!log.contains("leaves out"), "{log}");
 }
 
+/// Otherwise each cargo inside `cargo pipeline` compiles ring again, and so does the next `cargo pipeline`.
 #[test]
 fn programs_do_not_see_which_package_cargo_runs() {
     let project = Project::new();

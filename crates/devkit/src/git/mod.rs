@@ -10,7 +10,7 @@ pub use command::without_variables;
 pub use error::Error;
 
 use crate::http::basic;
-use crate::process::Run;
+use crate::process::{self, Run};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -189,16 +189,15 @@ impl Git {
             "--end-of-options",
             &name,
         ];
-        let mut command = self.command(&args);
-        let output = command.capture()?;
-        match output.status.code() {
-            Some(0) => Ok(Some(
-                String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-            )),
+        match self.read(&args) {
+            Ok(id) => Ok(Some(id)),
             // With `--quiet`, Git ends so if there is no such commit.
-            Some(1) => Ok(None),
-            // Again, for the error with what Git says.
-            _ => Ok(command.read().map(Some)?),
+            Err(Error::Command(process::Error::Failed { status, .. }))
+                if status.code() == Some(1) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

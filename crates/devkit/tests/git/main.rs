@@ -62,6 +62,13 @@ impl Clone {
         git.head().unwrap()
     }
 
+    /// Commits other values on top of a commit.
+    fn change(&self, tip: &str, text: &str) -> String {
+        let message = plain!("a");
+        let commit = self.git().commit_file(tip, &values(text), &message);
+        commit.unwrap()
+    }
+
     fn set(&self, key: &str, value: &str) {
         self.git().read(&["config", key, value]).unwrap();
     }
@@ -75,9 +82,13 @@ fn bot() -> Identity {
 }
 
 fn values(text: &str) -> File {
+    file("values.yaml", text)
+}
+
+fn file(path: &str, text: &str) -> File {
     File {
         mode: "100644".to_owned(),
-        path: "values.yaml".to_owned(),
+        path: path.to_owned(),
         text: text.to_owned(),
     }
 }
@@ -171,13 +182,9 @@ fn a_branch_is_replaced_only_while_it_is_as_expected() {
     let base = git.head().unwrap();
     let branch = "refs/heads/promote/staging";
     assert_eq!(git.remote_tip("origin", branch).unwrap(), None);
-    let first = git
-        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
+    let first = clone.change(&base, "tag: v2\n");
     git.replace("origin", &first, branch, None).unwrap();
-    let second = git
-        .commit_file(&base, &values("tag: v3\n"), &plain!("b"))
-        .unwrap();
+    let second = clone.change(&base, "tag: v3\n");
     assert!(matches!(
         git.replace("origin", &second, branch, Some(&base)),
         Err(Error::Push { .. })
@@ -301,8 +308,7 @@ fn further_settings_of_a_repository_do_not_change_what_is_done() {
         .commit_file(&base, &values(text), &plain!("ours"))
         .unwrap();
     assert_eq!(git.file(&ours, "values.yaml").unwrap().text, text);
-    let mut other = values("x\n");
-    other.path = "another".to_owned();
+    let other = file("another", "x\n");
     let theirs = git.commit_file(&base, &other, &plain!("theirs")).unwrap();
     let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
     git.push("origin", &merged, "refs/heads/develop").unwrap();
@@ -335,8 +341,8 @@ fn with_attributes_of_a_person() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let change = |text| git.commit_file(&base, &values(text), &plain!("a")).unwrap();
-    let (ours, theirs) = (change("tag: v2\n"), change("tag: v3\n"));
+    let ours = clone.change(&base, "tag: v2\n");
+    let theirs = clone.change(&base, "tag: v3\n");
     for driver in ["text", "union"] {
         clone.set("merge.default", driver);
         let error = git.merge(&ours, &theirs, &plain!("Merge")).unwrap_err();
@@ -378,11 +384,8 @@ fn a_submodule_that_cannot_be_fetched_does_not_matter() {
     let reference = ["update-ref", "refs/remotes/origin/develop", &base];
     git.read(&reference).unwrap();
     assert_eq!(git.fetch("origin", "refs/heads/develop").unwrap(), tip);
-    let ours = git
-        .commit_file(&tip, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
-    let mut other = values("x\n");
-    other.path = "another".to_owned();
+    let ours = clone.change(&tip, "tag: v2\n");
+    let other = file("another", "x\n");
     let theirs = git.commit_file(&base, &other, &plain!("b")).unwrap();
     let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
     git.push("origin", &merged, "refs/heads/develop").unwrap();
@@ -437,9 +440,7 @@ fn in_an_environment_of_its_own() {
     let git = clone.git();
     let base = git.head().unwrap();
     assert_eq!(base.len(), 40);
-    let commit = git
-        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
+    let commit = clone.change(&base, "tag: v2\n");
     assert_eq!(
         git.describe(&commit).unwrap().author,
         "bot <bot@example.org>"

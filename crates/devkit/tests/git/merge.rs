@@ -1,6 +1,6 @@
 //! Merges of commits.
 
-use crate::{Clone, bot, values};
+use crate::{Clone, bot, file, values};
 use devkit::git::{Error, Git};
 use devkit::plain;
 use std::fs;
@@ -10,18 +10,13 @@ fn a_merge_has_both_sides_or_names_what_conflicts() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let ours = git
-        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
-    let mut other = values("y\n");
-    other.path = "ö ther".to_owned();
+    let ours = clone.change(&base, "tag: v2\n");
+    let other = file("ö ther", "y\n");
     let theirs = git.commit_file(&base, &other, &plain!("b")).unwrap();
     let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
     assert_eq!(git.file(&merged, "values.yaml").unwrap().text, "tag: v2\n");
     assert_eq!(git.file(&merged, "ö ther").unwrap().text, "y\n");
-    let theirs = git
-        .commit_file(&base, &values("tag: v3\n"), &plain!("c"))
-        .unwrap();
+    let theirs = clone.change(&base, "tag: v3\n");
     let error = git.merge(&ours, &theirs, &plain!("Merge")).unwrap_err();
     assert!(
         matches!(&error, Error::Conflict(files) if files == &["values.yaml"]),
@@ -36,8 +31,10 @@ fn only_committed_attributes_change_a_merge() {
     let git = clone.git();
     clone.set("merge.mine.driver", "true");
     let base = git.head().unwrap();
-    let change = |base, text| git.commit_file(base, &values(text), &plain!("a")).unwrap();
-    let (ours, theirs) = (change(&base, "tag: v2\n"), change(&base, "tag: v3\n"));
+    let (ours, theirs) = (
+        clone.change(&base, "tag: v2\n"),
+        clone.change(&base, "tag: v3\n"),
+    );
     let info = clone.path().join(".git/info");
     fs::create_dir_all(&info).unwrap();
     for (file, attributes) in [
@@ -51,12 +48,14 @@ fn only_committed_attributes_change_a_merge() {
         assert!(matches!(error, Error::Conflict(_)), "{attributes}: {error}");
         fs::remove_file(&file).unwrap();
     }
-    let mut attributes = values("values.yaml merge=union\n");
-    attributes.path = ".gitattributes".to_owned();
+    let attributes = file(".gitattributes", "values.yaml merge=union\n");
     let base = git
         .commit_file(&base, &attributes, &plain!("Attributes"))
         .unwrap();
-    let (ours, theirs) = (change(&base, "tag: v2\n"), change(&base, "tag: v3\n"));
+    let (ours, theirs) = (
+        clone.change(&base, "tag: v2\n"),
+        clone.change(&base, "tag: v3\n"),
+    );
     let merged = git.merge(&ours, &theirs, &plain!("Merge")).unwrap();
     let text = git.file(&merged, "values.yaml").unwrap().text;
     assert_eq!(text, "tag: v2\ntag: v3\n");

@@ -97,9 +97,7 @@ fn names_that_mean_two_things_change_nothing() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let other = git
-        .commit_file(&base, &values("tag: other\n"), &plain!("a"))
-        .unwrap();
+    let other = clone.change(&base, "tag: other\n");
     for reference in [
         "refs/tags/develop",
         "refs/tags/origin/develop",
@@ -127,9 +125,7 @@ fn a_history_that_only_one_clone_has_does_not_count() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let tip = git
-        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
+    let tip = clone.change(&base, "tag: v2\n");
     let info = clone.path().join(".git/info");
     fs::create_dir_all(&info).unwrap();
     // The older commit gets the newer one as its parent, and the newer none.
@@ -147,9 +143,7 @@ fn a_fetch_at_the_same_time_does_not_change_the_result() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let other = git
-        .commit_file(&base, &values("tag: other\n"), &plain!("a"))
-        .unwrap();
+    let other = clone.change(&base, "tag: other\n");
     git.push("origin", &other, "refs/heads/other").unwrap();
     let ended = AtomicBool::new(false);
     let fetched: Vec<_> = std::thread::scope(|scope| {
@@ -204,9 +198,7 @@ fn a_difference_is_shown_by_git_itself() {
     let clone = Clone::new();
     let git = clone.git();
     let base = git.head().unwrap();
-    let tip = git
-        .commit_file(&base, &values("tag: v2\n"), &plain!("a"))
-        .unwrap();
+    let tip = clone.change(&base, "tag: v2\n");
     clone.write(".gitattributes", "*.yaml diff=mine\n");
     for (key, value) in [
         ("diff.external", "false"),

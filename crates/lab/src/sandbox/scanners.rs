@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use devkit::process;
 use devkit::progress::Progress;
 use devkit::tools;
@@ -23,12 +23,9 @@ pub fn install(layout: &Layout, progress: Progress) -> Result<()> {
     for program in tools::SCANNERS {
         let mut installed = folders.iter().map(|folder| folder.join(program));
         // One that is on PATH here is not on the PATH of a lab that was started before.
-        let Some(found) = installed
-            .find(|file| file.is_file())
-            .or_else(|| process::find(program))
-        else {
-            bail!("{program} was installed and is not on PATH");
-        };
+        let found = installed.find(|file| file.is_file());
+        let found = found.or_else(|| process::find(program));
+        let found = found.with_context(|| format!("{program} is not on PATH"))?;
         let target = layout.seen_inside(&found);
         let wrapper = bin.join(program);
         fs::write(&wrapper, format!("#!/bin/sh\nexec {target:?} \"$@\"\n"))?;

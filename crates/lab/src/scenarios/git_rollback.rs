@@ -14,7 +14,6 @@ use super::needs::Need;
 use super::steps;
 use super::world::World;
 use crate::delivery::environment::Environment;
-use crate::delivery::rollout::Deployed;
 use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
 use crate::expect::{Verdict, eventually};
 use crate::forge::PERSON;
@@ -71,19 +70,13 @@ fn goes_back_by_a_commit(world: &World, dev: &Environment) -> Result<()> {
     let (_, bad) = dev.current(&world.forge)?;
     // when a person starts the rollback, then the bot commits another image and a hold, and Argo CD deploys it.
     steps::start(world, ROLLBACK, dev.entry, &[("reason", "the scenario")])?;
-    let revision = dev.tip(&world.forge)?;
-    let image = world.forge.image(dev.entry, &revision)?;
+    let good = steps::declared(world, dev.entry, dev.tip(&world.forge)?)?;
     ensure!(
-        image.digest != bad.digest,
+        good.digest != bad.digest,
         "{} was not rolled back",
         dev.name()
     );
     ensure_held(world, dev, true)?;
-    let good = Deployed {
-        commit: steps::built_from(world, dev.entry, &revision)?,
-        revision,
-        digest: image.digest,
-    };
     dev.wait_deployed(&good, SERVING_LIMIT)
 }
 

@@ -15,7 +15,6 @@ use super::{deploy, production, steps};
 use crate::argocd::api::ArgoCd;
 use crate::argocd::application::SyncStatus;
 use crate::delivery::environment::Environment;
-use crate::delivery::rollout::Deployed;
 use crate::delivery::ship::{self, CI_LIMIT, SERVING_LIMIT};
 use crate::forge::runs::{WorkflowRun, push};
 use crate::sandbox::network::FORGE;
@@ -194,12 +193,8 @@ impl Need {
 
 /// Syncs an environment to the tip of its branch, and waits until it serves that.
 fn sync(world: &World, environment: &Environment) -> Result<()> {
-    let revision = environment.tip(&world.forge)?;
-    let expected = Deployed {
-        digest: world.forge.image(environment.entry, &revision)?.digest,
-        commit: steps::built_from(world, environment.entry, &revision)?,
-        revision,
-    };
+    let tip = environment.tip(&world.forge)?;
+    let expected = steps::declared(world, environment.entry, tip)?;
     ArgoCd::new(&world.kubernetes)?.sync(&environment.application_name())?;
     environment.wait_deployed(&expected, SERVING_LIMIT)
 }

@@ -10,7 +10,6 @@ use super::traffic::Traffic;
 use super::world::World;
 use crate::argocd::api::ArgoCd;
 use crate::argocd::application::SyncStatus;
-use crate::delivery::rollout::Deployed;
 use crate::delivery::ship::SERVING_LIMIT;
 
 /// The limit that the requirement sets.
@@ -21,12 +20,8 @@ pub(super) fn run(world: &World) -> Result<()> {
     let staging = world.staging()?;
     let application = staging.application_name();
     let (_, new) = staging.current(&world.forge)?;
-    let (entry, revision, digest) = staging.previous(&world.forge, &new.digest)?;
-    let old = Deployed {
-        commit: steps::built_from(world, staging.entry, &revision)?,
-        revision,
-        digest,
-    };
+    let (entry, revision, _) = staging.previous(&world.forge, &new.digest)?;
+    let old = steps::declared(world, staging.entry, revision)?;
     let traffic = Traffic::start(format!("{}/version", staging.url()?));
 
     // When a user rolls back in Argo CD's history,

@@ -239,6 +239,18 @@ pub fn built_from(world: &World, env: &delivery::Environment, commit: &str) -> R
     built.with_context(|| format!("no commit says what {env} has at {}", short(commit)))
 }
 
+/// What Git declares for an environment at a commit of its branch.
+///
+/// # Errors
+/// When the commit has no image, or nothing says what that was built from.
+pub fn declared(world: &World, env: &delivery::Environment, revision: String) -> Result<Deployed> {
+    Ok(Deployed {
+        digest: world.forge.image(env, &revision)?.digest,
+        commit: built_from(world, env, &revision)?,
+        revision,
+    })
+}
+
 /// Pushes a tag for the commit that is checked out, and returns that commit.
 ///
 /// # Errors

@@ -122,10 +122,8 @@ impl<'a> Gate<'a> {
                 "a change of an image may change only `image.tag` and `image.digest`: change the other keys of `image` separately"
             );
         }
-        let was_held = match &before {
-            Some(before) => before.hold()?.is_some(),
-            None => false,
-        };
+        let hold = before.as_ref().map(ValuesFile::hold).transpose()?;
+        let was_held = hold.flatten().is_some();
         let how = self.origin(env, &image, &after, was_held)?;
         let built = verification::verify(&Registry::from_env(self.delivery)?, &image.digest)?;
         verification::require_part_of(self.git, &built, &self.head, "the history of this change")?;
