@@ -12,9 +12,10 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use tempfile::TempDir;
+use testkit::Template;
 use testkit::server as http;
 
 const FILE: &str = "charts/waybill/values-dev.yaml";
@@ -44,14 +45,16 @@ struct Forge {
 impl Forge {
     /// With a `develop` that holds some values.
     fn new() -> Self {
-        let forge = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        git(
-            forge.folder.path(),
-            &["init", "--quiet", "--bare", "forge.git"],
-        );
-        let clone = forge.clone("first");
+        static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::new(Forge::build));
+        Self {
+            folder: TEMPLATE.copy(),
+        }
+    }
+
+    fn build(folder: &Path) {
+        git(folder, &["init", "--quiet", "--bare", "forge.git"]);
+        git(folder, &["clone", "--quiet", "forge.git", "first"]);
+        let clone = folder.join("first");
         git(&clone, &["checkout", "--quiet", "-b", "develop"]);
         let file = clone.join(FILE);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -61,11 +64,8 @@ impl Forge {
         git(&clone, &["add", "--all"]);
         git(&clone, &["commit", "--quiet", "--message", "Start"]);
         git(&clone, &["push", "--quiet", "origin", "develop"]);
-        git(
-            &forge.folder.path().join("forge.git"),
-            &["symbolic-ref", "HEAD", "refs/heads/develop"],
-        );
-        forge
+        let head = ["symbolic-ref", "HEAD", "refs/heads/develop"];
+        git(&folder.join("forge.git"), &head);
     }
 
     fn clone(&self, name: &str) -> PathBuf {
@@ -83,7 +83,9 @@ impl Forge {
 
     /// Refuses every push, as a protected branch does.
     fn protect(&self) {
-        let hook = self.folder.path().join("forge.git/hooks/pre-receive");
+        let hooks = self.folder.path().join("forge.git/hooks");
+        fs::create_dir(&hooks).unwrap();
+        let hook = hooks.join("pre-receive");
         fs::write(&hook, "#!/bin/sh\necho protected branch >&2\nexit 1\n").unwrap();
         fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     }

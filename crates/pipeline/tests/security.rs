@@ -299,7 +299,9 @@ fn secrets_are_found_whatever_a_person_tells_git() {
     for (key, value) in HIDING {
         git(&clone, &["config", key, value]);
     }
-    fs::write(clone.join(".git/info/attributes"), "* diff=mine\n").unwrap();
+    let info = clone.join(".git/info");
+    fs::create_dir_all(&info).unwrap();
+    fs::write(info.join("attributes"), "* diff=mine\n").unwrap();
     assert_eq!(read(&[]), expected);
 }
 

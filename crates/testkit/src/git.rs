@@ -21,6 +21,11 @@ pub fn isolate_git(git: &mut Command) {
     git.env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_ATTR_NOSYSTEM", "1")
+        // Without these, every commit starts a process that looks for work, and every repository gets samples of hooks.
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "maintenance.auto")
+        .env("GIT_CONFIG_VALUE_0", "false")
+        .env("GIT_TEMPLATE_DIR", "")
         // Git looks for attributes and ignored files there, whatever its configuration is.
         .env("XDG_CONFIG_HOME", "/nonexistent");
 }

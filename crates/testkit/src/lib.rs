@@ -9,9 +9,11 @@ mod fuzz;
 mod git;
 pub mod github;
 pub mod server;
+mod template;
 
 pub use fuzz::fuzz;
 pub use git::{git, isolate_git};
+pub use template::Template;
 
 use std::path::PathBuf;
 

@@ -5,10 +5,12 @@
 
 use crate::common::{DELIVERY, commit, git, pipeline, succeeded, with_fakes};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use testkit::Template;
 use testkit::github::GitHub;
 use testkit::server::Request;
 
@@ -27,6 +29,53 @@ pub fn digest(number: u32) -> String {
 
 pub fn values(tag: &str, digest: &str, rest: &str) -> String {
     format!("# Stays.\nimage:\n  tag: {tag} # too\n  digest: {digest}\n\nreplicas: 2\n{rest}")
+}
+
+/// The repositories of a [`Project`] before a test changes them.
+struct Repositories {
+    template: Template,
+    /// What dev's image was built from.
+    built: String,
+}
+
+impl Repositories {
+    fn new(delivery: &str) -> Self {
+        let mut built = String::new();
+        let template = Template::new(|folder| {
+            git(folder, &["init", "--quiet", "--bare", "forge.git"]);
+            git(folder, &["clone", "--quiet", "forge.git", "clone"]);
+            let clone = folder.join("clone");
+            git(&clone, &["checkout", "--quiet", "-b", "develop"]);
+            commit(&clone, "delivery.toml", delivery);
+            for file in [DEV, STAGING, QA, PROD] {
+                commit(&clone, file, &values("unreleased", NONE, ""));
+            }
+            for branch in ["develop", "develop:staging", "develop:qa", "develop:main"] {
+                git(&clone, &["push", "--quiet", "origin", branch]);
+            }
+            built = change_on(&clone, "develop", "src/main.rs", "one");
+            change_on(&clone, "develop", DEV, &values("develop-1", &digest(1), ""));
+        });
+        Self { template, built }
+    }
+}
+
+/// The repositories with the text of a delivery.toml, which are made once.
+fn repositories(delivery: &str) -> Arc<Repositories> {
+    static MADE: Mutex<BTreeMap<String, Arc<Repositories>>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap();
+    let entry = made.entry(delivery.to_owned());
+    Arc::clone(entry.or_insert_with(|| Arc::new(Repositories::new(delivery))))
+}
+
+/// Commits a file to a branch, at the forge too.
+fn change_on(clone: &Path, branch: &str, file: &str, text: &str) -> String {
+    git(clone, &["fetch", "--quiet", "origin"]);
+    let there = format!("origin/{branch}");
+    git(clone, &["checkout", "--quiet", "-B", branch, &there]);
+    let id = commit(clone, file, text);
+    git(clone, &["push", "--quiet", "origin", branch]);
+    id
 }
 
 /// A forge's repository where develop is ahead of the other branches, and a clone of it.
@@ -51,18 +100,8 @@ impl Project {
 
     /// With the text of a delivery.toml.
     pub fn with(delivery: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        git(folder.path(), &["init", "--quiet", "--bare", "forge.git"]);
-        git(folder.path(), &["clone", "--quiet", "forge.git", "clone"]);
-        let clone = folder.path().join("clone");
-        git(&clone, &["checkout", "--quiet", "-b", "develop"]);
-        commit(&clone, "delivery.toml", delivery);
-        for file in [DEV, STAGING, QA, PROD] {
-            commit(&clone, file, &values("unreleased", NONE, ""));
-        }
-        for branch in ["develop", "develop:staging", "develop:qa", "develop:main"] {
-            git(&clone, &["push", "--quiet", "origin", branch]);
-        }
+        let Repositories { template, built } = &*repositories(delivery);
+        let folder = template.copy();
         let pulls = Arc::default();
         let seen = Arc::default();
         let statuses = Arc::default();
@@ -74,18 +113,15 @@ impl Project {
             folder.path().join("forge.git"),
             Arc::clone(&signs),
         ));
-        let mut project = Self {
+        Self {
             folder,
             forge,
             pulls,
             seen,
             statuses,
             signs,
-            built: String::new(),
-        };
-        project.built = project.change("src/main.rs", "one");
-        project.change(DEV, &values("develop-1", &digest(1), ""));
-        project
+            built: built.clone(),
+        }
     }
 
     pub fn clone(&self) -> PathBuf {
@@ -98,13 +134,7 @@ impl Project {
     }
 
     pub fn change_on(&self, branch: &str, file: &str, text: &str) -> String {
-        let clone = self.clone();
-        git(&clone, &["fetch", "--quiet", "origin"]);
-        let there = format!("origin/{branch}");
-        git(&clone, &["checkout", "--quiet", "-B", branch, &there]);
-        let id = commit(&clone, file, text);
-        git(&clone, &["push", "--quiet", "origin", branch]);
-        id
+        change_on(&self.clone(), branch, file, text)
     }
 
     /// As [`Project::change`], with a message.

@@ -11,8 +11,10 @@ use common::{commit, git, pipeline, succeeded};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use tempfile::TempDir;
+use testkit::Template;
 
 const VALUES: &str = "charts/waybill/values-dev.yaml";
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -74,6 +76,32 @@ impl Planned {
     }
 }
 
+fn build(folder: &Path) {
+    git(folder, &["init", "--quiet", "--bare", "forge.git"]);
+    git(folder, &["clone", "--quiet", "forge.git", "clone"]);
+    let clone = folder.join("clone");
+    git(&clone, &["checkout", "--quiet", "-b", "develop"]);
+    for (file, text) in WORKSPACE {
+        let file = clone.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+    git(&clone, &["add", "--all"]);
+    commit(&clone, "delivery.toml", common::DELIVERY);
+    commit(&clone, VALUES, "a: 1\n");
+    let code = commit(&clone, "src/main.rs", "one");
+    deliver(&clone, &code);
+    git(&clone, &["push", "--quiet", "origin", "develop"]);
+}
+
+fn deliver(clone: &Path, source: &str) -> String {
+    let values = format!("image:\n  tag: \"{source}\"\n  digest: sha256:{source:0>64}\n");
+    fs::write(clone.join(VALUES), values).unwrap();
+    let message = format!("chore(deploy): dev\n\nArgocd-reference-commit-sha: {source}");
+    git(clone, &["commit", "--quiet", "--all", "-m", &message]);
+    git(clone, &["rev-parse", "HEAD"])
+}
+
 /// A clone of a repository that has code and values on `develop`.
 struct Clone {
     folder: TempDir,
@@ -81,42 +109,15 @@ struct Clone {
 
 impl Clone {
     fn new() -> Self {
-        let clone = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
-        git(
-            clone.folder.path(),
-            &["init", "--quiet", "--bare", "forge.git"],
-        );
-        git(
-            clone.folder.path(),
-            &["clone", "--quiet", "forge.git", "clone"],
-        );
-        git(&clone.path(), &["checkout", "--quiet", "-b", "develop"]);
-        for (file, text) in WORKSPACE {
-            let file = clone.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
+        static TEMPLATE: LazyLock<Template> = LazyLock::new(|| Template::new(build));
+        Self {
+            folder: TEMPLATE.copy(),
         }
-        git(&clone.path(), &["add", "--all"]);
-        clone.commit("delivery.toml", common::DELIVERY);
-        clone.commit(VALUES, "a: 1\n");
-        let code = clone.commit("src/main.rs", "one");
-        clone.deliver(&code);
-        git(&clone.path(), &["push", "--quiet", "origin", "develop"]);
-        clone
     }
 
     /// Writes the image of a commit back, as `cargo pipeline deploy` does.
     fn deliver(&self, source: &str) -> String {
-        let values = format!("image:\n  tag: \"{source}\"\n  digest: sha256:{source:0>64}\n");
-        fs::write(self.path().join(VALUES), values).unwrap();
-        let message = format!("chore(deploy): dev\n\nArgocd-reference-commit-sha: {source}");
-        git(
-            &self.path(),
-            &["commit", "--quiet", "--all", "-m", &message],
-        );
-        self.head()
+        deliver(&self.path(), source)
     }
 
     fn path(&self) -> PathBuf {
