@@ -157,8 +157,8 @@ fn where_the_cluster_assigns_users_the_chart_names_none() {
 #[test]
 fn several_pods_are_spread_over_zones_and_nodes() {
     for (variant, objects) in variants() {
-        let several = !of_kind(&objects, "PodDisruptionBudget").is_empty();
-        let constraints = &pod(&objects)["topologySpreadConstraints"];
+        let several = !of_kind(objects, "PodDisruptionBudget").is_empty();
+        let constraints = &pod(objects)["topologySpreadConstraints"];
         let keys: Vec<&Value> = constraints
             .as_array()
             .into_iter()

@@ -10,7 +10,7 @@ use std::process::Command;
 #[test]
 fn every_container_is_restricted_bounded_and_pinned() {
     for (variant, objects) in variants() {
-        let pod = pod(&objects);
+        let pod = pod(objects);
         assert_eq!(pod["automountServiceAccountToken"], false, "{variant}");
         assert_eq!(pod["enableServiceLinks"], false, "{variant}");
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{variant}");
@@ -187,29 +187,29 @@ fn a_new_chart_version_changes_labels_alone() {
 #[test]
 fn service_budget_and_policy_select_the_pods() {
     for (variant, objects) in variants() {
-        let deployment = workload(&objects);
+        let deployment = workload(objects);
         let selector = &deployment["spec"]["selector"]["matchLabels"];
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
         for (key, value) in selector.as_object().expect("labels") {
             assert_eq!(&labels[key], value, "{variant}");
         }
         assert_eq!(selector.as_object().map(serde_json::Map::len), Some(2));
-        let service = named(&objects, "Service", "waybill");
+        let service = named(objects, "Service", "waybill");
         assert_eq!(service["spec"]["type"], "ClusterIP", "{variant}");
         assert_eq!(&service["spec"]["selector"], selector, "{variant}");
         let port = &service["spec"]["ports"][0]["targetPort"];
         assert_eq!(
-            &containers(pod(&objects))[1]["ports"][0]["name"],
+            &containers(pod(objects))[1]["ports"][0]["name"],
             port,
             "{variant}"
         );
-        for budget in of_kind(&objects, "PodDisruptionBudget") {
+        for budget in of_kind(objects, "PodDisruptionBudget") {
             assert_eq!(
                 &budget["spec"]["selector"]["matchLabels"], selector,
                 "{variant}"
             );
         }
-        for policy in of_kind(&objects, "NetworkPolicy") {
+        for policy in of_kind(objects, "NetworkPolicy") {
             assert_eq!(
                 &policy["spec"]["podSelector"]["matchLabels"], selector,
                 "{variant}"
@@ -267,7 +267,7 @@ fn on_postgresql_pods_roll_without_a_gap_and_the_url_comes_from_the_secret() {
 #[test]
 fn a_pod_has_time_to_drain_before_it_is_killed() {
     for (variant, objects) in variants() {
-        let config = &config(&objects)["data"];
+        let config = &config(objects)["data"];
         let milliseconds = |name: &str| -> u64 {
             config[name]
                 .as_str()
@@ -276,7 +276,7 @@ fn a_pod_has_time_to_drain_before_it_is_killed() {
         };
         let stop =
             milliseconds("WAYBILL_SHUTDOWN_DELAY_MS") + milliseconds("WAYBILL_SHUTDOWN_TIMEOUT_MS");
-        let grace = pod(&objects)["terminationGracePeriodSeconds"]
+        let grace = pod(objects)["terminationGracePeriodSeconds"]
             .as_u64()
             .expect("a number");
         assert!(
@@ -289,8 +289,8 @@ fn a_pod_has_time_to_drain_before_it_is_killed() {
 #[test]
 fn a_good_roll_out_ends_before_its_deadline() {
     for (variant, objects) in variants() {
-        let spec = &workload(&objects)["spec"];
-        let probe = &containers(pod(&objects))[1]["startupProbe"];
+        let spec = &workload(objects)["spec"];
+        let probe = &containers(pod(objects))[1]["startupProbe"];
         let seconds = |value: &Value| value.as_u64().expect("a number");
         let start = seconds(&probe["periodSeconds"]) * seconds(&probe["failureThreshold"]);
         assert!(

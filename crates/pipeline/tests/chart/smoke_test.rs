@@ -38,7 +38,7 @@ fn both_ask_the_service_with_the_binary_of_the_image() {
 #[test]
 fn hooks_have_the_annotations_of_helm_alone() {
     for (variant, objects) in variants() {
-        for object in &objects {
+        for object in objects {
             let annotations = &object["metadata"]["annotations"];
             assert!(
                 annotations.get("argocd.argoproj.io/hook").is_none(),
@@ -83,16 +83,16 @@ fn no_selector_matches_a_check() {
 #[test]
 fn a_check_ends_and_is_restricted_and_bounded() {
     for (variant, objects) in variants() {
-        for job in of_kind(&objects, "Job") {
+        for job in of_kind(objects, "Job") {
             assert!(job["spec"]["activeDeadlineSeconds"].is_u64(), "{variant}");
         }
-        for (_, check) in checks(&objects) {
+        for (_, check) in checks(objects) {
             assert!(check["activeDeadlineSeconds"].is_u64(), "{variant}");
             assert_eq!(check["restartPolicy"], "Never");
             assert_eq!(check["automountServiceAccountToken"], false);
-            assert_eq!(check["securityContext"], pod(&objects)["securityContext"]);
+            assert_eq!(check["securityContext"], pod(objects)["securityContext"]);
             let container = &check["containers"][0];
-            let service = &pod(&objects)["containers"][0];
+            let service = &pod(objects)["containers"][0];
             for field in ["securityContext", "resources"] {
                 assert_eq!(container[field], service[field], "{variant}");
             }
@@ -131,7 +131,7 @@ fn only_an_environment_that_syncs_automatically_has_a_smoke_test() {
 #[test]
 fn only_what_is_healthy_at_once_has_an_earlier_wave() {
     for (variant, objects) in variants() {
-        for object in &objects {
+        for object in objects {
             let wave = &object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
             let expected = match object["kind"].as_str() {
                 Some("ExternalSecret") => json!("-1"),
@@ -139,7 +139,7 @@ fn only_what_is_healthy_at_once_has_an_earlier_wave() {
             };
             assert_eq!(wave, &expected, "{variant}: {object}");
         }
-        let first = &pod(&objects)["initContainers"][0];
+        let first = &pod(objects)["initContainers"][0];
         assert_eq!(first["args"], json!(["migrate"]), "{variant}");
     }
 }

@@ -230,7 +230,7 @@ fn the_default_image_is_the_release_of_the_charts_app_version() {
 #[test]
 fn no_config_map_holds_a_credential() {
     for (variant, objects) in variants() {
-        for (name, value) in config(&objects)["data"].as_object().expect("data") {
+        for (name, value) in config(objects)["data"].as_object().expect("data") {
             let value = value
                 .as_str()
                 .unwrap_or_else(|| panic!("{variant}: {name} isn't a string"));
