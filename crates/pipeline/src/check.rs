@@ -47,14 +47,19 @@ struct Row {
 impl Summary {
     /// Runs a check and records its outcome. After a failure, the next checks still run.
     pub(crate) fn run(&mut self, check: &Check, root: &Path) {
-        println!("== {}", check.name);
+        self.run_with(check.name, || (check.run)(root));
+    }
+
+    /// As [`Summary::run`], for a check that needs more than the root of the project.
+    pub(crate) fn run_with(&mut self, name: &str, run: impl FnOnce() -> Result<Outcome>) {
+        println!("== {name}");
         let start = Instant::now();
-        let (result, output) = captured(|| (check.run)(root));
+        let (result, output) = captured(run);
         if let Err(error) = &result {
-            eprintln!("error: {}: {error:#}", check.name);
+            eprintln!("error: {name}: {error:#}");
         }
         self.rows.push(Row {
-            name: check.name.to_owned(),
+            name: name.to_owned(),
             result,
             time: start.elapsed(),
             output,

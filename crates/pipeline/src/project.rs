@@ -5,14 +5,31 @@ use cargo_metadata::Metadata;
 use devkit::git::Git;
 use devkit::process::{Run, command};
 use std::ffi::OsStr;
+use std::num::NonZero;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The Helm chart of the service.
 pub(crate) const CHART: &str = "charts/waybill";
 
 /// Cargo's name for the integration tests of the service. They run against a binary, with a real database.
 pub(crate) const SERVICE_TESTS: &str = "api";
+
+/// How many of the service's integration tests run at the same time, for each processor. Most of the time they wait: for
+/// a time-out, a database or the end of a process.
+const TESTS_PER_PROCESSOR: usize = 4;
+
+/// Lets a command that runs the service's integration tests run more of them than there are processors, unless
+/// `RUST_TEST_THREADS` says how many.
+pub(crate) fn with_test_threads(command: &mut Command) -> &mut Command {
+    const VARIABLE: &str = "RUST_TEST_THREADS";
+    if std::env::var_os(VARIABLE).is_none() {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        command.env(VARIABLE, (TESTS_PER_PROCESSOR * processors).to_string());
+    }
+    command
+}
 
 /// The root of the project: the nearest folder, from the current one upwards, that has a `.git`.
 pub(crate) fn root() -> Result<PathBuf> {

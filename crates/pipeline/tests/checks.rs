@@ -557,6 +557,22 @@ fn test_leaves_to_the_labs_ci_what_it_tests_of_the_commit() {
 }
 
 #[test]
+fn test_evaluates_nix_beside_the_lab() {
+    let project = Project::new();
+    let words = "test --skip lint --skip quality --skip chart --skip workflows --skip security";
+    let words: Vec<&str> = words.split(' ').collect();
+    let said = succeeded(&project.run(&words));
+    assert!(said.ends_with("checks: 2 passed, 0 failed\n"), "{said}");
+    assert!(row(&said, "nix").starts_with("passed"), "{said}");
+
+    let output = project.run_failing(&words, "cargo test*--test nix*");
+    failed(&output);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(row(&said, "nix").starts_with("FAILED"), "{said}");
+    assert!(row(&said, "lab").starts_with("passed"), "{said}");
+}
+
+#[test]
 fn test_reports_tools_that_it_cannot_install() {
     let project = Project::new();
     let mut test = project.without("make").step(&["test", "--only", "unit"]);

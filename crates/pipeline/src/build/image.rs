@@ -6,7 +6,7 @@ use super::builder::Builder;
 use super::index;
 use super::layout::{Description, ImageFolder, LayoutImage};
 use super::revision::Revision;
-use crate::project::{SERVICE_TESTS, root};
+use crate::project::{SERVICE_TESTS, root, with_test_threads};
 use crate::workflow;
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
@@ -217,7 +217,7 @@ fn test(root: &Path, folder: &ImageFolder) -> Result<()> {
     let binary = files.path().join(ENTRYPOINT.trim_start_matches('/'));
     ensure!(binary.is_file(), "the image has no {ENTRYPOINT}");
     let words = ["test", "--package", "waybill", "--locked", "--test"];
-    command("cargo", words)
+    with_test_threads(&mut command("cargo", words))
         .arg(SERVICE_TESTS)
         .current_dir(root)
         .env("WAYBILL_TEST_BINARY", binary)

@@ -12,7 +12,7 @@ pub(crate) use report::{CoverageReport, LineCount, REPORT, change, percent};
 
 use super::thresholds::Thresholds;
 use crate::check::explained;
-use crate::project::{metadata, root};
+use crate::project::{SERVICE_TESTS, metadata, root, with_test_threads};
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::Metadata;
@@ -117,7 +117,11 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
     copy_dependencies(metadata, &target).context("cannot copy compiled dependencies")?;
     for run in test_runs(metadata, measured) {
         let words = [&["--no-report", "--locked"], &run.words[..]].concat();
-        explained("tests", || llvm_cov(&words).run().context(run.failure))?;
+        let mut tests = llvm_cov(&words);
+        if run.words.contains(&SERVICE_TESTS) {
+            with_test_threads(&mut tests);
+        }
+        explained("tests", || tests.run().context(run.failure))?;
     }
     if measured.is_empty() {
         return Ok(());

@@ -5,13 +5,15 @@
 
 use super::{lint, quality, security};
 use crate::check::{Check, Outcome, Summary};
-use crate::project::{SERVICE_TESTS, root};
+use crate::project::{SERVICE_TESTS, root, with_test_threads};
 use crate::tools::{self, Step};
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use devkit::git::Git;
-use devkit::process::{Run, command};
+use devkit::process::{self, Run, command};
 use std::path::Path;
+use std::process::{Command, Output};
+use std::{slice, thread};
 
 /// Run all checks of the project, including the scenarios of the lab.
 ///
@@ -78,10 +80,10 @@ const ON_POSTGRESQL: [Check; 1] = [Check {
     name: "integration (PostgreSQL)",
     run: on_postgresql,
 }];
-const NIX: [Check; 1] = [Check {
+const NIX: Check = Check {
     name: "nix",
     run: nix,
-}];
+};
 const LAB: [Check; 1] = [Check {
     name: "lab",
     run: lab,
@@ -104,7 +106,7 @@ impl Stage {
                 Some(Database::Sqlite) => &ON_SQLITE,
                 Some(Database::Postgresql) => &ON_POSTGRESQL,
             },
-            Self::Nix => &NIX,
+            Self::Nix => slice::from_ref(&NIX),
             Self::Lab => &LAB,
         }
     }
@@ -144,13 +146,22 @@ impl Test {
                 .is_ok_and(|files| files.is_empty())
         };
         let in_lab = self.only.is_empty() && stages.contains(&Stage::Lab) && is_committed();
-        for check in checks {
-            if in_lab && IN_LAB.contains(&check.name) {
-                report.skip(check.name, "the lab's CI runs it on this commit");
-            } else {
-                report.run(check, &root);
+        thread::scope(|scope| {
+            let mut beside = None;
+            for check in checks {
+                if in_lab && IN_LAB.contains(&check.name) {
+                    report.skip(check.name, "the lab's CI runs it on this commit");
+                } else if in_lab && check.name == NIX.name {
+                    // While the lab starts, the processors are idle at times.
+                    beside = Some(scope.spawn(|| nix_tests(&root).capture()));
+                } else {
+                    report.run(check, &root);
+                }
             }
-        }
+            if let Some(nix) = beside {
+                report.run_with(NIX.name, || shown(nix.join()));
+            }
+        });
         let (passed, failed) = (report.passed(), report.failed());
         report.show()?;
         println!("\nchecks: {passed} passed, {failed} failed");
@@ -199,22 +210,38 @@ fn on_postgresql(root: &Path) -> Result<Outcome> {
 fn service(root: &Path, which: &[&str]) -> Result<Outcome> {
     // With the whole workspace, so that dependencies get the same features as in the other tests and are not rebuilt.
     let words = ["test", "--workspace", "--locked", "--test", SERVICE_TESTS];
-    cargo(root, &[&words[..], &["--"], which].concat())
+    let mut cargo = command("cargo", [&words[..], &["--"], which].concat());
+    with_test_threads(cargo.current_dir(root)).run()?;
+    Ok(Outcome::Passed)
 }
 
 /// The tests that need Nix are ignored by default, so that the other tests run without it.
+fn nix_tests(root: &Path) -> Command {
+    let words = ["test", "--package", "pipeline", "--locked", "--test", "nix"];
+    let mut cargo = command("cargo", words);
+    cargo.args(["--", "--ignored"]).current_dir(root);
+    cargo
+}
+
 fn nix(root: &Path) -> Result<Outcome> {
-    let words = [
-        "test",
-        "--package",
-        "pipeline",
-        "--locked",
-        "--test",
-        "nix",
-        "--",
-        "--ignored",
-    ];
-    cargo(root, &words)
+    nix_tests(root).run()?;
+    Ok(Outcome::Passed)
+}
+
+/// Shows what a check printed that ran beside others.
+fn shown(ended: thread::Result<Result<Output, process::Error>>) -> Result<Outcome> {
+    let Ok(output) = ended else {
+        bail!("the check panicked");
+    };
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output?;
+    eprint!("{}", String::from_utf8_lossy(&stderr));
+    print!("{}", String::from_utf8_lossy(&stdout));
+    ensure!(status.success(), "it failed ({status})");
+    Ok(Outcome::Passed)
 }
 
 /// The only place where the pipeline uses the lab.
