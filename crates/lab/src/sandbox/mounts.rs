@@ -49,9 +49,10 @@ pub fn mount(state: &Path, cache: &Path, cargo_home: &Path) -> Result<()> {
     in_memory("755", "/run")?;
     // Tests have databases there, which must not outlive the lab.
     in_memory("1777", "/dev/shm")?;
-    bind(&state.join("tmp"), Path::new("/tmp"))?;
+    // Tests create thousands of repositories there, and ext4 looks for a free inode for each of their files.
+    in_memory("1777", "/tmp")?;
     bind(&state.join("tmp"), Path::new("/var/tmp"))?;
-    command("chmod", ["1777", "/tmp"]).run_quietly()?;
+    command("chmod", ["1777", "/var/tmp"]).run_quietly()?;
     // The next lab can reuse what image builds compiled. Buildah keeps it in this folder.
     let compiled = cache.join("jobs/buildah-cache");
     fs::create_dir_all(&compiled)?;
