@@ -95,10 +95,10 @@ impl Need {
     pub fn changes(self) -> &'static [Part] {
         match self {
             Self::Crate(_) | Self::Scanners | Self::Rollouts => &[],
-            Self::WriteBack | Self::Promotable => &[Part::Dev],
+            Self::WriteBack | Self::Promotable => &[Part::Dev, Part::Images],
             Self::Synced => &[Part::Staging],
             Self::Staging | Self::StagingHistory | Self::Sbom | Self::UnreleasedVersion => {
-                &[Part::Dev, Part::Staging]
+                &[Part::Dev, Part::Staging, Part::Images]
             }
             Self::Production => DELIVERED,
         }
