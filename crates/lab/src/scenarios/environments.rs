@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devkit::git::Git;
@@ -28,8 +27,6 @@ const BRANCH: &str = "scenario/environments";
 
 /// The environments in Argo CD's chart.
 const VALUES: &str = "argocd/values.yaml";
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn run(world: &World) -> Result<()> {
     let scratch = Scratch::new(world)?;
@@ -98,7 +95,7 @@ impl<'a> Scratch<'a> {
         // When the entry is removed, then the root waits for a confirmation and deletes nothing.
         self.write(VALUES, &self.without)?;
         self.push("Remove the environment")?;
-        eventually("the root waits for a confirmation", LIMIT, || {
+        eventually("the root waits for a confirmation", SERVING_LIMIT, || {
             let operation = self.root()?.status.operation_state.unwrap_or_default();
             Ok(
                 match operation
@@ -200,7 +197,7 @@ impl<'a> Scratch<'a> {
     }
 
     fn wait_gone(&self, what: &str, is_gone: impl Fn() -> Result<bool>) -> Result<()> {
-        eventually(&format!("{what} is gone"), LIMIT, || {
+        eventually(&format!("{what} is gone"), SERVING_LIMIT, || {
             Ok(match is_gone()? {
                 true => Verdict::Met(()),
                 false => Verdict::Pending("it exists".into()),

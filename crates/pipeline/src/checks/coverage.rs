@@ -23,9 +23,11 @@ use devkit::units::{self, Libraries};
 use lcov::line_counts;
 use report::LCOV;
 use selection::test_runs;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::SystemTime;
 
 /// Measure which lines the tests run.
 ///
@@ -102,7 +104,8 @@ impl Coverage {
 
 /// Runs the tests of the packages, and writes their coverage to [`LCOV`].
 fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Result<()> {
-    let target = target(root)?;
+    let parent = root.join(workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
+    let target = target(root, metadata, &parent)?;
     let llvm_cov = |words: &[&str]| {
         let mut command = command("cargo", [&["llvm-cov"], words].concat());
         // A separate target folder: coverage needs other compiler flags, and a shared folder would rebuild everything.
@@ -113,8 +116,9 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
     };
     std::fs::create_dir_all(root.join("target/coverage"))
         .context("cannot create target/coverage")?;
-    clean(root, metadata, &target, &llvm_cov)?;
-    copy_dependencies(metadata, &target).context("cannot copy compiled dependencies")?;
+    // Files of earlier runs would count in this one.
+    llvm_cov(&["clean", "--profraw-only"]).run()?;
+    copy_dependencies(metadata, &parent, &target).context("cannot copy compiled dependencies")?;
     for run in test_runs(metadata, measured) {
         let words = [&["--no-report", "--locked"], &run.words[..]].concat();
         let mut tests = llvm_cov(&words);
@@ -130,47 +134,62 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
     Ok(llvm_cov(&report).run()?)
 }
 
-/// The folder of the programs that are built for coverage.
-fn target(root: &Path) -> Result<PathBuf> {
-    let target = workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    let target = root.join(target).join("coverage-build");
-    std::fs::create_dir_all(&target)
-        .with_context(|| format!("cannot create {}", target.display()))?;
-    Ok(target)
-}
-
-/// Removes files of earlier runs that would count in this one.
+/// The folder of the programs that are built for coverage, in cargo's target folder.
 ///
-/// Profiles are always removed. Programs are removed only if their names may have changed, which happens with the
-/// dependencies, the targets and the toolchain. Otherwise cargo replaces them, and a second run builds almost nothing.
-fn clean(
-    root: &Path,
-    metadata: &Metadata,
-    target: &Path,
-    llvm_cov: &dyn Fn(&[&str]) -> Command,
-) -> Result<()> {
+/// All programs in a folder count, so programs with other names need another folder. The names may change with the
+/// dependencies, the targets and the toolchain. One folder more is kept, so that the way back from such a change builds
+/// almost nothing.
+fn target(root: &Path, metadata: &Metadata, parent: &Path) -> Result<PathBuf> {
     let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
     let names = [
         // Another clone of the project gives its programs the same names.
         serde_json::to_string(metadata)?.replace(&*root.to_string_lossy(), ""),
         command("rustc", ["-vV"]).current_dir(root).read()?,
         lock,
-    ]
-    .concat();
-    let stamp = target.join("names");
-    if std::fs::read_to_string(&stamp).is_ok_and(|last| last == names) {
-        return Ok(llvm_cov(&["clean", "--profraw-only"]).run()?);
+    ];
+    let mut key = hex::encode(Sha256::digest(names.concat()));
+    key.truncate(KEY_LENGTH);
+    let all = parent.join("coverage-build");
+    let target = all.join(key);
+    std::fs::create_dir_all(&target)
+        .with_context(|| format!("cannot create {}", target.display()))?;
+    use_again(&target)
+        .and_then(|()| remove_others(&all, &target))
+        .with_context(|| format!("cannot clean {}", all.display()))?;
+    Ok(target)
+}
+
+/// The number of digits in the name of a folder of programs.
+const KEY_LENGTH: usize = 12;
+
+/// Marks a folder as the one that was used last.
+fn use_again(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.set_modified(SystemTime::now())
+}
+
+/// Removes all folders of programs but one and the last that was used besides.
+fn remove_others(all: &Path, target: &Path) -> std::io::Result<()> {
+    let mut others = Vec::new();
+    for entry in std::fs::read_dir(all)? {
+        let entry = entry?;
+        if entry.path() != target {
+            others.push((entry.metadata()?.modified()?, entry.path()));
+        }
     }
-    llvm_cov(&["clean", "--workspace"]).run()?;
-    std::fs::write(&stamp, names).with_context(|| format!("cannot write {}", stamp.display()))
+    others.sort();
+    others.pop();
+    for (_, path) in others {
+        match path.is_dir() {
+            true => std::fs::remove_dir_all(path)?,
+            false => std::fs::remove_file(path)?,
+        }
+    }
+    Ok(())
 }
 
 /// Takes over the dependencies that other builds have compiled. Their flags are the same: cargo-llvm-cov adds flags only
 /// for the packages of the workspace.
-fn copy_dependencies(metadata: &Metadata, target: &Path) -> std::io::Result<()> {
-    let Some(parent) = target.parent() else {
-        return Ok(());
-    };
+fn copy_dependencies(metadata: &Metadata, parent: &Path, target: &Path) -> std::io::Result<()> {
     let ours: BTreeSet<&str> = metadata
         .packages
         .iter()

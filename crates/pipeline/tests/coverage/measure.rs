@@ -4,6 +4,7 @@ use crate::common::{failed, succeeded};
 use crate::project::{Project, THRESHOLDS};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::PathBuf;
 
 #[test]
 fn lines_are_counted_by_package() {
@@ -183,7 +184,9 @@ fn dependencies_that_other_builds_compiled_are_not_compiled_again() {
     let report =
         project.file("src/app.rs", 1, 1) + &project.file("crates/pipeline/src/main.rs", 1, 1);
     succeeded(&project.coverage(&report));
-    let libraries = fs::read_dir(folder.join("coverage-build/debug/deps")).unwrap();
+    let mut builds = fs::read_dir(folder.join("coverage-build")).unwrap();
+    let build = builds.next().unwrap().unwrap().path();
+    let libraries = fs::read_dir(build.join("debug/deps")).unwrap();
     let names: Vec<_> = libraries.map(|file| file.unwrap().file_name()).collect();
     // A package of the workspace is compiled with other flags.
     assert_eq!(names, ["libserde-00aa.rlib"]);
@@ -289,22 +292,30 @@ fn a_missing_tool_is_named_with_the_command_that_installs_it() {
 }
 
 #[test]
-fn programs_are_built_again_only_when_their_names_may_change() {
+fn programs_with_other_names_have_another_folder() {
     let project = Project::new();
-    let cleaned = || {
+    let builds = project.path("clone/target/coverage-build");
+    // The folder of the programs, which notes what is in it.
+    let build = || {
         project.measure(1000, 1000);
         let log = project.read("log");
-        let clean = log
-            .lines()
-            .find_map(|line| line.strip_prefix("cargo llvm-cov clean "));
-        clean.unwrap().to_owned()
+        let folder = log.lines().find_map(|line| line.strip_prefix("builds in "));
+        PathBuf::from(folder.unwrap())
     };
-    assert_eq!(cleaned(), "--workspace");
-    assert_eq!(cleaned(), "--profraw-only");
+    let count = || fs::read_dir(&builds).unwrap().count();
+    let first = build();
+    assert_eq!(first.parent(), Some(&*builds));
     project.commit("src/app.rs", "fn other() {}\n");
-    assert_eq!(cleaned(), "--profraw-only");
+    assert_eq!(build(), first);
+
+    let lock = project.read("clone/Cargo.lock");
     project.commit("Cargo.lock", "another dependency");
-    assert_eq!(cleaned(), "--workspace");
+    let second = build();
+    assert_ne!(second, first);
+    // The way back finds what was built.
+    project.commit("Cargo.lock", &lock);
+    assert_eq!((build(), count()), (first.clone(), 2));
     fs::write(project.path("bin/rustc"), "#!/bin/sh\necho rustc 2.0\n").unwrap();
-    assert_eq!(cleaned(), "--workspace");
+    let third = build();
+    assert!(third.is_dir() && first.is_dir() && !second.exists());
 }

@@ -27,6 +27,7 @@ case "$*" in
   metadata*)
     cat "$FAKE/metadata.json"
     ;;
+  "llvm-cov clean"*) echo "builds in $CARGO_LLVM_COV_TARGET_DIR" >> "$FAKE/log" ;;
   *--lib*) printf %s "${FAKE_SAYS-}"; exit "${FAKE_UNIT-0}" ;;
   *report*) for file; do :; done; cp "$FAKE/lcov" "$file" ;;
 esac
