@@ -42,7 +42,8 @@ pub enum Place {
     Host(fn(&Layout) -> Result<()>),
 }
 
-/// All scenarios, in an order in which few of them have to prepare what they need, and in which some run beside others.
+/// All scenarios, in an order in which few of them have to prepare what they need, those that change code follow each other,
+/// and what fills the runner is beside what waits for the cluster.
 static SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "clean-teardown",
@@ -185,6 +186,26 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(rollback::run),
     },
     Scenario {
+        name: "untested-merge",
+        id: "C16",
+        title: "a merge whose tree no pull request has tested is tested in full",
+        needs: &[],
+        reads: &[],
+        changes: &[Part::Dev, Part::Runner],
+        part_of: None,
+        run: Place::Inside(untested_merge::run),
+    },
+    Scenario {
+        name: "broken-image",
+        id: "T6",
+        title: "an image that does not exist is Degraded with a reason, and gets a rollback",
+        needs: &[Need::StagingHistory, Need::Synced],
+        reads: &[],
+        changes: &[Part::Staging],
+        part_of: None,
+        run: Place::Inside(broken_image::run),
+    },
+    Scenario {
         name: "feature-branch",
         id: "C11",
         title: "a push to another branch is checked and publishes nothing",
@@ -275,16 +296,6 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(release::run),
     },
     Scenario {
-        name: "untested-merge",
-        id: "C16",
-        title: "a merge whose tree no pull request has tested is tested in full",
-        needs: &[],
-        reads: &[],
-        changes: &[Part::Dev, Part::Runner],
-        part_of: None,
-        run: Place::Inside(untested_merge::run),
-    },
-    Scenario {
         name: "drift",
         id: "T5",
         title: "a change in the cluster is reported, and a sync reverts it",
@@ -313,16 +324,6 @@ static SCENARIOS: &[Scenario] = &[
         changes: &[Part::Dev, Part::Prod],
         part_of: None,
         run: Place::Inside(isolation::run),
-    },
-    Scenario {
-        name: "broken-image",
-        id: "T6",
-        title: "an image that does not exist is Degraded with a reason, and gets a rollback",
-        needs: &[Need::StagingHistory, Need::Synced],
-        reads: &[],
-        changes: &[Part::Staging, Part::Runner],
-        part_of: None,
-        run: Place::Inside(broken_image::run),
     },
     Scenario {
         name: "canary",
