@@ -2,7 +2,6 @@
 //! with, and its token can only read.
 
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use devkit::forge::NewPull;
@@ -12,6 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::world::World;
+use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun};
 use crate::forge::{PERSON, url};
 
@@ -68,7 +68,7 @@ pub(super) fn run(world: &World) -> Result<()> {
     })?;
 
     // Then its run finds nothing, and changes nothing.
-    WorkflowRun::wait(forge, &PULL_REQUEST, &commit, Duration::from_secs(300))?;
+    WorkflowRun::wait(forge, &PULL_REQUEST, &commit, CI_LIMIT)?;
     ensure!(
         forge.image_tags()? == tags,
         "the fork changed the registry's tags"
