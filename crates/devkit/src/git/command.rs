@@ -37,7 +37,8 @@ const KEPT_SETTINGS: [&str; 10] = [
 ];
 
 /// Settings that no configuration overrides, a repository's own included.
-const FIXED_SETTINGS: [(&str, &str); 44] = [
+const FIXED_SETTINGS: [(&str, &str); 45] = [
+    ("advice.graftFileDeprecated", "false"),
     ("color.diff", "false"),
     ("color.ui", "false"),
     ("commit.gpgSign", "false"),
