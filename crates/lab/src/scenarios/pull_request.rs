@@ -79,6 +79,11 @@ const DEFECTS: [Defect; 4] = [
 /// A file with a secret. It is in a folder of the service, because a file of no package lets everything be tested.
 const NOTES: &str = "src/notes.txt";
 
+/// What a job prints twice a second while it waits for another job's target folder, and how often it may do so: the next job
+/// ends what a cancelled one left running.
+const WAITING: &str = "waiting for the job in /";
+const FEW: usize = 20;
+
 /// The end of the mark of the comment that is updated instead of repeated.
 const MARK: &str = ":coverage -->";
 
@@ -135,6 +140,10 @@ fn is_found(world: &World, pull: &Pull, defects: &[Defect]) -> Result<()> {
         ensure!(
             log.contains(reason),
             "the log of {job} lacks {reason:?}:\n{log}"
+        );
+        ensure!(
+            log.matches(WAITING).count() < FEW,
+            "{job} waited for what a cancelled job had left running"
         );
     }
     Ok(())
