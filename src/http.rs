@@ -23,7 +23,6 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::build::Build;
 use crate::store::Store;
 use metrics::Metrics;
 use problem::Problem;
@@ -59,19 +58,17 @@ pub struct Api {
     stopping: AtomicBool,
     limits: Limits,
     requests: Semaphore,
-    build: Build,
 }
 
 impl Api {
-    /// An API on `store`, of a binary that was built from `build`.
-    pub fn new(store: Store, limits: Limits, build: Build) -> Arc<Self> {
+    /// An API on `store`.
+    pub fn new(store: Store, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             store,
-            metrics: Metrics::new(build),
+            metrics: Metrics::new(),
             stopping: AtomicBool::new(false),
             limits,
             requests: Semaphore::new(limits.requests()),
-            build,
         })
     }
 
