@@ -1,5 +1,6 @@
 //! The user's cache: one folder for everything that can be downloaded or built again.
 
+use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,16 @@ pub fn root() -> Result<PathBuf, Error> {
     };
     let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
     Ok(cache.ok_or(Error::NoHome)?.join("delivery"))
+}
+
+/// A short key for the content that something in a cache is built from.
+pub fn content_key<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+        hash.update([0]);
+    }
+    hex::encode(&hash.finalize()[..6])
 }
 
 /// Locks a name in a cache until the result is dropped. Waits for another process that holds it.

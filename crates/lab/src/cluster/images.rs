@@ -5,12 +5,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use devkit::cache::content_key;
 use devkit::process::{Run, command};
 use devkit::progress::Progress;
 use devkit::tools;
 
 use crate::sandbox::debian;
-use crate::sandbox::layout::{Layout, content_key};
+use crate::sandbox::layout::Layout;
 
 /// The image that holds a pod's network namespace.
 pub const PAUSE: &str = "lab.test/pause:1";

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use devkit::cache::content_key;
 use devkit::process::{Run, command};
 
 use super::client::{Forge, url};
 use super::repository;
-use crate::sandbox::layout::{Layout, content_key};
+use crate::sandbox::layout::Layout;
 
 /// Publishes a replacement for each third-party action that the checkout's workflows use. Its branch has the name of the
 /// commit that the workflows pin, so that the workflow files run unchanged.

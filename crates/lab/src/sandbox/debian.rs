@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use devkit::cache::content_key;
 use devkit::process::{Run, command};
 use devkit::progress::Progress;
 
-use super::layout::{Layout, content_key};
+use super::layout::Layout;
 
 /// The Debian release of the base system.
 const RELEASE: &str = "bookworm";

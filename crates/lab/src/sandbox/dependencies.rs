@@ -10,12 +10,13 @@ use std::process::Stdio;
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
+use devkit::cache::content_key;
 use devkit::process::command;
 use devkit::progress::Progress;
 use devkit::units::{self, Libraries};
 use serde::Deserialize;
 
-use super::layout::{Layout, content_key};
+use super::layout::Layout;
 
 /// What jobs build: the pipeline's program, the tests with and without coverage, and what clippy reads. Clippy checks the
 /// service a second time, with its default features.

@@ -122,16 +122,6 @@ fn default_state() -> Result<PathBuf> {
     Ok(state.join("delivery/lab"))
 }
 
-/// A short key for the content that a cached file is built from.
-pub fn content_key<P: AsRef<[u8]>>(parts: impl IntoIterator<Item = P>) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part);
-        hash.update([0]);
-    }
-    hex::encode(&hash.finalize()[..6])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! A line counts once, however many programs contain it. Tests inside source files do not count.
 
+mod builds;
 mod lcov;
 mod packages;
 mod report;
@@ -19,15 +20,11 @@ use cargo_metadata::Metadata;
 use devkit::git::Git;
 use devkit::markdown;
 use devkit::process::{Run, command, find};
-use devkit::units::{self, Libraries};
 use lcov::line_counts;
 use report::LCOV;
 use selection::test_runs;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 /// Measure which lines the tests run.
 ///
@@ -105,7 +102,7 @@ impl Coverage {
 /// Runs the tests of the packages, and writes their coverage to [`LCOV`].
 fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Result<()> {
     let parent = root.join(workflow::var("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()));
-    let target = target(root, metadata, &parent)?;
+    let target = builds::folder(root, metadata, &parent)?;
     let llvm_cov = |words: &[&str]| {
         let mut command = command("cargo", [&["llvm-cov"], words].concat());
         // A separate target folder: coverage needs other compiler flags, and a shared folder would rebuild everything.
@@ -118,7 +115,8 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
         .context("cannot create target/coverage")?;
     // Files of earlier runs would count in this one.
     llvm_cov(&["clean", "--profraw-only"]).run()?;
-    copy_dependencies(metadata, &parent, &target).context("cannot copy compiled dependencies")?;
+    builds::copy_dependencies(metadata, &parent, &target)
+        .context("cannot copy compiled dependencies")?;
     for run in test_runs(metadata, measured) {
         let words = [&["--no-report", "--locked"], &run.words[..]].concat();
         let mut tests = llvm_cov(&words);
@@ -132,75 +130,4 @@ fn measure(root: &Path, metadata: &Metadata, measured: &BTreeSet<String>) -> Res
     }
     let report = ["report", "--workspace", "--lcov", "--output-path", LCOV];
     Ok(llvm_cov(&report).run()?)
-}
-
-/// The folder of the programs that are built for coverage, in cargo's target folder.
-///
-/// All programs in a folder count, so programs with other names need another folder. The names may change with the
-/// dependencies, the targets and the toolchain. One folder more is kept, so that the way back from such a change builds
-/// almost nothing.
-fn target(root: &Path, metadata: &Metadata, parent: &Path) -> Result<PathBuf> {
-    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
-    let names = [
-        // Another clone of the project gives its programs the same names.
-        serde_json::to_string(metadata)?.replace(&*root.to_string_lossy(), ""),
-        command("rustc", ["-vV"]).current_dir(root).read()?,
-        lock,
-    ];
-    let mut key = hex::encode(Sha256::digest(names.concat()));
-    key.truncate(KEY_LENGTH);
-    let all = parent.join("coverage-build");
-    let target = all.join(key);
-    std::fs::create_dir_all(&target)
-        .with_context(|| format!("cannot create {}", target.display()))?;
-    use_again(&target)
-        .and_then(|()| remove_others(&all, &target))
-        .with_context(|| format!("cannot clean {}", all.display()))?;
-    Ok(target)
-}
-
-/// The number of digits in the name of a folder of programs.
-const KEY_LENGTH: usize = 12;
-
-/// Marks a folder as the one that was used last.
-fn use_again(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.set_modified(SystemTime::now())
-}
-
-/// Removes all folders of programs but one and the last that was used besides.
-fn remove_others(all: &Path, target: &Path) -> std::io::Result<()> {
-    let mut others = Vec::new();
-    for entry in std::fs::read_dir(all)? {
-        let entry = entry?;
-        if entry.path() != target {
-            others.push((entry.metadata()?.modified()?, entry.path()));
-        }
-    }
-    others.sort();
-    others.pop();
-    for (_, path) in others {
-        match path.is_dir() {
-            true => std::fs::remove_dir_all(path)?,
-            false => std::fs::remove_file(path)?,
-        }
-    }
-    Ok(())
-}
-
-/// Takes over the dependencies that other builds have compiled. Their flags are the same: cargo-llvm-cov adds flags only
-/// for the packages of the workspace.
-fn copy_dependencies(metadata: &Metadata, parent: &Path, target: &Path) -> std::io::Result<()> {
-    let ours: BTreeSet<&str> = metadata
-        .packages
-        .iter()
-        .map(|package| package.name.as_str())
-        .collect();
-    let profile = parent.join("debug");
-    let mut dependencies = units::list(&profile)?;
-    dependencies.retain(|unit| !ours.contains(units::package(unit)));
-    let copy = target.join("debug");
-    if units::differ(&dependencies, &profile, &copy)? {
-        std::fs::remove_dir_all(&copy)?;
-    }
-    units::copy(&dependencies, &profile, &copy, Libraries::Link)
 }
