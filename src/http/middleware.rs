@@ -27,7 +27,6 @@ pub(super) async fn observe(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let _in_flight = api.metrics.request_begins();
     let method = known(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -64,23 +63,23 @@ pub(super) async fn observe(
     response
 }
 
-/// Rejects a request if too many are in progress, unless it is one that shows how the service is.
+/// Counts a request as in progress, or rejects it if too many are. Those that show how the service is are never rejected.
 pub(super) async fn limit_requests(
     State(api): State<Arc<Api>>,
     request: Request,
     next: Next,
 ) -> Response {
-    if matches!(request.uri().path(), "/health" | "/ready" | "/metrics") {
-        return next.run(request).await;
-    }
-    match api.requests.try_acquire() {
-        Ok(_permit) => next.run(request).await,
-        Err(_) => Problem::new(
+    let is_limited = !matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+    let permit = is_limited.then(|| api.requests.try_acquire()).transpose();
+    let Ok(_permit) = permit else {
+        return Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many requests are in progress; try again",
         )
-        .into_response(),
-    }
+        .into_response();
+    };
+    let _in_flight = api.metrics.request_begins();
+    next.run(request).await
 }
 
 /// Aborts a request that takes longer than the limit.
