@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::build;
+use crate::build::{Build, VERSION};
 use crate::config::Config;
 use crate::http::{self, Api, Limits};
 use crate::store::{self, DatabaseUrl, Store};
@@ -41,17 +41,17 @@ fn report(config: &Config, applied: &[String]) {
 }
 
 /// Serves requests until the process receives SIGTERM or SIGINT.
-pub fn serve(config: Config) -> anyhow::Result<()> {
+pub fn serve(config: Config, build: Build) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let outcome = runtime.block_on(run(config));
+    let outcome = runtime.block_on(run(config, build));
     // A statement may still run for a client that has disconnected. Shutdown doesn't wait for it.
     runtime.shutdown_background();
     outcome
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, build: Build) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut signals = Signals::new()?;
     // An SQLite file has a single user, so it is safe to migrate here. A PostgreSQL database can have several, so it is
@@ -74,12 +74,12 @@ async fn run(config: Config) -> anyhow::Result<()> {
         body: config.request_body_limit_bytes as usize,
     };
     let store = Store::new(config.database(), config.database_pool_size);
-    let api = Api::new(store.clone(), limits);
+    let api = Api::new(store.clone(), limits, build);
 
     let (stop, stopped) = watch::channel(());
     let server = tokio::spawn(http::serve(listener, Arc::clone(&api), stopped));
     let milliseconds = began.elapsed().as_micros() as f64 / 1000.0;
-    tracing::info!(%address, version = build::VERSION, commit = build::COMMIT, milliseconds, "listening");
+    tracing::info!(%address, version = VERSION, commit = build.commit, milliseconds, "listening");
 
     let reason = tokio::select! {
         reason = signals.next() => reason,

@@ -1,14 +1,27 @@
-//! The source that this binary was built from.
+//! The source that a binary was built from.
 
 /// The version of the package.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The Git commit, read from `WAYBILL_COMMIT` at build time, or `unknown`.
-pub const COMMIT: &str = or_unknown(option_env!("WAYBILL_COMMIT"));
+/// The source that a binary was built from. The binary knows it and not this library, which need not be compiled again for
+/// a commit that does not change it.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// The Git commit, or `unknown`.
+    pub commit: &'static str,
+    /// The time of that commit, or `unknown`. It is not the time of the build, so that a rebuild produces the same bytes.
+    pub built_at: &'static str,
+}
 
-/// The time of that commit, read from `WAYBILL_BUILT_AT` at build time, or `unknown`. It is not the time of the build,
-/// so that a rebuild produces the same bytes.
-pub const BUILT_AT: &str = or_unknown(option_env!("WAYBILL_BUILT_AT"));
+impl Build {
+    /// From the values of variables at build time.
+    pub const fn new(commit: Option<&'static str>, built_at: Option<&'static str>) -> Self {
+        Self {
+            commit: or_unknown(commit),
+            built_at: or_unknown(built_at),
+        }
+    }
+}
 
 const fn or_unknown(value: Option<&'static str>) -> &'static str {
     match value {

@@ -23,6 +23,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::build::Build;
 use crate::store::Store;
 use metrics::Metrics;
 use problem::Problem;
@@ -58,17 +59,19 @@ pub struct Api {
     stopping: AtomicBool,
     limits: Limits,
     requests: Semaphore,
+    build: Build,
 }
 
 impl Api {
-    /// An API on `store`.
-    pub fn new(store: Store, limits: Limits) -> Arc<Self> {
+    /// An API on `store`, of a binary that was built from `build`.
+    pub fn new(store: Store, limits: Limits, build: Build) -> Arc<Self> {
         Arc::new(Self {
             store,
-            metrics: Metrics::new(),
+            metrics: Metrics::new(build),
             stopping: AtomicBool::new(false),
             limits,
             requests: Semaphore::new(limits.requests()),
+            build,
         })
     }
 

@@ -5,15 +5,22 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use waybill::build::{Build, VERSION};
 use waybill::config::{Config, Strictness};
 use waybill::healthcheck::{self, Target};
-use waybill::{app, build, logging};
+use waybill::{app, logging};
+
+/// What `cargo pipeline image` says of the commit.
+const BUILD: Build = Build::new(
+    option_env!("WAYBILL_COMMIT"),
+    option_env!("WAYBILL_BUILT_AT"),
+);
 
 /// A ledger of deployments. It records what runs where, since when and from which commit.
 ///
 /// Set WAYBILL_* environment variables to configure it. `waybill check-config` lists them with their values.
 #[derive(Parser)]
-#[command(name = "waybill", version = build::VERSION)]
+#[command(name = "waybill", version = VERSION)]
 struct Cli {
     /// The chosen command; `serve` by default.
     #[command(subcommand)]
@@ -68,7 +75,7 @@ fn run(mode: Mode) -> anyhow::Result<()> {
     match mode {
         Mode::Serve => {
             let (config, _flush) = start()?;
-            app::serve(config)
+            app::serve(config, BUILD)
         }
         Mode::Migrate => {
             let (config, _flush) = start()?;

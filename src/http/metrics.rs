@@ -18,8 +18,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::Api;
 use super::problem::Problem;
+use crate::build::{Build, VERSION};
+use crate::logging;
 use crate::store::PoolState;
-use crate::{build, logging};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
@@ -52,15 +53,15 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(build: Build) -> Self {
         let mut registry = Registry::with_prefix("waybill");
         registry.register(
             "build",
             "The source that the service was built from",
             Info::new([
-                ("version", build::VERSION),
-                ("commit", build::COMMIT),
-                ("built_at", build::BUILT_AT),
+                ("version", VERSION),
+                ("commit", build.commit),
+                ("built_at", build.built_at),
             ]),
         );
 

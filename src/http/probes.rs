@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::Api;
 use super::problem::Problem;
-use crate::build;
+use crate::build::VERSION;
 
 /// The result of `/health`.
 #[derive(Serialize, ToSchema)]
@@ -94,10 +94,10 @@ pub(super) struct BuildInfo {
     tag = "platform",
     responses((status = OK, body = BuildInfo, description = "The version, commit and time of the source.")),
 )]
-pub(super) async fn version() -> Json<BuildInfo> {
+pub(super) async fn version(State(api): State<Arc<Api>>) -> Json<BuildInfo> {
     Json(BuildInfo {
-        version: build::VERSION,
-        commit: build::COMMIT,
-        built_at: build::BUILT_AT,
+        version: VERSION,
+        commit: api.build.commit,
+        built_at: api.build.built_at,
     })
 }

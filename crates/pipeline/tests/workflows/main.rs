@@ -1,7 +1,7 @@
 //! The workflows against the semantics that GitHub documents, for what this project relies on. actionlint checks the
 //! syntax. Each test takes a fault that was there, puts it back into the file, and requires that the check finds it.
 //!
-//! This is reading, not running: no file was run on GitHub. The lab runs `ci.yaml`, `coverage.yaml`, `promote.yaml`,
+//! This is reading, not running: no workflow was run on GitHub. The lab runs `ci.yaml`, `coverage.yaml`, `promote.yaml`,
 //! `rollback.yaml` and `release.yaml` on Gitea.
 
 #![expect(
@@ -13,6 +13,7 @@
 mod artifacts;
 mod caches;
 mod contexts;
+mod dockerfile;
 mod environments;
 mod events;
 mod model;
