@@ -139,6 +139,8 @@ fn check_repository(layout: &Layout, checkout: &Path) -> Result<()> {
 /// Prepares on the host what the lab needs, and starts the namespaces if they do not exist. Returns the first process.
 fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
     let programs = install_tools(layout, progress)?;
+    // Again: on a new machine, some checks had no programs before.
+    namespaces::check_machine()?;
     let names = images::CLUSTER.into_iter().chain([images::BUILDER]);
     images::ensure(layout, &names.collect::<Vec<_>>(), progress)?;
     checkout::fetch_crates(checkout, progress)?;

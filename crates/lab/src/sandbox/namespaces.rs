@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use devkit::process::{Run, command};
+use devkit::process::{self, Run, command};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -19,7 +19,7 @@ use super::layout::Layout;
 /// It is still there after `up` was killed, so `down` needs no file to find them.
 pub const MARK: &str = "LAB_HOLDS";
 
-/// Checks that this machine can run the lab.
+/// Checks that this machine can run the lab. A check whose program is not installed is left out.
 ///
 /// # Errors
 /// When the user is not root, or the kernel lacks a feature; the error names it.
@@ -42,18 +42,27 @@ pub fn check_machine() -> Result<()> {
         bail!("control groups are not mounted under /sys/fs/cgroup, and Kubernetes needs them");
     }
     // Each check runs in its own namespaces and leaves nothing behind.
-    for (need, probe) in [
-        ("private namespaces", "true"),
-        ("bridges (CONFIG_BRIDGE)", "ip link add probe type bridge"),
+    for (need, program, probe) in [
+        ("private namespaces", "unshare", "true"),
+        (
+            "bridges (CONFIG_BRIDGE)",
+            "ip",
+            "ip link add probe type bridge",
+        ),
         (
             "virtual Ethernet pairs (CONFIG_VETH)",
+            "ip",
             "ip link add probe type veth",
         ),
         (
             "nftables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)",
+            "nft",
             "nft 'add table ip probe; add chain ip probe nat { type nat hook prerouting priority 0; }'",
         ),
     ] {
+        if process::find(program).is_none() {
+            continue;
+        }
         command(
             "unshare",
             [

@@ -7,7 +7,7 @@ use crate::trivy;
 use crate::workflow;
 use anyhow::{Context, Result, bail, ensure};
 use devkit::git::Git;
-use devkit::process::{Run, line};
+use devkit::process::{Run, command, line};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,6 +64,12 @@ fn dependencies(root: &Path) -> Result<Outcome> {
     }
     let local = workflow::var(ADVISORIES).map(|folder| LocalAdvisories::lay_out(root, &folder));
     let local = local.transpose()?;
+    if local.is_some() {
+        // cargo-deny reads the crates of all platforms, and downloads nothing when it gets no advisories from the network.
+        command("cargo", ["fetch", "--locked", "--quiet"])
+            .current_dir(root)
+            .run()?;
+    }
     let deny = |args: &[&str]| -> Result<Command> {
         let mut deny = tool(root, "cargo-deny", &["--workspace", "--locked"])?;
         if let Some(local) = &local {
