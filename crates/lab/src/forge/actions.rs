@@ -55,7 +55,22 @@ pub(super) fn publish(forge: &Forge, layout: &Layout, checkout: &Path) -> Result
         let branch = format!("refs/heads/{commit}");
         git.push_with(&["--force"], &url(&action), "HEAD", &branch)?;
         fs::remove_dir_all(&work)?;
+        forget_copies(layout)?;
         fs::write(done, "")?;
+    }
+    Ok(())
+}
+
+/// Removes the runner's copies of all actions. It never fetches an action again while it has a copy.
+fn forget_copies(layout: &Layout) -> Result<()> {
+    let Ok(entries) = fs::read_dir(layout.state("runner/work")) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        // The runner names them by a SHA-256 hash. The folders of jobs have shorter names.
+        if entry.file_name().len() == 64 {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
     Ok(())
 }
