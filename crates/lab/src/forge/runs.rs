@@ -244,6 +244,14 @@ impl WorkflowRun {
         Ok(self.job(job)?.conclusion)
     }
 
+    /// The log of a job.
+    ///
+    /// # Errors
+    /// When the run has no such job, or the forge does not answer.
+    pub fn log(&self, forge: &Forge, job: &str) -> Result<String> {
+        Ok(forge.job_log(self.job(job)?.id)?)
+    }
+
     fn job(&self, name: &str) -> Result<&Job> {
         let mut jobs = self.jobs.iter();
         jobs.find(|job| job.is(name))

@@ -84,6 +84,9 @@ const NOTES: &str = "src/notes.txt";
 const WAITING: &str = "waiting for the job in /";
 const FEW: usize = 20;
 
+/// What cargo prints while another build works in the same folder.
+const LOCKED: &str = "waiting for file lock on artifact directory";
+
 /// The end of the mark of the comment that is updated instead of repeated.
 const MARK: &str = ":coverage -->";
 
@@ -108,6 +111,10 @@ pub(super) fn run(world: &World) -> Result<()> {
     wait_failed_job(forge, &PULL_REQUEST, head, "required", CI_LIMIT)?;
     let run = WorkflowRun::wait_completed(forge, &PULL_REQUEST, head, CI_LIMIT)?;
     run.ensure_conclusion("deliver", Conclusion::Skipped)?;
+    ensure!(
+        !run.log(forge, "image")?.contains(LOCKED),
+        "image waited for what a cancelled job had left running"
+    );
     // and there is one comment, which a later run updates.
     comment_is_updated(world, &pull, &run)?;
     ensure!(
