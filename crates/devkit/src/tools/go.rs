@@ -6,11 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use super::Error;
 use super::estimate::Bar;
-use crate::cache;
+use crate::cache::{self, content_key};
 use crate::process::{self, Run, command, find};
 use crate::progress::Progress;
 
@@ -80,17 +78,11 @@ impl Build {
 
     /// The folder of this build in the cache. Other pins or flags give another folder.
     pub(super) fn folder(&self, cache: &Path, name: &str) -> PathBuf {
-        let mut hash = Sha256::new();
         let parts = [self.module.go_mod, self.module.go_sum, self.tags];
-        for part in parts.iter().chain(self.variables).chain(self.files) {
-            hash.update(part);
-            hash.update([0]);
-        }
-        for (name, value) in self.environment {
-            hash.update(format!("{name}={value}"));
-            hash.update([0]);
-        }
-        let key = hex::encode(&hash.finalize()[..6]);
+        let parts = parts.iter().chain(self.variables).chain(self.files);
+        let environment = self.environment.iter();
+        let environment = environment.map(|(name, value)| format!("{name}={value}"));
+        let key = content_key(parts.map(|part| (*part).to_owned()).chain(environment));
         cache.join(format!("tools/{name}-{}-{key}", self.version()))
     }
 
