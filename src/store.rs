@@ -141,14 +141,6 @@ impl Store {
 
     /// Checks that the database answers, has every migration that this program knows, and can be written.
     pub async fn check(&self) -> Result<(), Error> {
-        match self.check_once().await {
-            // A new connection may lead to another server.
-            Err(Error::ReadOnly) => self.check_once().await,
-            checked => checked,
-        }
-    }
-
-    async fn check_once(&self) -> Result<(), Error> {
         let unproven = self.health.unproven.load(Ordering::Relaxed);
         self.run(move |database| {
             migrations::check(database)?;
@@ -190,9 +182,22 @@ impl Store {
         }
     }
 
-    /// Runs `work` with a connection on a thread that may block. The task waits for a connection before it takes a
-    /// thread, so there are never more blocked threads than connections.
+    /// Runs `work` with a connection. If the database was read-only, nothing was written, and `work` runs once more: after
+    /// a failover, the connection was still to the server that was replaced, and the next one is not.
     async fn run<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(&mut Database) -> Result<T, Error> + Clone + Send + 'static,
+    {
+        match self.run_once(work.clone()).await {
+            Err(Error::ReadOnly) => self.run_once(work).await,
+            result => result,
+        }
+    }
+
+    /// Runs `work` on a thread that may block. The task waits for a connection before it takes a thread, so there are
+    /// never more blocked threads than connections.
+    async fn run_once<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: FnOnce(&mut Database) -> Result<T, Error> + Send + 'static,

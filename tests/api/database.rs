@@ -90,12 +90,9 @@ fn is_not_ready_while_the_database_is_read_only() {
 }
 
 #[test]
-fn one_failed_write_replaces_all_sessions_after_a_failover() {
+fn no_write_fails_after_a_failover() {
     let service = service_with_read_only_sessions();
     set_read_only(&service.database, false);
-    service
-        .post(PATH, &deployment())
-        .assert_problem(503, "the database is read-only; try again later");
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| service.record(&deployment()));
@@ -104,22 +101,13 @@ fn one_failed_write_replaces_all_sessions_after_a_failover() {
 }
 
 #[test]
-fn readiness_replaces_all_sessions_after_a_failover() {
+fn is_ready_after_a_failover() {
     let service = service_with_read_only_sessions();
     service
         .get("/ready")
         .assert_problem(503, "the database is read-only");
-    // A session that opens at the moment of the failover may be read-only, and is not replaced before its first write.
-    wait_until("the pool to open its next session", || {
-        sessions(&service) >= 1.0
-    });
     set_read_only(&service.database, false);
     service.get("/ready").json(200);
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| service.record(&deployment()));
-        }
-    });
 }
 
 #[test]
@@ -139,7 +127,8 @@ fn every_kind_of_write_recovers() {
         };
         send().assert_problem(503, "the database is read-only");
         set_read_only(&service.database, false);
-        wait_until("the write to succeed", || send().status < 300);
+        let answer = send();
+        assert!(answer.status < 300, "{write}: {}", answer.text);
     }
 }
 
