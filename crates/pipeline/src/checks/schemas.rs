@@ -255,28 +255,33 @@ fn types_of(manifests: &str) -> Result<BTreeSet<Type>> {
     Ok(types)
 }
 
-/// Validates what the charts render.
+/// Validates what the charts render. kubeconform reads the schemas once, which takes longer than to validate.
 pub(super) fn validate(root: &Path) -> Result<()> {
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
+    let mut files = Vec::new();
     for args in rendering(root)? {
-        let chart = args.last().map_or("", String::as_str);
+        let file = match args.last() {
+            Some(values) if values != REPOSITORY => values.clone(),
+            _ => format!("{ARGOCD}.yaml"),
+        };
+        let path = folder.path().join(&file);
+        let parent = path.parent().unwrap_or(folder.path());
         let manifests = helm(root, &args)?.read_bytes()?;
-        let (location, skip) = (location(), FOREIGN.join(","));
-        let args = [
-            "-strict",
-            "-summary",
-            "-schema-location",
-            &location,
-            "-skip",
-            &skip,
-        ];
-        tools::command(root, Step::Lint, "kubeconform", &args)?
-            .read_with(&manifests)
-            .with_context(|| {
-                format!("kubeconform found problems with {chart}; for a new kind, run `cargo pipeline schemas`")
-            })?;
-        println!("{chart}");
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, manifests))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{file}");
+        files.push(file);
     }
-    Ok(())
+    let location = root.join(location());
+    tools::command(root, Step::Lint, "kubeconform", &["-strict", "-summary"])?
+        .arg("-schema-location")
+        .arg(location)
+        .args(["-skip", &FOREIGN.join(",")])
+        .args(&files)
+        .current_dir(folder.path())
+        .run()
+        .context("kubeconform found problems; for a new kind, run `cargo pipeline schemas`")
 }
 
 #[cfg(test)]
