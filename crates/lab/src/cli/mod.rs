@@ -80,7 +80,7 @@ enum Command {
         #[arg(long)]
         list: bool,
         /// How many scenarios may run at the same time, if they do not disturb each other
-        #[arg(long, short, value_name = "N", default_value = "2")]
+        #[arg(long, short, value_name = "N", default_value = "3")]
         jobs: NonZero<usize>,
     },
     /// Run the part of a command that belongs inside the lab

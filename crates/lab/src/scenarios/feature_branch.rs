@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use devkit::forge::Conclusion;
 use devkit::git::short;
 
+use super::steps;
 use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::runs::{WorkflowRun, push};
@@ -12,7 +13,6 @@ pub(super) fn run(world: &World) -> Result<()> {
     // Given a clone with a changed source file,
     let forge = &world.forge;
     let tags = forge.image_tags()?;
-    let tip = forge.tip(world.trunk())?;
     let clone = world.clone("branch", world.trunk())?;
     world.edit(
         &clone,
@@ -46,11 +46,9 @@ pub(super) fn run(world: &World) -> Result<()> {
         forge.image_tags()? == tags,
         "the push changed the registry's tags"
     );
-    ensure!(
-        forge.tip(world.trunk())? == tip,
-        "the push changed {}",
-        world.trunk()
-    );
+    let dev = world.dev();
+    let deployed = steps::built_from(world, dev.entry, &dev.tip(forge)?)?;
+    ensure!(deployed != commit, "the push changed {}", dev.name());
     git.read(&["push", "--quiet", "--delete", "origin", &reference])?;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod feature_branch;
 mod feature_to_production;
 mod gate;
 mod git_rollback;
+mod hold;
 mod isolation;
 mod manifests;
 mod migration;

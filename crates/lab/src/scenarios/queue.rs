@@ -38,32 +38,43 @@ pub struct Turn<'a> {
 struct Use {
     reads: BTreeSet<Part>,
     changes: BTreeSet<Part>,
+    /// The states that it needs and does not reach itself.
+    needs: BTreeSet<Need>,
+    /// The states that it reaches, and that stay.
+    reaches: BTreeSet<Need>,
 }
 
 impl Use {
     fn disturbs(&self, other: &Self) -> bool {
         let uses = |part| other.reads.contains(part) || other.changes.contains(part);
-        self.changes.iter().any(uses) || self.reads.iter().any(|part| other.changes.contains(part))
+        self.changes.iter().any(uses)
+            || self.reads.iter().any(|part| other.changes.contains(part))
+            || !self.needs.is_disjoint(&other.reaches)
     }
 }
 
 impl Queue {
     /// Scenarios in their order. The first that needs a state may have to reach it, which changes more than the scenario
-    /// does.
+    /// does. The others that need it wait for that.
     pub fn new(scenarios: &[&'static Scenario]) -> Self {
         let mut reached = BTreeSet::new();
         let waiting = scenarios.iter().map(|scenario| {
-            let missing = scenario
-                .needs
+            let all = scenario.needs.iter().copied();
+            let (needs, missing): (BTreeSet<Need>, BTreeSet<Need>) =
+                all.partition(|need| reached.contains(need));
+            let needed = missing.iter().flat_map(|need| need.changes());
+            let reaches: BTreeSet<Need> = missing
                 .iter()
-                .filter(|need| !reached.contains(*need));
-            let needed = missing.flat_map(|need| need.changes());
+                .flat_map(|need| need.lasting())
+                .copied()
+                .collect();
+            reached.extend(reaches.iter().copied());
             let uses = Use {
                 reads: scenario.reads.iter().copied().collect(),
                 changes: scenario.changes.iter().chain(needed).copied().collect(),
+                needs,
+                reaches,
             };
-            let lasting = scenario.needs.iter().flat_map(|need: &Need| need.lasting());
-            reached.extend(lasting.copied());
             Waiting { scenario, uses }
         });
         let waiting = waiting.collect();
@@ -176,14 +187,29 @@ mod tests {
 
     #[test]
     fn scenarios_that_only_read_run_at_the_same_time() {
-        let queue = queue(&["production", "migration", "database", "drift"]);
+        let queue = queue(&["config", "monitoring", "notifications", "isolation"]);
         let first = next(&queue);
-        assert!(next(&queue).is_none(), "production changes what they read");
+        assert!(next(&queue).is_none(), "config changes what they read");
         drop(first);
         let running = [next(&queue), next(&queue)];
         let names = running.each_ref().map(name);
-        assert_eq!(names, [Some("migration"), Some("database")]);
-        assert!(next(&queue).is_none(), "drift changes what they read");
+        assert_eq!(names, [Some("monitoring"), Some("notifications")]);
+        assert!(next(&queue).is_none(), "isolation changes what they read");
+    }
+
+    #[test]
+    fn a_scenario_waits_for_the_one_that_reaches_what_it_needs() {
+        let queue = queue(&["production", "migration", "feature-to-production"]);
+        let first = next(&queue);
+        assert_eq!(name(&first), Some("production"));
+        assert!(
+            next(&queue).is_none(),
+            "production brings the first image to staging"
+        );
+        drop(first);
+        let running = [next(&queue), next(&queue)];
+        let names = running.each_ref().map(name);
+        assert_eq!(names, [Some("migration"), Some("feature-to-production")]);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use devkit::delivery;
 use devkit::forge::{Conclusion, NewStatus, Pull, StatusState};
 use devkit::git::short;
+use devkit::process::Run;
 use devkit::reference::{Digest, Image};
 
 use super::world::World;
@@ -20,6 +21,9 @@ use crate::forge::{BOT, pull_request};
 
 /// The workflow that proposes a promotion.
 pub const PROMOTE: &str = "promote.yaml";
+
+/// The workflow that rolls back.
+pub const ROLLBACK: &str = "rollback.yaml";
 
 /// The people whom the scenarios let approve pull requests.
 const REVIEWERS: [&str; 4] = ["reviewer", "approver", "reviewer-3", "reviewer-4"];
@@ -89,6 +93,29 @@ pub fn proposal(world: &World, command: &str, to: &delivery::Environment) -> Res
     let branch = format!("{command}/{to}");
     let pull = world.forge.find_open_pull(&branch, &to.branch)?;
     pull.with_context(|| format!("there is no open pull request of {branch}"))
+}
+
+/// Runs a `pipeline` command as the bot in a new clone.
+///
+/// # Errors
+/// When it fails.
+pub fn run_command(world: &World, args: &[&str]) -> Result<()> {
+    let clone = world.clone("command", world.trunk())?;
+    let mut pipeline = world.forge.bot_pipeline(&clone)?;
+    Ok(pipeline.args(args).run_quietly()?)
+}
+
+/// Checks whether an environment is on hold.
+///
+/// # Errors
+/// When it is not as expected, or the forge does not answer.
+pub fn ensure_held(world: &World, environment: &Environment, held: bool) -> Result<()> {
+    let entry = environment.entry;
+    match (world.forge.values(entry, &entry.branch)?.hold()?, held) {
+        (None, true) => bail!("{entry} is not on hold"),
+        (Some(hold), false) => bail!("{entry} is still on hold: {hold}"),
+        _ => Ok(()),
+    }
 }
 
 /// A pull request of the bot whose checks have passed.
