@@ -18,8 +18,8 @@ use crate::sandbox::service::Service;
 /// The runner image that the workflows name. Jobs run on the host.
 const LABELS: &str = "ubuntu-24.04:host";
 
-/// Starts the runner. Jobs run as processes inside, three at a time: on two cores, a short job need not wait for two long
-/// ones.
+/// Starts the runner. Jobs run as processes inside, six at a time, so that the short checks of a promotion need not wait for
+/// the long jobs of a change of code.
 ///
 /// # Errors
 /// When the runner cannot be registered or started.
