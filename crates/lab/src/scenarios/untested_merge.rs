@@ -117,11 +117,12 @@ fn add(clone: &Path, page: &str, text: &str, commit: &str) -> Result<()> {
     fs::write(&path, new).with_context(|| format!("cannot write {page}"))
 }
 
-/// Takes a merge back, so that the branch passes its checks again.
+/// Takes a merge back, and waits until the branch passes its checks again.
 fn revert(world: &World, merge: &str) -> Result<()> {
     let clone = world.clone("revert", world.trunk())?;
     let git = world.forge.bot_git(&clone);
     git.read(&["revert", "--no-edit", "--mainline", "1", merge])?;
-    let branch = world.delivery.first().reference();
-    Ok(git.push(&world.forge.url(), &git.head()?, &branch)?)
+    let (branch, head) = (world.delivery.first().reference(), git.head()?);
+    git.push(&world.forge.url(), &head, &branch)?;
+    WorkflowRun::wait(&world.forge, &push(world.trunk()), &head, CI_LIMIT).map(drop)
 }
