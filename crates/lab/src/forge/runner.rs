@@ -18,8 +18,8 @@ use crate::sandbox::service::Service;
 /// The runner image that the workflows name. Jobs run on the host.
 const LABELS: &str = "ubuntu-24.04:host";
 
-/// Starts the runner. Jobs run as processes inside, ten at a time: a pull request that changes code has six long
-/// ones, and the short ones of a promotion need not wait for them.
+/// Starts the runner. Jobs run as processes inside, three at a time: on two cores, a short job need not wait for two long
+/// ones, and with more, jobs hold the folders longer in which they take turns.
 ///
 /// # Errors
 /// When the runner cannot be registered or started.
