@@ -7,6 +7,7 @@ pub(crate) mod lint;
 mod policy;
 pub(crate) mod quality;
 pub(crate) mod schemas;
+mod scope;
 pub(crate) mod security;
 pub(crate) mod test;
 pub(crate) mod thresholds;

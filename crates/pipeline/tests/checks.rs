@@ -379,6 +379,27 @@ fn programs_do_not_see_which_package_cargo_runs() {
 }
 
 #[test]
+fn a_change_of_no_package_needs_no_check_of_code() {
+    let project = Project::new();
+    for packages in ["", " "] {
+        let said = succeeded(&project.run(&["lint", "--packages", packages]));
+        for check in ["format ", "clippy "] {
+            let row = row(&said, check);
+            assert!(row.starts_with("skipped"), "{row}");
+            assert!(row.ends_with("the change affects no package"), "{row}");
+        }
+        assert_eq!(said.matches("passed").count(), 8, "{said}");
+        let said = succeeded(&project.run(&["quality", "--packages", packages]));
+        assert_eq!(said, "nothing is measured: the change affects no package\n");
+    }
+    let log = project.read("log");
+    assert!(!log.contains("cargo"), "{log}");
+
+    let said = succeeded(&project.run(&["lint", "--packages", "waybill"]));
+    assert!(row(&said, "clippy ").starts_with("passed"), "{said}");
+}
+
+#[test]
 fn lint_validates_the_manifests_of_each_values_file() {
     let project = Project::new();
     let said = succeeded(&project.run(&["lint"]));

@@ -1,5 +1,6 @@
 //! `cargo pipeline lint`: the static checks. All of them run, even after a failure.
 
+use super::scope::{NO_CODE, Scope};
 use super::{clippy, identity, policy, schemas};
 use crate::check::{Check, Outcome, Summary};
 use crate::project::{CHART, root, values_files};
@@ -12,9 +13,15 @@ use std::process::Command;
 /// Run all static checks.
 ///
 /// All checks run, even after a failure. The table at the end shows skipped checks: a check is skipped only if its program is
-/// missing and PIPELINE_OPTIONAL_TOOLS names that program.
+/// missing and PIPELINE_OPTIONAL_TOOLS names that program, or if it reads only Rust and `--packages` names none.
 #[derive(clap::Args)]
-pub(crate) struct Lint {}
+pub(crate) struct Lint {
+    #[command(flatten)]
+    scope: Scope,
+}
+
+/// The checks that read only Rust.
+const RUST: [&str; 2] = ["format", "clippy"];
 
 /// Rust, the Dockerfile, scripts, and the policy of this project.
 pub(crate) const CODE: [Check; 6] = [
@@ -74,7 +81,10 @@ impl Lint {
         let root = root()?;
         let mut report = Summary::default();
         for check in CODE.iter().chain(&CHARTS).chain(&WORKFLOWS) {
-            report.run(check, &root);
+            match self.scope.has_code() || !RUST.contains(&check.name) {
+                true => report.run(check, &root),
+                false => report.skip(check.name, NO_CODE),
+            }
         }
         report.show()?;
         ensure!(report.failed() == 0, "{} checks failed", report.failed());

@@ -5,6 +5,7 @@ mod duplication;
 
 use super::clippy;
 use super::coverage::{self, CoverageReport, LineCount, Package};
+use super::scope::{NO_CODE, Scope};
 use super::thresholds::{self, Thresholds};
 use crate::check::{Check, Outcome};
 use crate::markdown::table as markdown_table;
@@ -23,7 +24,10 @@ use std::path::Path;
 /// there is none for this commit, the gate is skipped. A gate is also skipped if its program is missing and
 /// PIPELINE_OPTIONAL_TOOLS names that program.
 #[derive(clap::Args)]
-pub(crate) struct Quality {}
+pub(crate) struct Quality {
+    #[command(flatten)]
+    scope: Scope,
+}
 
 /// The quality gate, as one check.
 pub(crate) const CHECKS: [Check; 1] = [Check {
@@ -34,6 +38,10 @@ pub(crate) const CHECKS: [Check; 1] = [Check {
 impl Quality {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
+        if !self.scope.has_code() {
+            println!("nothing is measured: {NO_CODE}");
+            return Ok(());
+        }
         check(&root()?).map(drop)
     }
 }

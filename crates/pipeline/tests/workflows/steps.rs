@@ -95,10 +95,7 @@ fn each_job_does_what_it_is_required_for() {
         ("verify --changed", "verify"),
         (gate, tolerant.as_str()),
         (gate, &conditional),
-        (
-            "run: cargo pipeline quality\n",
-            "run: cargo pipeline lint\n",
-        ),
+        ("run: cargo pipeline quality ", "run: cargo pipeline lint "),
         ("run: cargo pipeline scan\n", "run: cargo pipeline tags\n"),
         ("run: cargo pipeline sign ", "run: echo "),
         ("uses: actions/attest@", "uses: actions/checkout@"),
