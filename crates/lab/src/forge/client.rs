@@ -151,6 +151,8 @@ fn git(folder: &Path, user: &str, password: &str) -> Git {
         })
         .with_password(&format!("https://{FORGE}/"), user, password)
         .with_setting("safe.directory", "*")
+        // Over HTTP/2, curl 7.88 may wait for ever at the end of a push that is longer than a buffer.
+        .with_setting("http.version", "HTTP/1.1")
 }
 
 /// A client of the forge's API that authenticates with a password.
