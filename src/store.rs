@@ -142,7 +142,7 @@ impl Store {
     /// Checks that the database answers, has every migration that this program knows, and can be written.
     pub async fn check(&self) -> Result<(), Error> {
         let unproven = self.health.unproven.load(Ordering::Relaxed);
-        self.run(move |database| {
+        self.write(move |database| {
             migrations::check(database)?;
             #[cfg(feature = "postgres")]
             if let Database::Postgres(connection) = database
@@ -182,22 +182,22 @@ impl Store {
         }
     }
 
-    /// Runs `work` with a connection. If the database was read-only, nothing was written, and `work` runs once more: after
-    /// a failover, the connection was still to the server that was replaced, and the next one is not.
-    async fn run<T, W>(&self, work: W) -> Result<T, Error>
+    /// Runs `work`, and once more if the database was read-only. Nothing was written then, and after a failover the
+    /// connection was still to the server that was replaced; the next one is not.
+    async fn write<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: FnOnce(&mut Database) -> Result<T, Error> + Clone + Send + 'static,
     {
-        match self.run_once(work.clone()).await {
-            Err(Error::ReadOnly) => self.run_once(work).await,
+        match self.run(work.clone()).await {
+            Err(Error::ReadOnly) => self.run(work).await,
             result => result,
         }
     }
 
-    /// Runs `work` on a thread that may block. The task waits for a connection before it takes a thread, so there are
-    /// never more blocked threads than connections.
-    async fn run_once<T, W>(&self, work: W) -> Result<T, Error>
+    /// Runs `work` with a connection on a thread that may block. The task waits for a connection before it takes a
+    /// thread, so there are never more blocked threads than connections.
+    async fn run<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: FnOnce(&mut Database) -> Result<T, Error> + Send + 'static,

@@ -32,7 +32,7 @@ impl Store {
         new: NewDeployment,
         key: Option<IdempotencyKey>,
     ) -> Result<Created, Error> {
-        self.run(move |connection| match key {
+        self.write(move |connection| match key {
             Some(key) => create_once(connection, &new, key),
             None => Ok(Created {
                 deployment: insert(connection, Deployment::begin(new))?,
@@ -95,7 +95,7 @@ impl Store {
 
     /// Changes a deployment if its rules allow it.
     pub async fn update(&self, id: Uuid, change: Change) -> Result<Deployment, Error> {
-        self.run(move |connection| {
+        self.write(move |connection| {
             for _ in 0..ATTEMPTS {
                 let before = find(connection, id)?;
                 let after = before.clone().changed(change.clone())?;
@@ -110,7 +110,7 @@ impl Store {
 
     /// Deletes a deployment.
     pub async fn delete(&self, id: Uuid) -> Result<(), Error> {
-        self.run(move |connection| {
+        self.write(move |connection| {
             match diesel::delete(deployments::table.find(id.to_string())).execute(connection)? {
                 0 => Err(Error::NotFound(id)),
                 _ => Ok(()),

@@ -55,6 +55,15 @@ fn service_with_read_only_sessions() -> Service {
     service
 }
 
+/// Records more deployments at the same time than the service has sessions.
+fn record_at_once(service: &Service) {
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| service.record(&deployment()));
+        }
+    });
+}
+
 /// The number of sessions of the service.
 fn sessions(service: &Service) -> f64 {
     ["busy", "idle"]
@@ -93,11 +102,7 @@ fn is_not_ready_while_the_database_is_read_only() {
 fn no_write_fails_after_a_failover() {
     let service = service_with_read_only_sessions();
     set_read_only(&service.database, false);
-    thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| service.record(&deployment()));
-        }
-    });
+    record_at_once(&service);
 }
 
 #[test]
@@ -108,6 +113,7 @@ fn is_ready_after_a_failover() {
         .assert_problem(503, "the database is read-only");
     set_read_only(&service.database, false);
     service.get("/ready").json(200);
+    record_at_once(&service);
 }
 
 #[test]
