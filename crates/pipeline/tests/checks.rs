@@ -405,9 +405,15 @@ fn lint_validates_the_manifests_of_each_values_file() {
     let said = succeeded(&project.run(&["lint"]));
     assert!(row(&said, "schemas ").starts_with("passed"), "{said}");
     let log = project.read("log");
-    let options =
-        "-skip AnalysisTemplate,ExternalSecret,HTTPRoute,PodMonitor,PrometheusRule,Rollout ";
-    assert!(log.contains(options), "{log}");
+    let mut calls = log.lines().filter(|line| line.starts_with("kubeconform "));
+    let call = calls.next().unwrap();
+    assert!(calls.next().is_none(), "{log}");
+    assert!(
+        call.starts_with("kubeconform -strict -summary -schema-location /"),
+        "{call}"
+    );
+    let options = "/crates/pipeline/schemas/{{.ResourceKind}}{{.KindSuffix}}.json -skip AnalysisTemplate,ExternalSecret,HTTPRoute,PodMonitor,PrometheusRule,Rollout ";
+    assert!(call.contains(options), "{call}");
     let given: Vec<&str> = log
         .lines()
         .filter_map(|line| line.strip_prefix("given: ")?.strip_suffix(": manifest"))
@@ -422,7 +428,7 @@ fn lint_validates_the_manifests_of_each_values_file() {
     assert_eq!(given, expected);
 
     let said = failed(&project.run_failing(&["lint"], "kubeconform*"));
-    assert!(said.contains("kubeconform found problems"), "{said}");
+    assert!(said.contains("kubeconform found problems with"), "{said}");
     assert!(said.contains("run `cargo pipeline schemas`"), "{said}");
 }
 

@@ -60,7 +60,7 @@ impl Schemas {
     pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
         let mut types = BTreeSet::new();
-        for args in rendering(&root)? {
+        for Rendering { args, .. } in rendering(&root)? {
             let manifests = helm(&root, &args)?.read()?;
             types.extend(types_of(&manifests)?);
         }
@@ -223,12 +223,25 @@ fn location() -> String {
     format!("{FOLDER}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json")
 }
 
-/// The arguments of Helm that render the charts, with each values file.
-fn rendering(root: &Path) -> Result<Vec<Vec<String>>> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    let mut all = vec![words(&["template", "argocd", ARGOCD, "--set", REPOSITORY])];
+/// What Helm renders of a chart.
+struct Rendering {
+    /// The name of the file with the manifests, which people see. It says which values were used.
+    file: String,
+    /// The arguments of Helm.
+    args: Vec<String>,
+}
+
+/// The charts, with each values file.
+fn rendering(root: &Path) -> Result<Vec<Rendering>> {
+    let rendering = |file: String, args: &[&str]| Rendering {
+        file,
+        args: args.iter().map(|word| (*word).to_owned()).collect(),
+    };
+    let argocd = ["template", "argocd", ARGOCD, "--set", REPOSITORY];
+    let mut all = vec![rendering(format!("{ARGOCD}.yaml"), &argocd)];
     for values in values_files(root)? {
-        all.push(words(&["template", "waybill", CHART, "--values", &values]));
+        let args = ["template", "waybill", CHART, "--values", &values];
+        all.push(rendering(values.clone(), &args));
     }
     Ok(all)
 }
@@ -255,15 +268,12 @@ fn types_of(manifests: &str) -> Result<BTreeSet<Type>> {
     Ok(types)
 }
 
-/// Validates what the charts render. kubeconform reads the schemas once, which takes longer than to validate.
+/// Validates what the charts render. kubeconform runs once for all, because it takes longer to read the schemas than to
+/// validate.
 pub(super) fn validate(root: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let mut files = Vec::new();
-    for args in rendering(root)? {
-        let file = match args.last() {
-            Some(values) if values != REPOSITORY => values.clone(),
-            _ => format!("{ARGOCD}.yaml"),
-        };
+    for Rendering { file, args } in rendering(root)? {
         let path = folder.path().join(&file);
         let parent = path.parent().unwrap_or(folder.path());
         let manifests = helm(root, &args)?.read_bytes()?;
@@ -281,7 +291,7 @@ pub(super) fn validate(root: &Path) -> Result<()> {
         .args(&files)
         .current_dir(folder.path())
         .run()
-        .context("kubeconform found problems; for a new kind, run `cargo pipeline schemas`")
+        .context("kubeconform found problems with the manifests; for a new kind, run `cargo pipeline schemas`")
 }
 
 #[cfg(test)]
@@ -332,7 +342,7 @@ mod tests {
         // Cargo runs a test in the folder of its package.
         let root = Path::new("../..");
         let mut types = BTreeSet::new();
-        for args in rendering(root).unwrap() {
+        for Rendering { args, .. } in rendering(root).unwrap() {
             let manifests = helm(root, &args).unwrap().read().unwrap();
             types.extend(types_of(&manifests).unwrap());
         }

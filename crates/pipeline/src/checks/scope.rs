@@ -3,8 +3,8 @@
 /// The part of the code to check.
 #[derive(clap::Args)]
 pub(crate) struct Scope {
-    /// The packages that a change affects, separated by spaces, as `plan` says; without any, Rust is not checked [default:
-    /// all]
+    /// The packages that the change affects, separated by spaces, as `plan` prints them; an empty list leaves out the
+    /// checks of Rust [default: all]
     #[arg(long, value_name = "NAMES")]
     packages: Option<String>,
 }
