@@ -19,7 +19,7 @@ use crate::sandbox::service::Service;
 const LABELS: &str = "ubuntu-24.04:host";
 
 /// Starts the runner. Jobs run as processes inside, three at a time: on two cores, a short job need not wait for two long
-/// ones, and with more, jobs hold the folders longer in which they take turns.
+/// ones. With more, the long ones keep the target folders longer, in which jobs take turns.
 ///
 /// # Errors
 /// When the runner cannot be registered or started.

@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::steps;
 use super::world::World;
 use crate::delivery::ship::CI_LIMIT;
 use crate::forge::pull_request;
@@ -30,11 +31,6 @@ pub(super) fn run(world: &World) -> Result<()> {
         "the log does not say which image is allowed:\n{log}"
     );
     wait_failed_job(forge, &PULL_REQUEST, head, "required", CI_LIMIT)?;
-    forge.review("reviewer", pull.number)?;
-    ensure!(
-        forge.merge_pull(pull.number).is_err(),
-        "pull request {} was merged",
-        pull.number
-    );
+    steps::ensure_refused(world, pull.number)?;
     Ok(forge.close_pull(pull.number)?)
 }

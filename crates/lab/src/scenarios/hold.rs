@@ -1,6 +1,6 @@
-//! B6. staging is rolled back in Git by an approved pull request, which puts it on hold. The hold stops the next promotion,
-//! and a later one also a promotion that was proposed before it, even of an image that staging had. After each release, the
-//! next version follows.
+//! B6. staging is rolled back in Git by an approved pull request, which puts it on hold. A hold stops each promotion: a new
+//! one, one that was proposed before the hold, and one of an image that staging had. After the release, the next promotion
+//! reaches staging.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use devkit::forge::Pull;
 use serde_json::json;
 
 use super::needs::Need;
-use super::steps::{self, ensure_held, run_command};
+use super::steps::{self, ensure_held, ensure_refused, run_command};
 use super::world::World;
 use crate::delivery::environment::Environment;
 use crate::delivery::ship::CI_LIMIT;
@@ -29,12 +29,12 @@ pub(super) fn run(world: &World) -> Result<()> {
     is_released(world, &staging)?;
     refuses_an_earlier_promotion(world, &staging)?;
     is_released(world, &staging)?;
-    // and the next promotion reaches staging.
+    // Then the next promotion reaches staging.
     steps::promote(world, staging.entry).map(drop)
 }
 
 fn goes_back_by_a_pull_request(world: &World, staging: &Environment) -> Result<()> {
-    // when a person starts the rollback, and its pull request is approved and synced, then staging serves another version.
+    // When a person starts the rollback, and its pull request is approved and synced, then staging serves another version.
     let (forge, to) = (&world.forge, staging.entry);
     let (_, bad) = staging.current(forge)?;
     steps::start(world, steps::ROLLBACK, to, &[])?;
@@ -65,7 +65,7 @@ fn gets_no_promotion(world: &World, staging: &Environment) -> Result<()> {
 }
 
 fn is_released(world: &World, staging: &Environment) -> Result<()> {
-    // When the hold is released by an approved pull request, then staging is on hold no more,
+    // When a person releases the hold by an approved pull request, then staging is not on hold.
     run_command(world, &["release-hold", "--env", staging.name()])?;
     merge(world, "release-hold", staging.entry)?;
     ensure_held(world, staging, false)
@@ -84,9 +84,7 @@ fn refuses_an_earlier_promotion(world: &World, staging: &Environment) -> Result<
     merge(world, "hold", to)?;
     ensure_held(world, staging, true)?;
     // then the forge asks for the tip of the branch;
-    let number = promotion.number;
-    forge.review("reviewer", number)?;
-    ensure_refused(world, number)?;
+    ensure_refused(world, promotion.number)?;
     // and with that, the checks of the promotion fail.
     let head = update(world, &promotion)?;
     let log = wait_failed_job(forge, &PULL_REQUEST, &head, "lint", CI_LIMIT)?;
@@ -94,8 +92,7 @@ fn refuses_an_earlier_promotion(world: &World, staging: &Environment) -> Result<
         log.contains("is on hold"),
         "the log does not name the hold:\n{log}"
     );
-    forge.review("reviewer", number)?;
-    ensure_refused(world, number)
+    ensure_refused(world, promotion.number)
 }
 
 /// Merges the pull request of a command, after its checks and the approvals.
@@ -103,15 +100,6 @@ fn merge(world: &World, command: &str, to: &delivery::Environment) -> Result<Str
     let pull = steps::proposal(world, command, to)?;
     WorkflowRun::wait(&world.forge, &PULL_REQUEST, &pull.head.sha, CI_LIMIT)?;
     steps::merge_approved(world, to, pull.number)
-}
-
-/// Checks that the forge does not merge a pull request.
-fn ensure_refused(world: &World, number: u64) -> Result<()> {
-    ensure!(
-        world.forge.merge_pull(number).is_err(),
-        "pull request {number} was merged under a hold"
-    );
-    Ok(())
 }
 
 /// Merges the tip of the base branch into a pull request, as the forge's page offers, and returns its new head.

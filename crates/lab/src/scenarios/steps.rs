@@ -95,6 +95,19 @@ pub fn proposal(world: &World, command: &str, to: &delivery::Environment) -> Res
     pull.with_context(|| format!("there is no open pull request of {branch}"))
 }
 
+/// Checks that the forge does not merge a pull request, although a person approves it.
+///
+/// # Errors
+/// When it merges, or does not accept the approval.
+pub fn ensure_refused(world: &World, number: u64) -> Result<()> {
+    world.forge.review("reviewer", number)?;
+    ensure!(
+        world.forge.merge_pull(number).is_err(),
+        "pull request {number} was merged"
+    );
+    Ok(())
+}
+
 /// Runs a `pipeline` command as the bot in a new clone.
 ///
 /// # Errors
