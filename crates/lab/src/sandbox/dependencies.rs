@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
 use devkit::cache::content_key;
-use devkit::process::command;
+use devkit::git::Git;
+use devkit::process::{Run, command};
 use devkit::progress::Progress;
 use devkit::units::{self, Libraries};
 use serde::Deserialize;
@@ -55,8 +56,14 @@ impl Compiling {
     }
 }
 
-/// Compiles the dependencies in the checkout's own target folder and copies them to the jobs' cache.
+/// Compiles the dependencies in the checkout's own target folder and copies them to the jobs' cache, unless it has them: a
+/// new clone has an empty target folder.
 fn prepare(layout: &Layout, checkout: &Path) -> Result<()> {
+    let jobs = layout.cache("jobs");
+    let key = key(checkout)?;
+    if is_saved(&jobs, &key) {
+        return Ok(());
+    }
     let log = layout.state("log/dependencies.log");
     fs::create_dir_all(layout.state("log"))?;
     let mut log = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
@@ -86,8 +93,33 @@ fn prepare(layout: &Layout, checkout: &Path) -> Result<()> {
     let Some(profile) = &compiled.profile else {
         bail!("cargo compiled no dependency; `cargo lab logs dependencies` shows why");
     };
-    save(profile, &compiled.units(profile)?, &layout.cache("jobs"))
+    save(profile, &compiled.units(profile)?, &key, &jobs)
         .context("cannot copy the dependencies of CI's jobs")
+}
+
+/// The name of the file with the key of what was compiled.
+const KEY: &str = "key";
+
+/// Differs when the dependencies may differ: in versions, features, profile or compiler.
+fn key(checkout: &Path) -> Result<String> {
+    let version = command("rustc", ["-vV"]).current_dir(checkout).read()?;
+    let mut parts = vec![format!("{BUILDS:?}").into_bytes(), version.into_bytes()];
+    let files = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "**/Cargo.toml",
+        ".cargo/config.toml",
+    ];
+    let files = Git::new(checkout).read(&[&["ls-files", "--"], &files[..]].concat())?;
+    for file in files.lines() {
+        let text = fs::read(checkout.join(file)).with_context(|| format!("cannot read {file}"))?;
+        parts.extend([file.as_bytes().to_vec(), text]);
+    }
+    Ok(content_key(parts))
+}
+
+fn is_saved(jobs: &Path, key: &str) -> bool {
+    fs::read_to_string(jobs.join("dependencies").join(KEY)).is_ok_and(|saved| saved == key)
 }
 
 /// A message of `cargo build --message-format=json`. Source: The Cargo Book, "External tools".
@@ -153,16 +185,17 @@ impl Compiled {
     }
 }
 
-/// Replaces the folder `dependencies` in `jobs`, unless it has the same units.
-fn save(profile: &Path, names: &[String], jobs: &Path) -> io::Result<()> {
+/// Replaces the folder `dependencies` in `jobs`, unless it has the same units. Their names tell all that matters. Their
+/// files also have the path of the clone that compiled them, and each job would start with an empty folder because of it.
+fn save(profile: &Path, names: &[String], key: &str, jobs: &Path) -> io::Result<()> {
     fs::create_dir_all(jobs)?;
     // Jobs hold this lock while they copy.
     let lock = File::create(jobs.join("dependencies.lock"))?;
     lock.lock()?;
     let folder = jobs.join("dependencies");
-    let id = id(profile, names)?;
+    let id = content_key(names);
     if fs::read_to_string(folder.join("id")).is_ok_and(|last| last == id) {
-        return Ok(());
+        return fs::write(folder.join(KEY), key);
     }
     for old in [&folder, &jobs.join("dependencies.part")] {
         if old.exists() {
@@ -173,24 +206,8 @@ fn save(profile: &Path, names: &[String], jobs: &Path) -> io::Result<()> {
     // Not by links: a job could change the host's files through them.
     units::copy(names, profile, &part.join("debug"), Libraries::Copy)?;
     fs::write(part.join("id"), id)?;
+    fs::write(part.join(KEY), key)?;
     fs::rename(part, folder)
-}
-
-/// Differs when the units differ, or when one of them was compiled again.
-fn id(profile: &Path, names: &[String]) -> io::Result<String> {
-    let mut parts = Vec::new();
-    for name in names {
-        parts.push(name.clone().into_bytes());
-        let mut files: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(profile.join(units::NOTES).join(name))? {
-            files.push(entry?.path());
-        }
-        files.sort();
-        for file in files {
-            parts.push(fs::read(file)?);
-        }
-    }
-    Ok(content_key(parts))
 }
 
 #[cfg(test)]
@@ -213,31 +230,69 @@ mod tests {
         assert!(compiled.hashes.iter().eq(hashes), "{:?}", compiled.hashes);
     }
 
+    /// A folder with a compiled unit.
+    fn compile(profile: &Path, unit: &str, text: &str) {
+        let notes = profile.join(units::NOTES).join(unit);
+        fs::create_dir_all(&notes).unwrap();
+        fs::create_dir_all(profile.join("deps")).unwrap();
+        fs::write(notes.join("lib"), text).unwrap();
+        fs::write(profile.join(format!("deps/lib{unit}.rlib")), text).unwrap();
+    }
+
     #[test]
-    fn the_folder_is_replaced_only_when_a_unit_differs() {
+    fn the_units_of_another_clone_replace_only_others() {
         let folder = tempfile::tempdir().unwrap();
-        let (profile, jobs) = (folder.path().join("debug"), folder.path().join("jobs"));
-        let compile = |unit: &str, text: &str| {
-            let notes = profile.join(units::NOTES).join(unit);
-            fs::create_dir_all(&notes).unwrap();
-            fs::create_dir_all(profile.join("deps")).unwrap();
-            fs::write(notes.join("lib"), text).unwrap();
-            fs::write(profile.join(format!("deps/lib{unit}.rlib")), text).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let jobs = path("jobs");
+        let library = |unit: &str| {
+            fs::read_to_string(jobs.join(format!("dependencies/debug/deps/lib{unit}.rlib")))
         };
-        let library = jobs.join("dependencies/debug/deps/libserde-aa.rlib");
-        let save = || save(&profile, &["serde-aa".to_owned()], &jobs).unwrap();
-        compile("serde-aa", "one");
-        compile("stale-bb", "one");
-        save();
-        assert_eq!(fs::read_to_string(&library).unwrap(), "one");
-        assert!(!library.with_file_name("libstale-bb.rlib").exists());
+        compile(&path("one"), "serde-aa", "one");
+        compile(&path("one"), "stale-bb", "one");
+        save(&path("one"), &["serde-aa".into()], "first", &jobs).unwrap();
+        assert_eq!(library("serde-aa").unwrap(), "one");
+        assert!(library("stale-bb").is_err());
+        assert!(is_saved(&jobs, "first") && !is_saved(&jobs, "second"));
 
-        fs::write(&library, "not replaced").unwrap();
-        save();
-        assert_eq!(fs::read_to_string(&library).unwrap(), "not replaced");
+        compile(&path("two"), "serde-aa", "two");
+        save(&path("two"), &["serde-aa".into()], "second", &jobs).unwrap();
+        assert_eq!(library("serde-aa").unwrap(), "one");
+        assert!(is_saved(&jobs, "second"));
 
-        compile("serde-aa", "two");
-        save();
-        assert_eq!(fs::read_to_string(&library).unwrap(), "two");
+        compile(&path("two"), "serde-cc", "two");
+        save(&path("two"), &["serde-cc".into()], "third", &jobs).unwrap();
+        assert_eq!(library("serde-cc").unwrap(), "two");
+        assert!(library("serde-aa").is_err());
+    }
+
+    #[test]
+    fn clones_have_one_key_until_what_is_compiled_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let clone = |name: &str| {
+            let clone = folder.path().join(name);
+            for (file, text) in [
+                ("Cargo.lock", "version = 4\n"),
+                ("Cargo.toml", "[workspace]\n"),
+                ("crates/one/Cargo.toml", "[package]\n"),
+                ("README.md", "# Project\n"),
+            ] {
+                let file = clone.join(file);
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, text).unwrap();
+            }
+            let git = Git::new(&clone);
+            git.read(&["init", "--quiet"]).unwrap();
+            git.read(&["add", "--all"]).unwrap();
+            clone
+        };
+        let (one, two) = (clone("one"), clone("two"));
+        assert_eq!(key(&one).unwrap(), key(&two).unwrap());
+        fs::write(two.join("README.md"), "# Another\n").unwrap();
+        assert_eq!(key(&one).unwrap(), key(&two).unwrap());
+        for file in ["Cargo.lock", "Cargo.toml", "crates/one/Cargo.toml"] {
+            let before = key(&two).unwrap();
+            fs::write(two.join(file), "# changed\n").unwrap();
+            assert_ne!(key(&two).unwrap(), before, "{file}");
+        }
     }
 }
