@@ -32,8 +32,13 @@ pub struct Recorder {
 impl Recorder {
     /// Starts the first step now.
     pub fn start() -> Self {
+        Self::since(Timestamp::now())
+    }
+
+    /// The first step began at `start`.
+    pub fn since(start: Timestamp) -> Self {
         Self {
-            last: Timestamp::now(),
+            last: start,
             steps: Vec::new(),
         }
     }

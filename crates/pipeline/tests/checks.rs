@@ -544,7 +544,14 @@ fn test_runs_the_stages_it_is_told_to() {
         ("unit", "cargo test --workspace --locked --lib --bins\n"),
         ("integration", "cargo test --workspace --locked --test *\n"),
         ("nix", "--test nix -- --ignored\n"),
-        ("lab", "cargo lab test\n"),
+        (
+            "lab",
+            concat!(
+                "cargo lab test --pipeline ",
+                env!("CARGO_BIN_EXE_pipeline"),
+                "\n"
+            ),
+        ),
     ] {
         let project = Project::new();
         let said = succeeded(&project.run(&["test", "--only", stage]));

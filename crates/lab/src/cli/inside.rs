@@ -6,16 +6,15 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use devkit::progress::Progress;
 
 use crate::cluster::api::Kubernetes;
 use crate::cluster::database;
 use crate::delivery::environment::Environment;
-use crate::delivery::ship;
+use crate::delivery::{branches, ship};
 use crate::sandbox::host::Host;
 use crate::sandbox::layout::Layout;
 use crate::sandbox::network::{self, NODE};
@@ -46,12 +45,16 @@ pub(super) enum Action {
         /// Cargo's folder
         cargo_home: PathBuf,
     },
-    /// Start everything
-    Up {
-        /// Start only this part
-        #[arg(long)]
-        only: Option<Part>,
-    },
+    /// Start Kubernetes
+    Cluster,
+    /// Start Argo CD
+    ArgoCd,
+    /// Start the forge, the registry, the runner and the databases
+    Forge,
+    /// Connect the parts that run
+    Connect,
+    /// Push the checkout to a new forge
+    Push,
     /// Deliver the checkout
     Ship,
     /// Run scenarios
@@ -74,7 +77,16 @@ pub(super) fn run(action: Action, progress: Progress) -> Result<ExitCode> {
             pki::ensure(&layout)?;
             pki::trust(&layout)?;
         }
-        Action::Up { only } => start(&layout, only, progress)?,
+        Action::Cluster => progress.run("Kubernetes", || {
+            cluster::start(&layout, &Host::read(&layout)?)
+        })?,
+        Action::ArgoCd => progress.run("Argo CD", || argocd::install::install(&layout))?,
+        Action::Forge => start_forge(&layout, progress)?,
+        Action::Connect => {
+            database::create_secrets(&layout)?;
+            save_addresses(&layout)?;
+        }
+        Action::Push => branches::push_first(&layout, &layout.state("checkout"))?,
         Action::Ship => {
             ship::ship(&layout, &layout.state("checkout"), progress)?;
             save_addresses(&layout)?;
@@ -84,29 +96,12 @@ pub(super) fn run(action: Action, progress: Progress) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(layout: &Layout, only: Option<Part>, progress: Progress) -> Result<()> {
+fn start_forge(layout: &Layout, progress: Progress) -> Result<()> {
     let host = Host::read(layout)?;
-    let cluster = || progress.run("Kubernetes", || cluster::start(layout, &host));
-    if only == Some(Part::Cluster) {
-        return cluster();
-    }
-    let forge = || {
-        progress.run("Forge, registry and runner", || {
-            forge::start(layout, &host, &layout.state("checkout"))
-        })?;
-        progress.run("PostgreSQL", || database::ensure(layout, &host))
-    };
-    thread::scope(|scope| {
-        let other = scope.spawn(forge);
-        let result =
-            cluster().and_then(|()| progress.run("Argo CD", || argocd::install::install(layout)));
-        let other = other
-            .join()
-            .unwrap_or_else(|_| bail!("the thread that sets up the forge panicked"));
-        result.and(other)
+    progress.run("Forge, registry and runner", || {
+        forge::start(layout, &host, &layout.state("checkout"))
     })?;
-    database::create_secrets(layout)?;
-    save_addresses(layout)
+    progress.run("PostgreSQL", || database::ensure(layout, &host))
 }
 
 /// Saves the addresses that the host's port-forwards lead to, and Argo CD's password.

@@ -82,6 +82,9 @@ enum Command {
         /// How many scenarios may run at the same time, if they do not disturb each other
         #[arg(long, short, value_name = "N", default_value = "3")]
         jobs: NonZero<usize>,
+        /// The program of `cargo pipeline`, if it is built already
+        #[arg(long, value_name = "FILE", hide = true)]
+        pipeline: Option<PathBuf>,
     },
     /// Run the part of a command that belongs inside the lab
     #[command(hide = true)]
@@ -140,8 +143,11 @@ pub fn run(options: Options) -> Result<ExitCode> {
         Command::Logs { part } => logs::run(&layout, part.as_deref())?,
         Command::Exec { command } => return exec::run(&layout, &command),
         Command::Test {
-            scenarios, jobs, ..
-        } => return test::run(&layout, &scenarios, jobs, progress),
+            scenarios,
+            jobs,
+            pipeline,
+            ..
+        } => return test::run(&layout, &scenarios, jobs, pipeline.as_deref(), progress),
         Command::PortForward { init } => port_forward::run(&layout, init)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader};
 use std::num::NonZero;
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -39,6 +40,7 @@ pub(super) fn run(
     layout: &Layout,
     names: &[String],
     jobs: NonZero<usize>,
+    pipeline: Option<&Path>,
     progress: Progress,
 ) -> Result<ExitCode> {
     let chosen = registry::named(names)?;
@@ -48,7 +50,7 @@ pub(super) fn run(
     } else {
         Data::Delete
     };
-    start_with_needs(layout, &chosen, progress)?;
+    start_with_needs(layout, &chosen, pipeline, progress)?;
     let init = start::running(layout)?;
     let failed = run_all(layout, init, &chosen, jobs.get());
     println!(
@@ -68,7 +70,12 @@ pub(super) fn run(
 }
 
 /// Starts the lab with what scenarios need from the host.
-fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -> Result<()> {
+fn start_with_needs(
+    layout: &Layout,
+    chosen: &[&Scenario],
+    pipeline: Option<&Path>,
+    progress: Progress,
+) -> Result<()> {
     let needs = || chosen.iter().flat_map(|scenario| scenario.needs);
     // Before the start: a lab sees the crates that were there when it started.
     for need in needs() {
@@ -78,6 +85,7 @@ fn start_with_needs(layout: &Layout, chosen: &[&Scenario], progress: Progress) -
     }
     let options = up::Options {
         scanners: needs().any(|need| *need == Need::Scanners),
+        pipeline,
         ..up::Options::default()
     };
     up::run(layout, options, progress)?;

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
 use devkit::delivery::Delivery;
 use devkit::progress::Progress;
 use devkit::tools::{self, Step};
@@ -45,6 +45,8 @@ pub(super) struct Options<'a> {
     pub(super) only: Option<Part>,
     /// The scanners too, so that CI runs them for the first commit.
     pub(super) scanners: bool,
+    /// The program of `cargo pipeline`. Without it, `up` builds it.
+    pub(super) pipeline: Option<&'a Path>,
 }
 
 /// Starts the lab and delivers the checkout's HEAD to the first environment.
@@ -55,6 +57,7 @@ pub(super) fn run(layout: &Layout, options: Options, progress: Progress) -> Resu
         json,
         only,
         scanners,
+        pipeline,
     } = options;
     let checkout = checkout::root()?;
     namespaces::check_machine()?;
@@ -66,33 +69,42 @@ pub(super) fn run(layout: &Layout, options: Options, progress: Progress) -> Resu
     if is_new {
         eprintln!("{}", expected(layout));
     }
-    let init = start(layout, &checkout, progress)?;
-    // In the background, because the start of the cluster leaves the processors idle at times.
-    let dependencies =
-        (only != Some(Part::Cluster)).then(|| dependencies::start(layout, &checkout));
-    let part = only.and_then(|part| part.to_possible_value());
-    match &part {
-        Some(part) => continue_inside(layout, init, &["up", "--only", part.get_name()])?,
-        None => continue_inside(layout, init, &["up"])?,
+    let init = start(layout, &checkout, pipeline, progress)?;
+    if only == Some(Part::Cluster) {
+        return continue_inside(layout, init, "cluster");
     }
-    if is_new && only != Some(Part::Cluster) {
-        eprintln!("These are ready to look at while CI delivers the commit:");
-        status::print(
-            &mut std::io::stderr(),
-            layout,
-            &open_port_forwards(layout, init)?,
-        )?;
-    }
-    if let Some(dependencies) = dependencies {
-        dependencies.wait(progress);
-    }
-    if scanners {
-        scanners::install(layout, progress)?;
-    }
+    // Dependencies are compiled and CI begins while the cluster starts, which leaves the processors idle at times.
+    let dependencies = dependencies::start(layout, &checkout);
+    let inside = |action| continue_inside(layout, init, action);
+    thread::scope(|scope| {
+        let cluster = scope.spawn(|| inside("cluster").and_then(|()| inside("argo-cd")));
+        inside("forge")?;
+        let first_push = scope.spawn(|| {
+            dependencies.wait(progress);
+            if scanners {
+                scanners::install(layout, progress)?;
+            }
+            if only.is_none() {
+                inside("push")?;
+            }
+            Ok(())
+        });
+        joined(cluster)?;
+        inside("connect")?;
+        if is_new {
+            eprintln!("These are ready to look at while CI delivers the commit:");
+            status::print(
+                &mut std::io::stderr(),
+                layout,
+                &open_port_forwards(layout, init)?,
+            )?;
+        }
+        joined(first_push)
+    })?;
     if only.is_some() {
         return Ok(());
     }
-    continue_inside(layout, init, &["ship"])?;
+    inside("ship")?;
     if is_new {
         let seconds = started.elapsed().as_secs().to_string();
         fs::write(layout.cache(LAST_UP), seconds).context("cannot write to the cache")?;
@@ -137,16 +149,24 @@ fn check_repository(layout: &Layout, checkout: &Path) -> Result<()> {
 }
 
 /// Prepares on the host what the lab needs, and starts the namespaces if they do not exist. Returns the first process.
-fn start(layout: &Layout, checkout: &Path, progress: Progress) -> Result<i32> {
+fn start(
+    layout: &Layout,
+    checkout: &Path,
+    pipeline: Option<&Path>,
+    progress: Progress,
+) -> Result<i32> {
     let programs = install_tools(layout, progress)?;
     // Again: on a new machine, some checks had no programs before.
     namespaces::check_machine()?;
     let names = images::CLUSTER.into_iter().chain([images::BUILDER]);
     images::ensure(layout, &names.collect::<Vec<_>>(), progress)?;
     checkout::fetch_crates(checkout, progress)?;
-    let pipeline = progress.run("Building `cargo pipeline`", || {
-        checkout::build_pipeline(checkout)
-    })?;
+    let pipeline = match pipeline {
+        Some(program) => program.to_owned(),
+        None => progress.run("Building `cargo pipeline`", || {
+            checkout::build_pipeline(checkout)
+        })?,
+    };
     let init = match namespaces::find(layout) {
         Some(init) if layout.state("prepared").exists() => {
             mounts::copy_index(&layout.state, &Host::read(layout)?.cargo_home)?;
@@ -166,8 +186,14 @@ fn install_tools(layout: &Layout, progress: Progress) -> Result<Vec<PathBuf>> {
     Ok(tools::install(&layout.cache, &wanted, progress)?)
 }
 
-fn continue_inside(layout: &Layout, init: i32, words: &[&str]) -> Result<()> {
-    let mut inside = start::enter_own(layout, init, words)?;
+/// The result of a thread.
+fn joined(thread: ScopedJoinHandle<Result<()>>) -> Result<()> {
+    let result = thread.join();
+    result.unwrap_or_else(|_| bail!("a thread that starts a part of the lab panicked"))
+}
+
+fn continue_inside(layout: &Layout, init: i32, action: &str) -> Result<()> {
+    let mut inside = start::enter_own(layout, init, &[action])?;
     let status = namespaces::interactive(&mut inside)
         .status()
         .context("cannot start nsenter")?;

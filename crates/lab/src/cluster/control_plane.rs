@@ -28,7 +28,7 @@ pub(super) fn start(layout: &Layout, host: &Host) -> Result<()> {
     let apiserver = apiserver(&variables);
     apiserver.ensure(layout)?;
     let kubernetes = Kubernetes::new(layout)?;
-    apiserver.wait(layout, Duration::from_secs(90), || kubernetes.ready())?;
+    apiserver.wait(layout, Duration::from_secs(180), || kubernetes.ready())?;
 
     Service::new(
         "kube-controller-manager",

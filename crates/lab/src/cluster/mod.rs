@@ -31,7 +31,7 @@ pub fn start(layout: &Layout, host: &Host) -> Result<()> {
     wait_rolled_out(
         "kube-system",
         &["deployment/coredns"],
-        Duration::from_secs(60),
+        Duration::from_secs(180),
     )
 }
 

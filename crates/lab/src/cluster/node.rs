@@ -16,7 +16,7 @@ use crate::sandbox::network::NODE;
 use crate::sandbox::service::Service;
 
 /// How long the node may take to start.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Where kubelet says that it runs: its default.
 const HEALTH: &str = "http://127.0.0.1:10248/healthz";

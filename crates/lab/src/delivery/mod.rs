@@ -1,5 +1,6 @@
 //! Deliveries: a commit's way to an environment, and what the environment runs.
 
+pub mod branches;
 pub mod environment;
 pub mod record;
 pub mod rollout;

@@ -5,20 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use devkit::delivery::{self, Delivery};
 use devkit::forge::{Conclusion, RepositoryEdit};
 use devkit::git::short;
 use devkit::process::Run;
 use devkit::progress::Progress;
 use jiff::Timestamp;
-use serde::Deserialize;
 
+use super::branches;
 use super::environment::Environment;
 use super::record::Record;
 use super::rollout::Deployed;
 use crate::argocd;
 use crate::cluster::api::Kubernetes;
-use crate::expect::{Verdict, eventually};
 use crate::forge::Forge;
 use crate::forge::pull_request;
 use crate::forge::runs::{PULL_REQUEST, WorkflowRun, push};
@@ -56,17 +54,18 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
     }
     let branch = first.entry.branch.as_str();
 
+    let is_first = Record::last(layout)?.is_none();
     let mut recorder = Recorder::start();
-    let is_new = forge.tip(branch)?.is_none();
-    create_branches(&forge, &delivery, layout, checkout, is_new)?;
-    if is_new {
-        recorder = Recorder::start();
-        push_head(&forge, checkout, first.entry)?;
-        recorder.record("pushed");
+    let created = branches::create(&forge, &delivery, checkout)?;
+    if is_first || created {
+        argocd::install::bootstrap(checkout, layout)?;
     }
     set_up_branches(&forge, checkout, branch)?;
     let landed_commit = if let Some(landed) = landed(&forge, checkout, &commit, branch)? {
-        if !is_new {
+        if is_first {
+            recorder =
+                branches::first_push_time(layout).map_or_else(Recorder::start, Recorder::since);
+        } else {
             // An earlier `up` ended before the commit was served. The timeline starts here.
             eprintln!("✓ {} is already on {branch}", short(&commit));
         }
@@ -86,68 +85,6 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
         timeline: recorder.finish(),
     }
     .save(layout)
-}
-
-fn push_head(forge: &Forge, checkout: &Path, env: &delivery::Environment) -> Result<()> {
-    let git = forge.git(checkout);
-    Ok(git.push(&forge.url(), "HEAD", &env.reference())?)
-}
-
-/// An entry of Gitea's feed of what happened in a repository.
-#[derive(Deserialize)]
-struct Activity {
-    op_type: String,
-    ref_name: String,
-}
-
-/// Pushes HEAD to the branches that do not exist yet, except the first environment's, and lets Argo CD deploy from them.
-/// Branch protection is set up afterwards.
-fn create_branches(
-    forge: &Forge,
-    delivery: &Delivery,
-    layout: &Layout,
-    checkout: &Path,
-    is_new: bool,
-) -> Result<()> {
-    let others = &delivery.environments()[1..];
-    let mut created = false;
-    for env in others {
-        if forge.tip(&env.branch)?.is_none() {
-            push_head(forge, checkout, env)?;
-            created = true;
-        }
-    }
-    if !is_new && !created {
-        return Ok(());
-    }
-    argocd::install::bootstrap(checkout, layout)?;
-    if is_new {
-        // Actions are off until the first environment's branch is pushed, the one that is built: a run for each branch
-        // would only compete for the machine's cores. The forge accepts a push first and processes it later. Only then it
-        // looks whether Actions are on.
-        eventually(
-            "the forge has processed the pushes of all branches",
-            Duration::from_secs(30),
-            || {
-                let feed: Vec<Activity> = forge.get("/activities/feeds?limit=50")?;
-                let is_seen = |env: &&delivery::Environment| {
-                    let is_push = |entry: &Activity| {
-                        entry.op_type == "commit_repo" && entry.ref_name == env.reference()
-                    };
-                    feed.iter().any(is_push)
-                };
-                Ok(match others.iter().find(|env| !is_seen(env)) {
-                    None => Verdict::Met(()),
-                    Some(env) => Verdict::Pending(format!("{} is missing", env.branch)),
-                })
-            },
-        )?;
-        forge.edit_repository(&RepositoryEdit {
-            has_actions: Some(true),
-            ..RepositoryEdit::default()
-        })?;
-    }
-    Ok(())
 }
 
 /// The commit that brought `commit` to a branch: the commit itself or the merge. `None` if it is not on the branch.
