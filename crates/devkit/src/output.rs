@@ -42,9 +42,10 @@ pub fn stdout(text: fmt::Arguments<'_>) {
     note(io::stdout().lock().write_fmt(text));
 }
 
-/// Writes to standard error. A failure has no place where it could be reported.
+/// Writes to standard error, all at once: lines of several processes do not mix. A failure has no place where it could be
+/// reported.
 pub fn stderr(text: fmt::Arguments<'_>) {
-    let _ = io::stderr().lock().write_fmt(text);
+    let _ = io::stderr().lock().write_all(text.to_string().as_bytes());
 }
 
 /// How the process ends: with an error if something that was printed is missing.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -76,31 +76,35 @@ pub(super) fn run(layout: &Layout, options: Options, progress: Progress) -> Resu
     // Dependencies are compiled and CI begins while the cluster starts, which leaves the processors idle at times.
     let dependencies = dependencies::start(layout, &checkout);
     let inside = |action| continue_inside(layout, init, action);
-    thread::scope(|scope| {
+    let own_layout = layout.clone();
+    let first_push = move || {
+        dependencies.wait(progress);
+        if scanners {
+            scanners::install(&own_layout, progress)?;
+        }
+        match only {
+            None => continue_inside(&own_layout, init, "push"),
+            Some(_) => Ok(()),
+        }
+    };
+    let first_push = thread::scope(|scope| {
         let cluster = scope.spawn(|| inside("cluster").and_then(|()| inside("argo-cd")));
         inside("forge")?;
-        let first_push = scope.spawn(|| {
-            dependencies.wait(progress);
-            if scanners {
-                scanners::install(layout, progress)?;
-            }
-            if only.is_none() {
-                inside("push")?;
-            }
-            Ok(())
-        });
-        joined(cluster)?;
-        inside("connect")?;
-        if is_new {
-            eprintln!("These are ready to look at while CI delivers the commit:");
-            status::print(
-                &mut std::io::stderr(),
-                layout,
-                &open_port_forwards(layout, init)?,
-            )?;
-        }
-        joined(first_push)
+        // Not in the scope: a cluster that fails is reported at once.
+        let first_push = thread::spawn(first_push);
+        joined(cluster.join())?;
+        anyhow::Ok(first_push)
     })?;
+    inside("connect")?;
+    if is_new {
+        eprintln!("These are ready to look at while CI delivers the commit:");
+        status::print(
+            &mut std::io::stderr(),
+            layout,
+            &open_port_forwards(layout, init)?,
+        )?;
+    }
+    joined(first_push.join())?;
     if only.is_some() {
         return Ok(());
     }
@@ -187,8 +191,7 @@ fn install_tools(layout: &Layout, progress: Progress) -> Result<Vec<PathBuf>> {
 }
 
 /// The result of a thread.
-fn joined(thread: ScopedJoinHandle<Result<()>>) -> Result<()> {
-    let result = thread.join();
+fn joined(result: thread::Result<Result<()>>) -> Result<()> {
     result.unwrap_or_else(|_| bail!("a thread that starts a part of the lab panicked"))
 }
 
