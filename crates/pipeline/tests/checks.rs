@@ -607,6 +607,10 @@ fn test_evaluates_nix_beside_the_lab() {
     let said = succeeded(&project.run(&words));
     assert!(said.ends_with("checks: 2 passed, 0 failed\n"), "{said}");
     assert!(row(&said, "nix").starts_with("passed"), "{said}");
+    // The lab is not compiled after them.
+    let log = project.read("log");
+    let lab = log.find("cargo build --quiet --package lab");
+    assert!(lab.is_some() && lab < log.find("--test nix"), "{log}");
 
     let output = project.run_failing(&words, "cargo test*--test nix*");
     failed(&output);
