@@ -36,7 +36,7 @@ fn gets_another_password(world: &World, release: &OwnRelease) -> Result<()> {
         ),
     )?;
     let staging = world.staging()?.entry;
-    let values = world.forge.values(staging, &staging.branch)?;
+    let values = world.forge.values(staging, world.trunk())?;
     database::set_address(owner, &values, &user, &password)?;
     release.restart()?;
     database::sql("postgres", &format!("ALTER ROLE \"{owner}\" NOLOGIN;"))?;

@@ -22,7 +22,7 @@ const MIGRATE: &str = "migrate";
 const REPLICAS: usize = 3;
 
 pub(super) fn run(world: &World) -> Result<()> {
-    // Given an empty database, when the replicas of staging's release start at once,
+    // Given an empty database, when the replicas of a release start at once,
     OwnRelease::with(world, "scenario-migration", REPLICAS, |release| {
         has_migrated_once(release)?;
         runs_on_a_newer_schema(release)?;

@@ -13,7 +13,7 @@ use crate::cluster::kubectl::{apply, kubectl, wait_rolled_out};
 /// How long a roll-out may take.
 pub const LIMIT: Duration = Duration::from_secs(180);
 
-/// The release of staging's values and image, in a namespace of its own.
+/// A release with staging's values and dev's image, in a namespace of its own.
 pub struct OwnRelease<'a> {
     world: &'a World,
     /// The namespace. The database and the user that owns it have the same name.
@@ -41,15 +41,17 @@ impl<'a> OwnRelease<'a> {
     fn install(&self, replicas: usize) -> Result<()> {
         let (world, namespace) = (self.world, self.namespace);
         let staging = world.staging()?.entry;
-        let clone = world.clone(namespace, &staging.branch)?;
-        let values = world.forge.values(staging, &staging.branch)?;
-        database::create_empty(namespace, &values)?;
+        let clone = world.clone(namespace, world.trunk())?;
+        database::create_empty(namespace, &world.forge.values(staging, world.trunk())?)?;
+        let image = world.forge.image(world.delivery.first(), world.trunk())?;
         let manifests = command("helm", ["template", "--skip-tests", &world.delivery.name])
             .arg(clone.join(&world.delivery.chart))
             .arg("--values")
             .arg(clone.join(&staging.values))
             .args(["--namespace", namespace])
             .args(["--set", &format!("replicas={replicas}")])
+            .args(["--set", &format!("image.tag={}", image.tag)])
+            .args(["--set", &format!("image.digest={}", image.digest)])
             .read()?;
         apply(namespace, &manifests)?;
         self.wait_rolled_out()

@@ -200,31 +200,31 @@ mod tests {
 
     #[test]
     fn a_scenario_waits_for_the_one_that_reaches_what_it_needs() {
-        let queue = queue(&["production", "feature-to-production", "migration"]);
+        let queue = queue(&["rollback", "environments", "config"]);
         let first = next(&queue);
-        assert_eq!(name(&first), Some("production"));
+        assert_eq!(name(&first), Some("rollback"));
         assert!(
             next(&queue).is_none(),
-            "production brings the first image to staging"
+            "rollback brings two images to staging"
         );
         drop(first);
         let running = [next(&queue), next(&queue)];
         let names = running.each_ref().map(name);
-        assert_eq!(names, [Some("feature-to-production"), Some("migration")]);
+        assert_eq!(names, [Some("environments"), Some("config")]);
     }
 
     #[test]
     fn the_first_that_needs_a_state_may_have_to_reach_it() {
-        // `migration` needs staging, which gets its image from dev.
-        let alone = queue(&["migration", "config"]);
+        // `environments` needs staging, which gets its image from dev.
+        let alone = queue(&["environments", "config"]);
         let first = next(&alone);
-        assert_eq!(name(&first), Some("migration"));
+        assert_eq!(name(&first), Some("environments"));
         assert!(next(&alone).is_none());
-        let later = queue(&["database", "migration", "config"]);
+        let later = queue(&["drift", "environments", "config"]);
         drop(next(&later));
         let running = [next(&later), next(&later)];
         let names = running.each_ref().map(name);
-        assert_eq!(names, [Some("migration"), Some("config")]);
+        assert_eq!(names, [Some("environments"), Some("config")]);
     }
 
     #[test]

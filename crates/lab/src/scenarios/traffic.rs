@@ -12,7 +12,7 @@ use devkit::http::{Client, Tls};
 use jiff::Timestamp;
 
 /// The pause between two requests.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
