@@ -59,12 +59,7 @@ impl Schemas {
     /// Runs the command.
     pub(crate) fn run(&self) -> Result<()> {
         let root = root()?;
-        let mut types = BTreeSet::new();
-        for Rendering { args, .. } in rendering(&root)? {
-            let manifests = helm(&root, &args)?.read()?;
-            types.extend(types_of(&manifests)?);
-        }
-        types.retain(|(_, kind)| !FOREIGN.contains(&kind.as_str()));
+        let types = rendered_types(&root)?;
         let mut documents = BTreeMap::new();
         let mut definitions = Map::new();
         let mut files = BTreeMap::new();
@@ -251,6 +246,17 @@ fn helm(root: &Path, args: &[String]) -> Result<std::process::Command> {
     tools::command(root, Step::Lint, "helm", &args)
 }
 
+/// The types of Kubernetes' own objects that the charts render.
+fn rendered_types(root: &Path) -> Result<BTreeSet<Type>> {
+    let mut types = BTreeSet::new();
+    for Rendering { args, .. } in rendering(root)? {
+        let manifests = helm(root, &args)?.read()?;
+        types.extend(types_of(&manifests)?);
+    }
+    types.retain(|(_, kind)| !FOREIGN.contains(&kind.as_str()));
+    Ok(types)
+}
+
 /// The types of objects in a text of several documents.
 fn types_of(manifests: &str) -> Result<BTreeSet<Type>> {
     let mut types = BTreeSet::new();
@@ -341,12 +347,7 @@ mod tests {
     fn every_kind_that_the_charts_render_has_a_schema() {
         // Cargo runs a test in the folder of its package.
         let root = Path::new("../..");
-        let mut types = BTreeSet::new();
-        for Rendering { args, .. } in rendering(root).unwrap() {
-            let manifests = helm(root, &args).unwrap().read().unwrap();
-            types.extend(types_of(&manifests).unwrap());
-        }
-        types.retain(|(_, kind)| !FOREIGN.contains(&kind.as_str()));
+        let types = rendered_types(root).unwrap();
         assert!(types.len() > 10, "{types:?}");
         for (version, kind) in types {
             let file = root.join(FOLDER).join(file_name(&version, &kind));
