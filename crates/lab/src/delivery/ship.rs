@@ -43,9 +43,9 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
     let kubernetes = Kubernetes::new(layout)?;
     let delivery = layout.delivery()?;
     let first = Environment::new(&kubernetes, &delivery, delivery.first());
-    if let Some(last) = Record::last(layout)?
-        && last.commit == commit
-    {
+    let last = Record::last(layout)?;
+    let is_first = last.is_none();
+    if last.is_some_and(|last| last.commit == commit) {
         eprintln!("✓ {} is already delivered", short(&commit));
         // A lab that was stopped starts its pods again.
         return progress.run(format!("{} answers", first.name()), || {
@@ -54,7 +54,6 @@ pub fn ship(layout: &Layout, checkout: &Path, progress: Progress) -> Result<()> 
     }
     let branch = first.entry.branch.as_str();
 
-    let is_first = Record::last(layout)?.is_none();
     let mut recorder = Recorder::start();
     let created = branches::create(&forge, &delivery, checkout)?;
     if is_first || created {

@@ -79,9 +79,6 @@ const DEFECTS: [Defect; 4] = [
 /// A file with a secret. It is in a folder of the service, because a file of no package lets everything be tested.
 const NOTES: &str = "src/notes.txt";
 
-/// The file that gets code without tests.
-const UNTESTED: &str = "src/build.rs";
-
 /// What a job prints twice a second while it waits for another job's target folder, and how often it may do so: the next job
 /// ends what a cancelled one left running.
 const WAITING: &str = "waiting for the job in /";
@@ -230,14 +227,13 @@ fn vulnerable(world: &World, clone: &Path) -> Result<()> {
 
 /// Adds so much untested code that the service's coverage falls below the floor. It is in a file that only the service's
 /// tests read.
-fn untested(_: &World, clone: &Path) -> Result<()> {
+fn untested(world: &World, clone: &Path) -> Result<()> {
     let function = |number: u32| {
         format!(
-            "\n/// Not tested.\npub fn f{number}(n: u32) -> u32 {{\n    let n = n / 3;\n    let n = n ^ {number};\n    n / 7\n}}\n"
+            "/// Not tested.\npub fn f{number}(n: u32) -> u32 {{\n    let n = n / 3;\n    let n = n ^ {number};\n    n / 7\n}}\n\n"
         )
     };
-    let path = clone.join(UNTESTED);
-    let old = fs::read_to_string(&path).with_context(|| format!("cannot read {UNTESTED}"))?;
     let code: String = (0..200).map(function).collect();
-    fs::write(&path, old + &code).with_context(|| format!("cannot write {UNTESTED}"))
+    let before = "const fn or_unknown";
+    world.edit(clone, "src/build.rs", before, &format!("{code}{before}"))
 }
