@@ -1,6 +1,6 @@
 //! A receiver of webhooks, which runs on the node during a scenario.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -36,9 +36,15 @@ impl Receiver {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // A request that is not complete is none.
-                if let Ok(Some(body)) = read(&stream, &wanted) {
-                    locked(&kept).push(body);
+                let Ok(request) = Request::read(&stream) else {
+                    continue;
+                };
+                let is_known = request.authorization == wanted;
+                if is_known {
+                    // Before the answer: the sender may look for it then.
+                    locked(&kept).push(request.body);
                 }
+                let _ = answer(&stream, is_known);
             }
         });
         Ok(Self { url, bodies })
@@ -50,37 +56,48 @@ impl Receiver {
     }
 }
 
-/// Reads a request and answers it. Returns its body, or `None` if it has another authorization.
-fn read(mut stream: &TcpStream, authorization: &str) -> Result<Option<Vec<u8>>> {
-    stream.set_read_timeout(Some(LIMIT))?;
-    let mut reader = BufReader::new(stream);
-    let (mut length, mut is_known) = (0, false);
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            // The request line has no colon with a space; an empty line ends the headers.
-            if line.trim_end().is_empty() {
-                break;
+/// What a sender wants.
+#[derive(Default)]
+struct Request {
+    authorization: String,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn read(stream: &TcpStream) -> Result<Self> {
+        stream.set_read_timeout(Some(LIMIT))?;
+        let mut reader = BufReader::new(stream);
+        let (mut request, mut length) = (Self::default(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(": ") else {
+                // The request line has no colon with a space; an empty line ends the headers.
+                if line.trim_end().is_empty() {
+                    break;
+                }
+                continue;
+            };
+            match name.to_lowercase().as_str() {
+                "content-length" => length = value.parse()?,
+                "authorization" => value.clone_into(&mut request.authorization),
+                _ => {}
             }
-            continue;
-        };
-        match name.to_lowercase().as_str() {
-            "content-length" => length = value.parse()?,
-            "authorization" => is_known = value == authorization,
-            _ => {}
         }
+        ensure!(length <= LONGEST, "the body has {length} bytes");
+        request.body = vec![0; length];
+        reader.read_exact(&mut request.body)?;
+        Ok(request)
     }
-    ensure!(length <= LONGEST, "the body has {length} bytes");
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+}
+
+fn answer(mut stream: &TcpStream, is_known: bool) -> io::Result<()> {
     let status = if is_known {
         "204 No Content"
     } else {
         "401 Unauthorized"
     };
-    write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n\r\n")?;
-    Ok(is_known.then_some(body))
+    write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\n\r\n")
 }
 
 #[cfg(test)]
