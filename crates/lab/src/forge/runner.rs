@@ -18,8 +18,8 @@ use crate::sandbox::service::Service;
 /// The runner image that the workflows name. Jobs run on the host.
 const LABELS: &str = "ubuntu-24.04:host";
 
-/// Starts the runner. Jobs run as processes inside, three at a time: on two cores, a short job need not wait for two long
-/// ones. With more, the long ones keep the target folders longer, in which jobs take turns.
+/// Starts the runner. Jobs run as processes inside, five at a time: the checks of a change take at most four of them at once, so
+/// a short job need not wait until they end.
 ///
 /// # Errors
 /// When the runner cannot be registered or started.

@@ -25,8 +25,9 @@ fn what_it_compiles_is_cached() {
 }
 
 /// Runs a small program with the environment that the Dockerfile gives the compiler, and returns what it prints. All
-/// files are old, as in a layer of an image.
-fn built(package: &Path, word: &str) -> String {
+/// files are old, as in a layer of an image. The library has the first word, and the program the second.
+fn built(package: &Path, words: [&str; 2]) -> String {
+    let [word, program] = words;
     let service = read(&root().join("src/lib.rs"));
     let hash = service
         .lines()
@@ -41,7 +42,7 @@ fn built(package: &Path, word: &str) -> String {
         ("src/lib.rs", &library),
         (
             "src/main.rs",
-            "fn main() { println!(\"{}\", small::WORD); }\n",
+            &format!("fn main() {{ println!(\"{{}} {program}\", small::WORD); }}\n"),
         ),
         ("migrations/up.sql", ""),
     ] {
@@ -86,7 +87,20 @@ fn built(package: &Path, word: &str) -> String {
 #[test]
 fn a_source_that_changes_back_is_compiled_again() {
     let package = tempfile::tempdir().unwrap();
-    for word in ["ok", "up", "ok"] {
-        assert_eq!(built(package.path(), word), word);
+    for words in [["ok", "a"], ["up", "a"], ["up", "b"], ["ok", "a"]] {
+        assert_eq!(built(package.path(), words), words.join(" "));
     }
+}
+
+#[test]
+fn a_change_of_the_program_does_not_compile_the_library() {
+    let package = tempfile::tempdir().unwrap();
+    let library = package.path().join("target/debug/libsmall.rlib");
+    let compiled = || fs::metadata(&library).unwrap().modified().unwrap();
+    built(package.path(), ["ok", "a"]);
+    let first = compiled();
+    built(package.path(), ["ok", "b"]);
+    assert_eq!(compiled(), first);
+    built(package.path(), ["up", "b"]);
+    assert_ne!(compiled(), first);
 }
