@@ -24,9 +24,9 @@ fn what_it_compiles_is_cached() {
     }
 }
 
-/// Runs a small program with the environment that the Dockerfile gives the compiler, and returns what it prints. All
-/// files are old, as in a layer of an image. The library has the first word, and the program the second.
-fn built(package: &Path, words: [&str; 2]) -> String {
+/// Runs a small program with the environment that the Dockerfile gives the compiler, and returns what it prints. The
+/// library has the first word, and the program the second. All files have the time of the layer.
+fn built(package: &Path, words: [&str; 2], layer: SystemTime) -> String {
     let [word, program] = words;
     let service = read(&root().join("src/lib.rs"));
     let hash = service
@@ -50,7 +50,7 @@ fn built(package: &Path, words: [&str; 2]) -> String {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         let file = File::options().write(true).open(path).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        file.set_modified(layer).unwrap();
     }
     let run = compiling().pop().unwrap();
     let (before, _) = run.split_once("cargo auditable").unwrap();
@@ -83,24 +83,26 @@ fn built(package: &Path, words: [&str; 2]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Cargo compares the times of files. Those of a layer are older than the last build.
+/// Cargo compares the times of files. Those of a cached layer are older than the last build.
 #[test]
 fn a_source_that_changes_back_is_compiled_again() {
     let package = tempfile::tempdir().unwrap();
     for words in [["ok", "a"], ["up", "a"], ["up", "b"], ["ok", "a"]] {
-        assert_eq!(built(package.path(), words), words.join(" "));
+        let printed = built(package.path(), words, SystemTime::UNIX_EPOCH);
+        assert_eq!(printed, words.join(" "));
     }
 }
 
+/// A change of one file makes all files of its layer new.
 #[test]
 fn a_change_of_the_program_does_not_compile_the_library() {
     let package = tempfile::tempdir().unwrap();
     let library = package.path().join("target/debug/libsmall.rlib");
-    let compiled = || fs::metadata(&library).unwrap().modified().unwrap();
-    built(package.path(), ["ok", "a"]);
-    let first = compiled();
-    built(package.path(), ["ok", "b"]);
-    assert_eq!(compiled(), first);
-    built(package.path(), ["up", "b"]);
-    assert_ne!(compiled(), first);
+    let compiled = |words| {
+        built(package.path(), words, SystemTime::now());
+        fs::metadata(&library).unwrap().modified().unwrap()
+    };
+    let first = compiled(["ok", "a"]);
+    assert_eq!(compiled(["ok", "b"]), first);
+    assert_ne!(compiled(["up", "b"]), first);
 }
