@@ -29,14 +29,14 @@ ARG WAYBILL_COMMIT=unknown
 ARG WAYBILL_BUILT_AT=unknown
 # Remapped paths are the same for every builder. OpenSSL embeds its build time, which SOURCE_DATE_EPOCH fixes: OpenSSL
 # may be built once for several commits, so the time of a commit would not be reproducible.
-# Cargo compares the times of files, but a file in a new layer is new and one in a cached layer is old, whatever it contains. So
-# all files are old, and the library gets a hash of its source. The program contains the commit and is always compiled, which
-# takes two seconds.
+# Cargo compares the times of files. A new layer gives all its files a new time, and a cached layer keeps an old one, whatever they
+# contain. So all files get the same old time, and a hash of its source decides whether the library is compiled. The program
+# contains the commit. It is always compiled, which takes two seconds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     find src migrations -type f -exec touch --date=@0 {} + \
     && touch src/main.rs \
-    && tar --create --sort=name --mtime=@0 --exclude=src/main.rs --file=/tmp/source.tar src migrations \
+    && tar --create --sort=name --mtime=@0 --anchored --exclude=src/main.rs --file=/tmp/source.tar src migrations \
     && WAYBILL_SOURCE_HASH="$(sha256sum /tmp/source.tar)" \
     CC_aarch64_unknown_linux_musl=musl-gcc \
     RUSTFLAGS="--remap-path-prefix=/build=. --remap-path-prefix=/usr/local/cargo=cargo" \

@@ -397,7 +397,7 @@ fn a_cycle_is_found() {
     assert_eq!(found.unwrap(), ["b", "c", "b"]);
 }
 
-/// A program that contains the path of its checkout must be built again in every other checkout, such as each job's.
+/// A program that contains the path of its checkout must be built again in every other checkout.
 #[test]
 fn no_program_contains_the_path_of_the_checkout() {
     let mut files = Vec::new();
@@ -412,7 +412,7 @@ fn no_program_contains_the_path_of_the_checkout() {
 }
 
 /// Cargo remembers the absolute path of a file outside of the package, and builds the program again in every other
-/// checkout, such as each job's.
+/// checkout.
 #[test]
 fn no_source_includes_a_file_of_another_package() {
     let mut includes = 0;

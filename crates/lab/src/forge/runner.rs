@@ -18,8 +18,7 @@ use crate::sandbox::service::Service;
 /// The runner image that the workflows name. Jobs run on the host.
 const LABELS: &str = "ubuntu-24.04:host";
 
-/// Starts the runner. Jobs run as processes inside, five at a time: the checks of a change take at most four of them at once, so
-/// a short job need not wait until they end.
+/// Starts the runner. Jobs run as processes inside, seven at a time: the six checks of a change, and a short job.
 ///
 /// # Errors
 /// When the runner cannot be registered or started.

@@ -76,8 +76,9 @@ const DEFECTS: [Defect; 4] = [
     },
 ];
 
-/// A file with a secret. It is in a folder of the service, because a file of no package lets everything be tested.
-const NOTES: &str = "src/notes.txt";
+/// A file with a secret. It is in a folder of the service, because a file of no package lets everything be tested, and not
+/// in `src`, because the image is built from that.
+const NOTES: &str = "tests/notes.txt";
 
 /// What a job prints twice a second while it waits for another job's target folder, and how often it may do so: the next job
 /// ends what a cancelled one left running.
@@ -225,8 +226,8 @@ fn vulnerable(world: &World, clone: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Adds so much untested code that the service's coverage falls below the floor. Only the service's tests read the file,
-/// and the service's library need not be compiled again.
+/// Adds so much untested code that the service's coverage falls below the floor. It is in the program, which only the
+/// service's tests read. The library is not compiled again.
 fn untested(world: &World, clone: &Path) -> Result<()> {
     let function = |number: u32| {
         format!(
