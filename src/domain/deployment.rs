@@ -1,5 +1,5 @@
-use chrono::{DateTime, SubsecRound, Utc};
-use serde::{Deserialize, Deserializer, Serialize};
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -25,8 +25,10 @@ pub struct Deployment {
     /// The person or program that deploys.
     pub actor: Actor,
     /// The time at which the deployment was recorded.
+    #[serde(serialize_with = "milliseconds")]
     pub started_at: DateTime<Utc>,
     /// The time at which the roll-out first ended, with or without success. It is `null` until then.
+    #[serde(serialize_with = "milliseconds_or_null")]
     #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -152,6 +154,21 @@ fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(3)
 }
 
+/// Writes a time with three decimals, also if they are zero, so that sorted texts are in the order of their times.
+fn milliseconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn milliseconds_or_null<S: Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => milliseconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Reads a field that may be absent but not `null`, because no field of a deployment can be removed.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
@@ -221,6 +238,16 @@ mod tests {
             .changed(becoming(Status::RolledBack))
             .unwrap();
         assert_eq!(rolled_back.finished_at, healthy.finished_at);
+    }
+
+    #[test]
+    fn sorted_texts_are_in_the_order_of_their_times() {
+        let mut deployment = deployment();
+        deployment.started_at = DateTime::UNIX_EPOCH;
+        deployment.finished_at = Some(DateTime::UNIX_EPOCH + chrono::TimeDelta::milliseconds(170));
+        let written = serde_json::to_value(&deployment).unwrap();
+        assert_eq!(written["started_at"], "1970-01-01T00:00:00.000Z");
+        assert_eq!(written["finished_at"], "1970-01-01T00:00:00.170Z");
     }
 
     #[test]
