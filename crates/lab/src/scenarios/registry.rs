@@ -226,16 +226,6 @@ static SCENARIOS: &[Scenario] = &[
         run: Place::Inside(isolation::run),
     },
     Scenario {
-        name: "config",
-        id: "T3",
-        title: "a configuration change in Git reaches the running pods",
-        needs: &[],
-        reads: &[],
-        changes: &[Part::Dev],
-        part_of: None,
-        run: Place::Inside(config::run),
-    },
-    Scenario {
         name: "hold",
         id: "B6",
         title: "a hold lets no promotion pass, not even one that was proposed before",
@@ -314,6 +304,16 @@ static SCENARIOS: &[Scenario] = &[
         changes: &[Part::Dev],
         part_of: None,
         run: Place::Inside(git_rollback::run),
+    },
+    Scenario {
+        name: "config",
+        id: "T3",
+        title: "a configuration change in Git reaches the running pods",
+        needs: &[],
+        reads: &[],
+        changes: &[Part::Dev],
+        part_of: None,
+        run: Place::Inside(config::run),
     },
     Scenario {
         name: "untested-merge",
