@@ -29,9 +29,9 @@ ARG WAYBILL_COMMIT=unknown
 ARG WAYBILL_BUILT_AT=unknown
 # Remapped paths are the same for every builder. OpenSSL embeds its build time, which SOURCE_DATE_EPOCH fixes: OpenSSL
 # may be built once for several commits, so the time of a commit would not be reproducible.
-# Cargo compares the times of files. A new layer gives all its files a new time, and a cached layer keeps an old one, whatever they
-# contain. So all files get the same old time, and a hash of its source decides whether the library is compiled. The program
-# contains the commit. It is always compiled, which takes two seconds.
+# Cargo compares the times of files. A new layer gives all its files a new time, and a cached layer keeps an old one,
+# whatever they contain. So all files get the same old time, and a hash of its source decides whether the library is
+# compiled. The program contains the commit. It is always compiled, which takes two seconds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     find src migrations -type f -exec touch --date=@0 {} + \

@@ -6,8 +6,8 @@
 #[cfg(not(any(debug_assertions, feature = "postgres")))]
 compile_error!("a release must support PostgreSQL; build it with `--features postgres`");
 
-/// The hash of the library's source, which the Dockerfile sets. Cargo compiles the library again when it changes, whatever the times
-/// of the files are.
+/// The hash of the library's source, which the Dockerfile sets. Cargo compiles the library again when it changes, whatever
+/// the times of the files are.
 const _: Option<&str> = option_env!("WAYBILL_SOURCE_HASH");
 
 pub mod app;

@@ -7,18 +7,18 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use devkit::yaml::Node;
+
 /// The script of a step of the replacement for rust-cache.
 fn script(step: &str) -> String {
     let action = fs::read_to_string("actions/Swatinem/rust-cache/action.yml")
         .expect("the action can be read");
-    let (_, step) = action
-        .split_once(&format!("- name: {step}\n"))
-        .expect("the action has the step");
-    let (_, script) = step.split_once("run: |\n").expect("the step has a script");
-    let lines = script
-        .lines()
-        .take_while(|line| line.starts_with("        "));
-    lines.map(|line| format!("{}\n", line.trim())).collect()
+    let action = Node::parse(&action).expect("the action is valid YAML");
+    let steps = action.at("runs.steps").expect("the action has steps");
+    let is_meant = |found: &&Node| found.get("name").and_then(Node::text) == Some(step);
+    let step = steps.items().iter().find(is_meant);
+    let script = step.and_then(|step| step.get("run")?.text());
+    script.expect("the step has a script").to_owned()
 }
 
 /// A runner's folder for the work of jobs.
